@@ -1,0 +1,136 @@
+"""What a user is told when something is wrong: where, found, wanted, hint, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+LIMIT = 20  # problems shown at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A text that places point into: a file, or a value given by ``--set``."""
+
+    name: str
+    text: str
+    lines: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", tuple(self.text.splitlines()))
+
+    def line(self, number: int) -> str:
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a source; line and column count from 1."""
+
+    source: Source
+    line: int = 1
+    column: int = 1
+
+    @property
+    def file(self) -> str:
+        return self.source.name
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    ``message`` says what, ``found`` and ``wanted`` show both sides, ``hint`` is what to do; ``rule`` is a
+    short stable word (``unknown-key``) for tools.
+    """
+
+    message: str
+    place: Place | None = None
+    found: str = ""
+    wanted: str = ""
+    hint: str = ""
+    rule: str = "spec"
+
+    def render(self) -> str:
+        """The problem as a person reads it, with the line it is about and a caret."""
+        head = f"{self.place}: {self.message}" if self.place else self.message
+        parts = [head, *self._excerpt()]
+        for label, text in (("found", self.found), ("wanted", self.wanted), ("hint", self.hint)):
+            if text:
+                parts.append(f"   {label:<6}  {text}")
+        return "\n".join(printable(part) for part in parts)
+
+    def _excerpt(self) -> list[str]:
+        if self.place is None:
+            return []
+        line = self.place.source.line(self.place.line)
+        if not line.strip():
+            return []
+        start = max(0, self.place.column - 61)
+        shown = line[start : start + 100]
+        return [f"   | {shown}", f"   | {' ' * (self.place.column - 1 - start)}^"]
+
+
+def printable(text: str) -> str:
+    """Control characters escaped, so that a stranger's file cannot drive a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+
+
+class NnspecError(Exception):
+    """The only exception a user sees; ``status`` is the command's exit status."""
+
+    status: ClassVar[int] = 2
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems = tuple(p if isinstance(p, Problem) else Problem(p) for p in problems)
+        super().__init__(self.render())
+
+    def render(self) -> str:
+        shown = [p.render() for p in self.problems[:LIMIT]]
+        if len(self.problems) > LIMIT:
+            shown.append(f"… and {len(self.problems) - LIMIT} more")
+        return "\n".join(shown)
+
+
+class SpecError(NnspecError):
+    """The spec, or a call, is wrong."""
+
+
+class DataError(NnspecError):
+    """A data or model file is wrong."""
+
+    status = 3
+
+
+class NumbersError(NnspecError):
+    """A step would have made the weights NaN or infinite; it was not taken."""
+
+    status = 4
+
+
+class ResourceError(NnspecError):
+    """Memory, disk or a run folder cannot be had."""
+
+    status = 5
+
+
+class MissingExtraError(NnspecError):
+    """Something optional is not installed; the hint names the line that installs it."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``did you mean 'kernel'?`` for the closest known word, or nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else ""
+
+
+def one_of(known: Iterable[str], limit: int = 12) -> str:
+    """``one of a, b, c`` shortened to something a person will read."""
+    words = sorted(known)
+    return f"one of {', '.join(words[:limit])}{', …' if len(words) > limit else ''}"

@@ -1,0 +1,1 @@
+"""Values and ops: the one language that gradients, passes, exporters and backends speak."""
