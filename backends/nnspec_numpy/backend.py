@@ -1,0 +1,68 @@
+"""The NumPy backend: plans, prints and runs programs on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnspec.codegen import plan
+from nnspec.codegen.module import load
+from nnspec.ir.graph import Graph
+from nnspec.ir.op import Composite
+from nnspec.ir.program import Program
+from nnspec.ir.types import TensorType
+from nnspec_numpy.emit import WORDS, source
+from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.memory import Arenas, NumpyMemory
+from nnspec_numpy.plan import NumpyRules
+
+
+class NumpyExecutable:
+    """A program bound to memory. ``inputs`` are written in place before ``run``; ``outputs`` are overwritten by it."""
+
+    def __init__(self, program: Program, memory: NumpyMemory) -> None:
+        arenas = Arenas(program, memory)
+        self.program = program
+        self.inputs: Mapping[str, NDArray[Any]] = {name: arenas.of(a) for name, a in program.inputs.items()}
+        self.outputs: Mapping[str, NDArray[Any]] = {name: arenas.of(a) for name, a in program.outputs.items()}
+
+        def kernel(index: int, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]],
+                   workspace: Sequence[NDArray[Any]]) -> Any:
+            op = program.steps[index].call.op
+            return KERNELS[type(op)].bind(op, inputs, outputs, workspace)
+
+        self._step = load(source(program), program.title, {"array": arenas.array, "kernel": kernel})
+
+    def run(self) -> None:
+        """One step; nothing is allocated but a few small objects."""
+        with np.errstate(all="ignore"):
+            self._step()
+
+
+class NumpyBackend:
+    """``nnspec.codegen.backend.Backend`` over NumPy."""
+
+    name = "numpy"
+
+    def claims(self, op: Composite) -> bool:
+        """Whether there is a kernel for the whole composite."""
+        return type(op) in KERNELS
+
+    def plan(self, graph: Graph, title: str) -> Program:
+        """Steps and memory for a graph that went through the passes."""
+        return plan.plan(graph, title, NumpyRules(), reserved=WORDS)
+
+    def source(self, program: Program) -> str:
+        """The Python that ``bind`` runs."""
+        return source(program)
+
+    def memory(self, types: Mapping[str, TensorType]) -> NumpyMemory:
+        """Zeroed state."""
+        return NumpyMemory(types)
+
+    def bind(self, program: Program, memory: NumpyMemory) -> NumpyExecutable:
+        """The program over ``memory``, ready to run."""
+        return NumpyExecutable(program, memory)

@@ -1,0 +1,16 @@
+"""What the emitted source calls besides NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy import dot, isfinite, maximum, minimum
+from numpy.typing import NDArray
+
+
+def all_finite(*arrays: NDArray[Any], out: NDArray[Any]) -> None:
+    """``out`` is true where no element of the flat ``arrays`` is NaN or infinite.
+
+    A finite ``a @ a`` proves it in one pass without temporaries; where that overflows, the extremes decide.
+    """
+    out[()] = all(isfinite(dot(a, a)) or (isfinite(maximum.reduce(a)) and isfinite(minimum.reduce(a))) for a in arrays)

@@ -1,0 +1,64 @@
+"""Convolution as matrix products over columns; one product where a window is one place."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from nnspec.ir.op import Array
+from nnspec.ir.types import DType, TensorType
+from nnspec.ops.conv import Conv
+
+from . import depthwise
+from .columns import Columns
+from .kernel import Arrays, Kernel, Run, Step, Types, rows_of, sequence, sizes
+from .windows import Windows, of_convolution
+
+
+def parts(matrix: Array, groups: int) -> list[Array]:
+    """The last axis in equal parts."""
+    n = matrix.shape[-1] // groups
+    return [matrix[..., i * n : (i + 1) * n] for i in range(groups)]
+
+
+def products(columns: Columns, x: Array, kernels: list[Array], y: Array, workspace: Arrays) -> list[Step]:
+    """Steps for ``y = columns of x @ kernel`` of each group, a chunk at a time."""
+    steps = columns.begin(workspace)
+    rows = rows_of(y)
+    for piece in columns.pieces(x, workspace):
+        steps += piece.steps
+        for a, w, out in zip(piece.matrices, kernels, parts(rows[piece.rows], columns.groups), strict=True):
+            steps.append(partial(np.matmul, a, w, out))
+    return steps
+
+
+def _windows(op: Conv, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...]) -> Windows:
+    return of_convolution(op, x, w[:-2], y)
+
+
+def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
+    x, w = inputs
+    windows = _windows(op, sizes(x), sizes(w), sizes(outputs[0]))
+    if windows.pointwise:
+        return ()
+    if w.shape[-2] == 1 and op.groups > 1:
+        return depthwise.workspace(windows, op.groups, x.dtype, sizes(w)[-1])
+    return tuple(Columns(windows, op.groups, x.dtype).workspace())
+
+
+def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
+    x, w = inputs
+    y = outputs[0]
+    windows = _windows(op, x.shape, w.shape, y.shape)
+    kernels = parts(rows_of(w), op.groups)
+    if windows.pointwise:
+        pairs = zip(parts(rows_of(x), op.groups), kernels, parts(rows_of(y), op.groups), strict=True)
+        return sequence([partial(np.matmul, a, b, out) for a, b, out in pairs])
+    if w.shape[-2] == 1 and op.groups > 1:
+        return sequence(depthwise.forward(windows, x, w, y, space))
+    return sequence(products(Columns(windows, op.groups, DType(x.dtype.name)), x, kernels, y, space))
+
+
+CONV: dict[type[Any], Kernel] = {Conv: Kernel(bind, workspace)}

@@ -1,0 +1,83 @@
+"""What a kernel is: arrays are bound once to a callable that then runs without allocating."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeAlias
+
+from nnspec.ir.op import Array
+from nnspec.ir.types import DType, Shape, TensorType, known
+
+Run: TypeAlias = Callable[[], None]
+Step: TypeAlias = Callable[[], object]
+Types: TypeAlias = Sequence[TensorType]
+Arrays: TypeAlias = Sequence[Array]
+
+
+def nothing(op: Any, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
+    """No workspace."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How an op runs where NumPy has no single call for it.
+
+    ``bind(op, inputs, outputs, workspace)`` gives the callable that reads ``inputs`` and fills ``outputs``, which
+    are C-contiguous and share no memory with the inputs. ``workspace(op, input types, output types)`` says which
+    scratch arrays it wants: contiguous, of any content, and free for others between two runs. ``contiguous`` names
+    the inputs that have to be C-contiguous: all of them (True), or those at some positions.
+    """
+
+    bind: Callable[[Any, Arrays, Arrays, Arrays], Run]
+    workspace: Callable[[Any, Types, Types], tuple[TensorType, ...]] = nothing
+    contiguous: bool | tuple[int, ...] = True
+
+    def wants_contiguous(self, position: int) -> bool:
+        """Whether the input at ``position`` has to be C-contiguous."""
+        return self.contiguous if isinstance(self.contiguous, bool) else position in self.contiguous
+
+
+def sequence(steps: Sequence[Step]) -> Run:
+    """One callable that takes the steps in order."""
+    if len(steps) == 1:
+        only = steps[0]
+
+        def single() -> None:
+            only()
+
+        return single
+    fixed = tuple(steps)
+
+    def run() -> None:
+        for step in fixed:
+            step()
+
+    return run
+
+
+def flat(size: int, dtype: DType) -> TensorType:
+    """A vector to be cut and shaped when bound."""
+    return TensorType((size,), dtype)
+
+
+def cut(space: Array, shape: Sequence[int]) -> Array:
+    """The first elements of a flat workspace, shaped."""
+    return space[: prod(shape)].reshape(tuple(shape))
+
+
+def sizes(kind: TensorType) -> tuple[int, ...]:
+    """The shape as plain integers."""
+    return known(kind.shape)
+
+
+def rows_of(array: Array, keep: int = 1) -> Array:
+    """All but the last ``keep`` axes as one; a view, for the array is contiguous."""
+    return array.reshape(prod(array.shape[: array.ndim - keep]), *array.shape[array.ndim - keep :])
+
+
+def elements(shape: Shape) -> int:
+    """How many elements a concrete shape holds."""
+    return prod(known(shape))

@@ -1,0 +1,76 @@
+"""Arrays over aligned memory: the state that programs share, and the arenas of one program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnspec.codegen.allocate import ALIGNMENT
+from nnspec.ir.program import STATE, Array, Program
+from nnspec.ir.types import DType, TensorType, known
+
+Bytes = NDArray[np.uint8]
+
+
+def zeroed(nbytes: int) -> Bytes:
+    """``nbytes`` zeros from an address that is a multiple of the alignment."""
+    room = np.zeros(nbytes + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + nbytes]
+
+
+class NumpyMemory:
+    """State that outlives a step: one array a label, zeroed at first, shared by every program bound to it."""
+
+    def __init__(self, types: Mapping[str, TensorType]) -> None:
+        self.types = dict(types)
+        self._bytes = {label: zeroed(prod(known(t.shape)) * t.dtype.size) for label, t in self.types.items()}
+
+    def bytes(self, label: str) -> Bytes:
+        return self._bytes[label]
+
+    def read(self, label: str) -> NDArray[Any]:
+        """A copy of a state's content."""
+        return self._array(label).copy()
+
+    def write(self, label: str, array: NDArray[Any]) -> None:
+        """Replaces a state's content; shape and dtype must be those of ``types``."""
+        mine = self._array(label)
+        if array.shape != mine.shape or array.dtype != mine.dtype:
+            raise ValueError(f"state '{label}' is {self.types[label]}, not {array.dtype}{list(array.shape)}")
+        np.copyto(mine, array)
+
+    def _array(self, label: str) -> NDArray[Any]:
+        t = self.types[label]
+        return self._bytes[label].view(t.dtype.numpy).reshape(known(t.shape))
+
+
+class Arenas:
+    """The memory of one bound program: its own arenas, and the state it shares."""
+
+    def __init__(self, program: Program, memory: NumpyMemory) -> None:
+        self._bytes: dict[str, Bytes] = {}
+        for name, size in program.arenas.items():
+            self._bytes[name] = zeroed(size) if not name.startswith(STATE) else memory.bytes(name.removeprefix(STATE))
+        for label, a in program.state.items():
+            if memory.types[label] != a.type:
+                raise ValueError(f"state '{label}' is {memory.types[label]}, but the program expects {a.type}")
+        for a in program.arrays:
+            if a.arena == "constants" and a.data is not None:
+                np.copyto(self.of(a), a.data)
+
+    def array(self, arena: str, offset: int, shape: tuple[int, ...], dtype: str,
+              strides: tuple[int, ...] | None = None) -> NDArray[Any]:
+        """A place in an arena; ``offset`` in bytes, ``strides`` in elements."""
+        if prod(shape) == 0:
+            return np.zeros(shape, dtype)
+        size = DType(dtype).size
+        steps = None if strides is None else tuple(s * size for s in strides)
+        return np.ndarray(shape, dtype, self._bytes[arena], offset, steps)
+
+    def of(self, a: Array) -> NDArray[Any]:
+        return self.array(a.arena, a.offset, a.shape, a.type.dtype.value, a.strides)

@@ -1,0 +1,44 @@
+"""What statements and kernels ask of memory, as rules of the common planner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nnspec.codegen.views import Layout
+from nnspec.ir.op import Op
+from nnspec.ir.program import contiguous
+from nnspec.ir.types import TensorType
+from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.statements import STATEMENTS
+
+
+class NumpyRules:
+    """Rules of ``nnspec.codegen.layout``."""
+
+    def check(self, op: Op) -> None:
+        if type(op) not in STATEMENTS and type(op) not in KERNELS:
+            raise NotImplementedError(f"the numpy backend has neither statement nor kernel for {op}")
+
+    def literal(self, op: Op, index: int) -> bool:
+        return type(op) in STATEMENTS and index in STATEMENTS[type(op)].literal
+
+    def reads(self, op: Op, index: int, x: Layout) -> bool:
+        if type(op) in STATEMENTS:
+            return STATEMENTS[type(op)].reads(op, index, x)
+        return not KERNELS[type(op)].wants_contiguous(index) or contiguous(x.shape, x.strides)
+
+    def writes(self, op: Op, index: int, y: Layout) -> bool:
+        if type(op) in STATEMENTS:
+            return STATEMENTS[type(op)].writes(op, index, y)
+        return contiguous(y.shape, y.strides)
+
+    def in_place(self, op: Op) -> tuple[int, ...]:
+        return STATEMENTS[type(op)].in_place if type(op) in STATEMENTS else ()
+
+    def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType],
+                  ) -> Sequence[TensorType | NDArray[Any]]:
+        owner = STATEMENTS.get(type(op)) or KERNELS[type(op)]
+        return owner.workspace(op, inputs, outputs)

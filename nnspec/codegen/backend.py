@@ -1,0 +1,82 @@
+"""What a backend offers to the rest of nnspec, and how one is found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from numpy.typing import NDArray
+
+from nnspec.errors import MissingExtraError, Problem, SpecError, nearest, one_of
+from nnspec.ir.graph import Graph
+from nnspec.ir.op import Composite
+from nnspec.ir.program import Program
+from nnspec.ir.types import TensorType
+
+GROUP = "nnspec.backends"
+KNOWN = ("numpy", "cupy")
+OTHER_NAMES = {"cpu": "numpy", "gpu": "cupy"}
+
+
+class Memory(Protocol):
+    """State that outlives a step: one flat array a label, zeroed at first, shared by every program bound to it."""
+
+    types: Mapping[str, TensorType]
+
+    def read(self, label: str) -> NDArray[Any]:
+        """A copy, in the host's memory."""
+
+    def write(self, label: str, array: NDArray[Any]) -> None:
+        """Replaces the content; shape and dtype must be those of ``types``."""
+
+
+class Executable(Protocol):
+    """A program bound to memory: write the inputs in place, run, read the outputs.
+
+    An output is overwritten by the next ``run``.
+    """
+
+    program: Program
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
+
+    def run(self) -> None: ...
+
+
+class Backend(Protocol):
+    """Plans, prints and runs programs on one kind of device."""
+
+    name: str
+
+    def claims(self, op: Composite) -> bool:
+        """Whether the backend has a kernel for the whole composite, so that it is not expanded."""
+
+    def plan(self, graph: Graph, title: str) -> Program:
+        """Steps and memory for a graph that went through the passes."""
+
+    def source(self, program: Program) -> str:
+        """Python that a person can read, and that ``bind`` runs."""
+
+    def memory(self, types: Mapping[str, TensorType]) -> Memory: ...
+
+    def bind(self, program: Program, memory: Memory) -> Executable: ...
+
+
+def load_backend(name: str) -> Backend:
+    """The backend of that name; ``cpu`` and ``gpu`` stand for ``numpy`` and ``cupy``.
+
+    Raises SpecError where no backend is called so, MissingExtraError where it is not installed.
+    """
+    name = OTHER_NAMES.get(name, name)
+    found = {e.name: e for e in entry_points(group=GROUP)}
+    if name not in found:
+        known = {*KNOWN, *OTHER_NAMES, *found}
+        if name in KNOWN:
+            raise MissingExtraError(Problem(f"backend '{name}' is not installed", hint=f"pip install 'nnspec[{name}]'"))
+        raise SpecError(Problem(f"there is no backend '{name}'", wanted=one_of(known), hint=nearest(name, known)))
+    try:
+        return cast(Backend, found[name].load())
+    except ImportError as error:
+        raise MissingExtraError(Problem(f"backend '{name}' cannot be loaded", found=str(error),
+                                        hint=f"pip install 'nnspec[{name}]'")) from error
