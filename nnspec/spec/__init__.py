@@ -1,0 +1,1 @@
+"""The reading room: a spec's text becomes nodes with places, formulas become values, settings become nodes."""

@@ -1,0 +1,352 @@
+"""PyYAML's events become nodes; every problem on the way is collected, and nothing passes the limits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import yaml
+
+from nnspec.errors import Place, Problem, Source, SpecError, nearest
+from nnspec.spec.nodes import MOST_LEVELS, MOST_NODES, Mapping, Node, Scalar, Sequence, Value
+from nnspec.spec.scalars import resolve
+from nnspec.spec.syntax import at, explain, torn
+
+MOST_PROBLEMS = 100
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What no spec needs: control characters, and line ends that editors do not show as such.
+STRANGE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]+)*(?=[^\s#])")
+
+
+@dataclass(slots=True)
+class _Key:
+    text: str
+    place: Place
+    kept: bool
+    spaced: bool = True  # not as in {a:1}
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not come. ``size`` and ``height`` count what it holds, aliases replaced."""
+
+    node: Sequence | Mapping
+    anchor: str | None
+    index: int
+    size: int = 1
+    height: int = 1
+    key: _Key | None = None
+
+
+@dataclass(slots=True)
+class _Anchor:
+    node: Node | None  # None while it is open
+    size: int = 1
+    height: int = 0
+
+
+class _Full(Exception):
+    """A limit is passed: reading on makes no sense."""
+
+
+@dataclass
+class Reader:
+    """Builds nodes from events, and collects problems on the way."""
+
+    source: Source
+    problems: list[Problem] = field(default_factory=list)
+    stack: list[_Open] = field(default_factory=list)
+    anchors: dict[str, _Anchor] = field(default_factory=dict)
+    root: Node | None = None
+    count: int = 0
+    debris: int = 0  # up to this offset stands what is left of a torn formula
+    quote: Place | None = None
+
+    def document(self) -> Node:
+        documents = 0
+        try:
+            for event in yaml.parse(self.source.text, Loader=LOADER):
+                documents += isinstance(event, yaml.DocumentStartEvent)
+                if documents > 1:
+                    self.report(
+                        "a second document begins", self.place(event), hint="a spec is one document: leave '---' out"
+                    )
+                    break
+                self.take(event)
+        except yaml.YAMLError as error:
+            self.syntax(error)
+        except _Full:
+            pass
+        if self.problems:
+            raise SpecError(*self.problems)
+        return self.root or Scalar(Place(self.source), None, "", False)
+
+    def take(self, event: Any) -> None:
+        """One event; keys, values and list entries all come through here."""
+        if isinstance(event, yaml.DocumentStartEvent):
+            self.directives(event)
+        elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            self.close()
+        elif isinstance(event, yaml.AliasEvent):
+            self.alias(event)
+        elif isinstance(event, yaml.ScalarEvent):
+            self.scalar(event)
+        elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+            self.open(event)
+
+    def place(self, event: Any) -> Place:
+        """Where a node's content begins: behind its anchor, where that is on the same line."""
+        mark = event.start_mark
+        column = mark.column
+        if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):
+            line = self.source.line(mark.line + 1)
+            match = _PROPERTIES.match(line, column)
+            column = match.end() if match else column
+        return at(self.source, mark.line, column)
+
+    def report(
+        self,
+        message: str,
+        place: Place,
+        index: int = -1,
+        found: str = "",
+        wanted: str = "",
+        hint: str = "",
+        rule: str = "yaml",
+    ) -> None:
+        if index < 0 or index >= self.debris:
+            self.problems.append(Problem(message, place, found=found, wanted=wanted, hint=hint, rule=rule))
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise _Full
+
+    def full(self, message: str, place: Place, wanted: str, hint: str = "") -> None:
+        self.report(message, place, wanted=wanted, hint=hint, rule="too-large")
+        raise _Full
+
+    def directives(self, event: Any) -> None:
+        if event.version and tuple(event.version) != (1, 2):
+            self.report(
+                "specs are YAML 1.2",
+                self.place(event),
+                found=f"%YAML {'.'.join(map(str, event.version))}",
+                hint="leave the line out",
+            )
+        if event.tags:
+            self.report(
+                "tags are not used in specs", self.place(event), found="%TAG", hint="leave the line out", rule="tag"
+            )
+
+    def scalar(self, event: Any) -> None:
+        place, text, start = self.place(event), event.value, event.start_mark.index
+        self.tag(event)
+        quoted = event.style not in (None, "")
+        if quoted and event.style in "'\"" and event.end_mark.line > event.start_mark.line:
+            self.quote = place
+        value: Value = text
+        if event.style == '"' and (strange := STRANGE.search(text)):
+            self.report(
+                "a character that is not text",
+                place,
+                start,
+                found=f"U+{ord(strange[0]):04X}",
+                hint="leave the escape out",
+                rule="character",
+            )
+        if not quoted:
+            value = self.plain_value(text, place, start)
+            if (
+                "$" in text
+                and start >= self.debris
+                and (found := torn(self.source, place, start, event.end_mark.index, self.in_flow))
+            ):
+                p = found.problem
+                self.report(p.message, place, found=p.found, wanted=p.wanted, hint=p.hint, rule=p.rule)
+                self.debris = found.end
+        node = Scalar(place, value, text, quoted)
+        if event.anchor:
+            self.anchors[event.anchor] = _Anchor(node)
+        self.add(node, 1, 0, start)
+
+    def plain_value(self, text: str, place: Place, index: int) -> Value:
+        try:
+            return resolve(text)
+        except ValueError as e:
+            self.report(str(e), place, index, found=text[:40], hint="quote it if it is a text", rule="number")
+            return text
+
+    @property
+    def in_flow(self) -> bool:
+        return bool(self.stack) and self.stack[-1].node.flow
+
+    def tag(self, event: Any) -> None:
+        if event.tag is not None:
+            index = event.start_mark.index
+            line = self.source.line(event.start_mark.line + 1)
+            column = max(line.find("!", event.start_mark.column), event.start_mark.column)
+            self.report(
+                "tags are not used in specs",
+                at(self.source, event.start_mark.line, column),
+                index,
+                found=re.split(r"[\s,\]}]", line[column:], maxsplit=1)[0][:40],
+                hint="leave it out; a text that begins with '!' wants quotes",
+                rule="tag",
+            )
+
+    def open(self, event: Any) -> None:
+        place = self.place(event)
+        self.tag(event)
+        if len(self.stack) >= MOST_LEVELS:
+            self.full("lists and mappings are nested too deeply", place, wanted=f"at most {MOST_LEVELS} levels")
+        flow = (
+            self.source.text[event.end_mark.index - 1 : event.end_mark.index] in ("[", "{")
+            and event.flow_style
+            or False
+        )
+        self.count_nodes(1, place)
+        node = Sequence(place, [], flow) if isinstance(event, yaml.SequenceStartEvent) else Mapping(place, {}, {}, flow)
+        if event.anchor:
+            self.anchors[event.anchor] = _Anchor(None)
+        self.stack.append(_Open(node, event.anchor, event.start_mark.index))
+
+    def close(self) -> None:
+        done = self.stack.pop()
+        if done.anchor:
+            self.anchors[done.anchor] = _Anchor(done.node, done.size, done.height)
+        self.add(done.node, done.size, done.height, done.index, counted=True)
+
+    def alias(self, event: Any) -> None:
+        place, index = self.place(event), event.start_mark.index
+        anchor = self.anchors.get(event.anchor)
+        node: Node = Scalar(place, None, "", False)
+        if anchor is None:
+            self.report(
+                f"no anchor '&{event.anchor}' stands above",
+                place,
+                index,
+                hint=nearest(event.anchor, islice(self.anchors, 100)) or f'quote it if it is a text: "*{event.anchor}"',
+                rule="alias",
+            )
+        elif anchor.node is None:
+            self.report(
+                f"'*{event.anchor}' stands inside of what it repeats",
+                place,
+                index,
+                hint="this would never end",
+                rule="alias",
+            )
+        elif self.stack and isinstance(self.stack[-1].node, Mapping) and self.stack[-1].key is None:
+            self.report(
+                "a key is a word, not an alias",
+                place,
+                index,
+                found=f"*{event.anchor}",
+                hint="write the word out",
+                rule="key",
+            )
+        elif len(self.stack) + anchor.height > MOST_LEVELS:
+            self.full(
+                "lists and mappings are nested too deeply",
+                place,
+                wanted=f"at most {MOST_LEVELS} levels",
+                hint=f"count what '*{event.anchor}' stands for",
+            )
+        else:
+            self.add(anchor.node, anchor.size, anchor.height, index)
+            return
+        if self.stack and isinstance(self.stack[-1].node, Mapping) and self.stack[-1].key is None:
+            self.stack[-1].key = _Key("", place, False)
+            return
+        self.add(node, 1, 0, index)
+
+    def count_nodes(self, size: int, place: Place) -> None:
+        self.count += size
+        if self.count > MOST_NODES:
+            self.full(
+                "too many values",
+                place,
+                wanted=f"at most {MOST_NODES:,}, with every alias replaced by what it stands for",
+                hint="keep data in files of its own",
+            )
+
+    def add(self, node: Node, size: int, height: int, index: int, counted: bool = False) -> None:
+        """Puts a finished node where it belongs: the root, a list, a key or a value."""
+        if not counted:
+            self.count_nodes(size, node.place)
+        if not self.stack:
+            self.root = node
+            return
+        parent = self.stack[-1]
+        parent.size += size
+        parent.height = max(parent.height, height + 1)
+        if isinstance(parent.node, Sequence):
+            parent.node.items.append(node)
+        elif parent.key is None:
+            parent.key = self.key(node, parent.node, index)
+        else:
+            key, parent.key = parent.key, None
+            if not key.spaced and isinstance(node, Scalar) and not node.text and not node.quoted:
+                self.report(
+                    "a space is missing after ':'",
+                    key.place,
+                    found=key.text[:40],
+                    wanted=": ".join(key.text.split(":", 1))[:40],
+                    rule="key",
+                )
+            if key.kept:
+                parent.node.pairs[key.text], parent.node.keys[key.text] = node, key.place
+
+    def key(self, node: Node, parent: Mapping, index: int) -> _Key:
+        """A key, kept if it is a word that has not been there."""
+        if not isinstance(node, Scalar):
+            self.report(
+                "a key is a word, not a list or mapping",
+                node.place,
+                index,
+                hint="quote the text if the bracket belongs to it",
+                rule="key",
+            )
+            return _Key("", node.place, False)
+        text, kept = node.text, False
+        if not text and not node.quoted:
+            self.report("a key is missing before ':'", node.place, index, wanted="key: value", rule="key")
+        elif text == "<<" and not node.quoted:
+            self.report(
+                "'<<' is not used in specs",
+                node.place,
+                index,
+                hint="write the keys out, or make a block with arguments",
+                rule="merge",
+            )
+        elif not node.quoted and re.match(r"\$[A-Za-z_(]", text):
+            self.report(
+                "a formula cannot be a key",
+                node.place,
+                index,
+                found=text[:40],
+                hint="quote it if the ':' belongs to a text",
+                rule="key",
+            )
+        elif text in parent.pairs:
+            first = parent.keys[text]
+            self.report(
+                f"the key '{text[:40]}' stands here twice",
+                node.place,
+                index,
+                found=f"first on line {first.line}, column {first.column}",
+                hint="keep one of them",
+                rule="repeated-key",
+            )
+        else:
+            kept = index >= self.debris
+        return _Key(text, node.place, kept, node.quoted or not parent.flow or re.match(r"[\w-]+:\S", text) is None)
+
+    def syntax(self, error: Exception) -> None:
+        """Where YAML gives up; what follows from a torn formula is not told twice."""
+        mark = getattr(error, "problem_mark", None)
+        if self.debris and mark is not None and "\n" not in self.source.text[self.debris : mark.index].strip():
+            return
+        brackets = [o.node.place for o in self.stack if o.node.flow]
+        self.problems.append(explain(error, self.source, brackets, self.quote))
