@@ -1,0 +1,57 @@
+"""Layers that only move elements."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Annotated
+
+from pydantic import Field
+
+from nnspec.ir.graph import Value
+from nnspec.ir.op import ShapeError
+from nnspec.ir.types import Dim, known, show, size
+from nnspec.layers.layer import Layer, Mode, Values
+from nnspec.ops.movement import reshape, transpose
+from nnspec.spec.model import LARGEST, Whole
+
+Length = Annotated[int, Field(ge=-1, le=LARGEST)]
+
+
+class Flatten(Layer, kind="flatten"):
+    """All axes but the batch as one, in row-major order: ``(height, width, channels)`` to ``(height * width * channels)``."""
+
+    def build(self, x: Value, p: Values, mode: Mode) -> Value:
+        return reshape(x, (x.shape[0], size(x.shape[1:])))
+
+
+class Reshape(Layer, kind="reshape", primary="shape"):
+    """The same elements in row-major order under another shape; one length may be -1: what is left."""
+
+    shape: tuple[Length, ...]
+
+    def build(self, x: Value, p: Values, mode: Mode) -> Value:
+        holes = self.shape.count(-1)
+        if holes > 1 or 0 in self.shape:
+            raise ShapeError("reshape cannot tell the shape", str(list(self.shape)), "lengths of at least 1, at most one of them -1")
+        shape: tuple[Dim, ...] = self.shape
+        if holes:
+            rest = prod(d for d in self.shape if d != -1)
+            total = size(x.shape[1:])
+            if isinstance(total, int) and total % rest:
+                raise ShapeError("reshape cannot fill the shape", f"{total} elements: {show(x.shape)}", f"a multiple of {rest}")
+            shape = tuple(total // rest if d == -1 else d for d in self.shape)
+        if size(shape) != size(x.shape[1:]):
+            raise ShapeError("reshape changes the number of elements", f"{size(x.shape[1:])} elements: {show(x.shape)}",
+                             f"{prod(known(shape))} elements for {list(self.shape)}", "-1 stands for what is left")
+        return reshape(x, (x.shape[0], *shape))
+
+
+class Permute(Layer, kind="permute", primary="axes"):
+    """Axes in another order: output axis i is input axis ``axes[i]``, counted from 0 without the batch."""
+
+    axes: tuple[Whole, ...]
+
+    def build(self, x: Value, p: Values, mode: Mode) -> Value:
+        if sorted(self.axes) != list(range(x.rank - 1)):
+            raise ShapeError("permute names each axis once", str(list(self.axes)), f"an order of {list(range(x.rank - 1))}")
+        return transpose(x, (0, *(a + 1 for a in self.axes)))

@@ -1,0 +1,51 @@
+"""What every part of a spec that has fields is made of: strict, frozen pydantic models that know their kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+LARGEST = 10_000_000  # units, filters, sizes: more than any network has, less than any machine chokes on
+
+
+class Config(BaseModel):
+    """Fields of one thing in a spec. Lists arrive as tuples; unknown keys are errors; nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+
+
+class Kind(Config):
+    """One of a family (layers, losses, optimizers, …), chosen in a spec by its ``kind``.
+
+    A family is a class with its own ``registry``; a member gives ``kind``, and ``primary``: the field that
+    ``kind: value`` sets.
+    """
+
+    kind: ClassVar[str] = ""
+    primary: ClassVar[str | None] = None
+    registry: ClassVar[dict[str, type[Any]]] = {}
+
+    def __init_subclass__(cls, kind: str = "", primary: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if kind:
+            cls.kind, cls.primary = kind, primary
+            cls.registry[kind] = cls
+
+    @classmethod
+    def make(cls, kind: str, **fields: Any) -> Self:
+        """A member by name, for code and tests."""
+        return cls.registry[kind](**fields)  # type: ignore[no-any-return]  # the registry holds this family
+
+
+def _pair(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Whole = Annotated[int, Field(ge=0, le=LARGEST)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Pair = Annotated[tuple[Count, Count], BeforeValidator(_pair)]

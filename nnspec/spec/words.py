@@ -1,0 +1,87 @@
+"""Words that are not ours: those of Keras and PyTorch, with our own; and those that a later version brings."""
+
+from __future__ import annotations
+
+import re
+
+from nnspec.errors import Place, Problem
+
+FOREIGN: dict[str, str] = {
+    # layers
+    "Linear": "dense", "linear": "dense", "fc": "dense", "fully_connected": "dense", "Dense": "dense", "InnerProduct": "dense",
+    "Conv2D": "conv2d", "Conv2d": "conv2d", "conv": "conv2d", "convolution": "conv2d", "Convolution2D": "conv2d",
+    "DepthwiseConv2D": "depthwise_conv2d", "dwconv": "depthwise_conv2d",
+    "MaxPooling2D": "max_pool2d", "MaxPool2D": "max_pool2d", "MaxPool2d": "max_pool2d", "max_pooling2d": "max_pool2d", "maxpool": "max_pool2d",
+    "maxpool2d": "max_pool2d", "AveragePooling2D": "avg_pool2d", "AvgPool2d": "avg_pool2d", "average_pooling2d": "avg_pool2d",
+    "GlobalAveragePooling2D": "global_avg_pool2d", "AdaptiveAvgPool2d": "global_avg_pool2d", "global_average_pooling2d": "global_avg_pool2d",
+    "GlobalMaxPooling2D": "global_max_pool2d", "AdaptiveMaxPool2d": "global_max_pool2d",
+    "BatchNormalization": "batch_norm", "BatchNorm2d": "batch_norm", "BatchNorm1d": "batch_norm", "batchnorm": "batch_norm",
+    "batch_normalization": "batch_norm", "bn": "batch_norm", "LayerNormalization": "layer_norm", "LayerNorm": "layer_norm",
+    "layer_normalization": "layer_norm", "Dropout": "dropout", "Flatten": "flatten", "Reshape": "reshape", "Permute": "permute",
+    "Embedding": "embedding", "Concatenate": "concat", "concatenate": "concat", "cat": "concat", "Add": "add", "Multiply": "multiply",
+    "Sequential": "write the layers as a list under 'layers'", "Input": "declare it under 'inputs'", "input": "declare it under 'inputs'",
+    "Activation": "activation", "skip": "residual", "shortcut": "residual", "parallel": "branches",
+    # activations
+    "ReLU": "relu", "LeakyReLU": "leaky_relu", "PReLU": "prelu", "ELU": "elu", "SELU": "selu", "GELU": "gelu", "SiLU": "silu", "swish": "silu",
+    "Swish": "silu", "Mish": "mish", "Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus", "logistic": "sigmoid",
+    "none": "identity", "Identity": "identity", "heaviside": "step", "atan": "arctan", "hardswish": "hard_silu", "hard_swish": "hard_silu",
+    # keys of layers
+    "out_channels": "filters", "in_channels": "leave it out: it is inferred", "out_features": "units", "in_features": "leave it out: it is inferred",
+    "kernel_size": "kernel", "strides": "stride", "dilation_rate": "dilation", "use_bias": "bias", "pool_size": "size", "num_groups": "groups",
+    "p": "rate", "prob": "rate", "eps": "epsilon", "num_embeddings": "vocabulary", "input_dim": "vocabulary", "output_dim": "units",
+    "embedding_dim": "units", "num_features": "leave it out: it is inferred", "negative_slope": "slope", "dim": "axis", "target_shape": "shape",
+    "input_shape": "declare it under 'inputs'", "kernel_initializer": "init: {kernel: …}", "bias_initializer": "init: {bias: …}",
+    "depth_multiplier": "multiplier", "inputs": "from", "nonlinearity": "activation", "act": "activation", "channels": "filters",
+    "center": "center", "affine": "scale and center", "num_units": "units", "neurons": "units", "nodes": "units", "n_units": "units",
+    # losses
+    "CrossEntropyLoss": "cross_entropy", "categorical_crossentropy": "cross_entropy", "sparse_categorical_crossentropy": "cross_entropy",
+    "crossentropy": "cross_entropy", "nll_loss": "cross_entropy", "NLLLoss": "cross_entropy", "softmax_cross_entropy": "cross_entropy",
+    "binary_crossentropy": "binary_cross_entropy", "BCELoss": "binary_cross_entropy", "BCEWithLogitsLoss": "binary_cross_entropy",
+    "bce": "binary_cross_entropy", "MSELoss": "mse", "mean_squared_error": "mse", "l2": "mse",
+    # optimizers and their keys
+    "Adam": "adam", "AdamW": "adamw", "SGD": "sgd", "RMSprop": "rmsprop", "lr": "learning_rate", "rate": "learning_rate", "beta_1": "beta1",
+    "beta_2": "beta2", "betas": "beta1 and beta2", "clipnorm": "clip_norm", "clipvalue": "clip_value", "gradient_clip": "clip_norm",
+    "decay": "weight_decay", "l2_penalty": "weight_decay",
+    # schedules and metrics
+    "CosineAnnealingLR": "cosine", "cosine_decay": "cosine", "StepLR": "step", "gamma": "factor", "step_size": "every", "T_max": "length",
+    "eta_min": "minimum", "acc": "accuracy", "Accuracy": "accuracy", "top5": "top_k", "mean_absolute_error": "mae",
+    # top
+    "model": "layers", "network": "layers", "architecture": "layers", "dataset": "data", "batch": "batch_size", "batchsize": "batch_size",
+    "num_epochs": "epochs", "max_epochs": "epochs", "n_epochs": "epochs", "epoch": "epochs", "criterion": "loss", "objective": "loss",
+    "optim": "optimizer", "optimiser": "optimizer", "lr_scheduler": "schedule", "scheduler": "schedule", "random_seed": "seed",
+    "version": "nnspec", "variables": "vars", "params": "vars", "imports": "include", "metric": "metrics", "dtype": "precision",
+    "patience": "early_stopping",
+}
+
+_SOON = "it belongs to a later version; leave it out for now"
+LATER: dict[str, str] = dict.fromkeys((
+    # layers
+    "conv1d", "conv3d", "separable_conv2d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool3d",
+    "avg_pool1d", "avg_pool3d", "global_avg_pool1d", "global_avg_pool3d", "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
+    "upsample2d", "resize2d", "resize", "pixel_shuffle", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "dot",
+    "gaussian_noise", "spatial_dropout", "drop_path", "squeeze", "unsqueeze", "lstm", "gru", "rnn", "bidirectional",
+    "multi_head_attention", "math", "parameter", "constant", "stop_gradient", "gradient", "normal", "uniform", "bernoulli", "sample_normal",
+    "slice", "split", "stack", "gather", "transpose", "cast", "where", "einsum", "reduce_mean", "reduce_sum", "reduce_max", "grid_sample",
+    "one_hot", "across_batch", "scan",
+    # keys of entries
+    "only", "share", "regularize",
+    # losses, optimizers, schedules
+    "mae_loss", "huber", "hinge", "kl_divergence", "focal", "dice", "perceptual", "value", "rmsprop", "adagrad", "adadelta", "adamax", "nadam",
+    "lion", "accumulate", "average_weights", "multistep", "exponential", "polynomial", "plateau",
+    "smoothing", "class_weights", "reduce", "amsgrad",
+    # metrics
+    "precision_score", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
+    # top
+    "networks", "phases", "determinism", "weights", "generate", "sweep", "expect",
+), _SOON)
+
+LATER_VALUES = ("mixed_bfloat16", "mixed_float16", "tf32")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+
+
+def name_problem(name: str, place: Place, what: str) -> list[Problem]:
+    """A problem where ``name`` is not a letter or _ and then letters, digits, _ and -; at most 100 of them."""
+    if NAME.match(name) and len(name) <= 100:
+        return []
+    return [Problem(f"'{name[:60]}' cannot be the name of a {what}", place, wanted="a letter or _, then letters, digits, _ and -; at most 100",
+                    rule="bad-name")]

@@ -1,0 +1,1 @@
+"""Losses, metrics, optimizers and schedules: builders of graph, compiled into the step."""

@@ -1,0 +1,203 @@
+"""Every layer: gradients against central differences, values and gradients against PyTorch, in float64.
+
+A new activation is tested by itself; another layer needs a row in ``SAMPLES``, and a test asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnspec.autodiff import gradients
+from nnspec.ir.graph import Value, abstract, constant
+from nnspec.ir.interpret import evaluate
+from nnspec.ir.types import DType, TensorType
+from nnspec.layers.activations import Activation
+from nnspec.layers.layer import Entry, Mode, Values
+from nnspec.ops.reduce import sum_
+
+torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
+F = torch.nn.functional
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Fields and input shapes of a layer, the batch included, and the same in PyTorch."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    shapes: tuple[tuple[int, ...], ...] = ((3, 4),)
+    torch: Callable[..., Any] | None = None
+    training: bool = False
+
+
+def nchw(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A PyTorch function of images with channels first, for ours with channels last."""
+    return lambda x, **p: f(x.permute(0, 3, 1, 2), **p).permute(0, 2, 3, 1)
+
+
+def conv(**options: Any) -> Callable[..., Any]:
+    return nchw(lambda x, kernel, bias=None: F.conv2d(x, kernel.permute(3, 2, 0, 1), bias, **options))
+
+
+def depthwise(multiplier: int, **options: Any) -> Callable[..., Any]:
+    def f(x: Any, kernel: Any, bias: Any) -> Any:
+        h, w, c, m = kernel.shape
+        return F.conv2d(x, kernel.permute(2, 3, 0, 1).reshape(c * m, 1, h, w), bias, groups=c, **options)
+
+    return nchw(f)
+
+
+def batch_norm(x: Any, gamma: Any, beta: Any, moving_mean: Any, moving_variance: Any, training: bool) -> Any:
+    y = F.batch_norm(x.movedim(-1, 1), moving_mean.detach().clone(), moving_variance.detach().clone(), gamma, beta, training, 0.01, 1e-3)
+    return y.movedim(1, -1)
+
+
+IMAGE = ((2, 6, 5, 4),)
+SAMPLES: dict[str, list[Sample]] = {
+    "dense": [Sample({"units": 3}, ((4, 5),), lambda x, kernel, bias: x @ kernel + bias),
+              Sample({"units": 2, "bias": False, "activation": {"leaky_relu": 0.2}}, ((2, 3, 5),), lambda x, kernel: F.leaky_relu(x @ kernel, 0.2)),
+              Sample({"units": 3, "activation": "prelu"}, ((4, 5),), lambda x, kernel, bias, alpha: F.prelu(x @ kernel + bias, alpha))],
+    "activation": [Sample({"of": "tanh"}, ((2, 3),), torch.tanh)],
+    "dropout": [Sample({"rate": 0.5}, ((4, 6),), lambda x: x), Sample({"rate": 0.3}, ((64, 32),), None, training=True)],
+    "flatten": [Sample({}, ((2, 3, 4),), lambda x: x.flatten(1))],
+    "reshape": [Sample({"shape": (3, -1)}, ((2, 6),), lambda x: x.reshape(2, 3, 2))],
+    "permute": [Sample({"axes": (1, 0)}, ((2, 3, 4),), lambda x: x.permute(0, 2, 1))],
+    "conv2d": [Sample({"filters": 3}, IMAGE, conv()), Sample({"filters": 4, "kernel": (3, 2), "stride": 2, "padding": 1, "groups": 2}, IMAGE,
+                                                             conv(stride=2, padding=1, groups=2)),
+               Sample({"filters": 2, "kernel": 2, "dilation": 2, "bias": False}, IMAGE, conv(dilation=2)),
+               Sample({"filters": 2, "kernel": 3, "padding": "same", "stride": 2}, ((1, 7, 7, 1),), conv(stride=2, padding=1))],
+    "depthwise_conv2d": [Sample({"kernel": 3, "multiplier": 2, "padding": 1}, IMAGE, depthwise(2, padding=1)),
+                         Sample({"kernel": 2, "stride": 2}, IMAGE, depthwise(1, stride=2))],
+    "max_pool2d": [Sample({"size": 2}, IMAGE, nchw(lambda x: F.max_pool2d(x, 2))),
+                   Sample({"size": 3, "stride": 2, "padding": 1}, IMAGE, nchw(lambda x: F.max_pool2d(x, 3, 2, 1)))],
+    "avg_pool2d": [Sample({"size": 2}, IMAGE, nchw(lambda x: F.avg_pool2d(x, 2))),
+                   Sample({"size": 3, "stride": 2, "padding": 1}, IMAGE, nchw(lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)))],
+    "global_avg_pool2d": [Sample({}, IMAGE, lambda x: x.mean((1, 2))), Sample({"keep": True}, IMAGE, lambda x: x.mean((1, 2), keepdim=True))],
+    "global_max_pool2d": [Sample({}, IMAGE, lambda x: x.amax((1, 2)))],
+    "batch_norm": [Sample({}, ((6, 3),), lambda x, **p: batch_norm(x, **p, training=False)),
+                   Sample({}, ((6, 3),), lambda x, **p: batch_norm(x, **p, training=True), training=True),
+                   Sample({"momentum": 0.9}, ((3, 2, 4, 3),), lambda x, **p: batch_norm(x, **p, training=True), training=True)],
+    "layer_norm": [Sample({}, ((4, 5),), lambda x, gamma, beta: F.layer_norm(x, (5,), gamma, beta, 1e-3)),
+                   Sample({"epsilon": 1e-5, "scale": False}, ((2, 3, 5),), lambda x, beta: F.layer_norm(x, (5,), None, beta, 1e-5))],
+    "embedding": [],  # whole numbers go in: test_embedding_picks_rows
+    "add": [Sample({}, ((2, 3), (2, 3), (2, 3)), lambda a, b, c: a + b + c), Sample({}, ((2, 4), (2, 3, 4)), lambda a, b: a[:, None] + b)],
+    "subtract": [Sample({}, ((2, 3), (2, 3)), lambda a, b: a - b)],
+    "multiply": [Sample({}, ((2, 3), (2, 3)), lambda a, b: a * b), Sample({}, ((2, 1, 1, 4), (2, 3, 2, 4)), lambda a, b: a * b)],
+    "average": [Sample({}, ((2, 3), (2, 3), (2, 3)), lambda a, b, c: (a + b + c) / 3)],
+    "maximum": [Sample({}, ((2, 3), (2, 3)), torch.maximum)],
+    "concat": [Sample({}, ((2, 3), (2, 1)), lambda a, b: torch.cat([a, b], 1)), Sample({"axis": 0}, ((2, 3, 4), (2, 2, 4)), lambda a, b: torch.cat([a, b], 1))],
+    "matmul": [Sample({}, ((2, 3, 4), (2, 4, 5)), lambda a, b: a @ b), Sample({"transpose": True}, ((2, 3, 4), (2, 5, 4)), lambda a, b: a @ b.mT)],
+}
+# F.hardsigmoid and F.hardswish hold 1/6 in single precision: their gradients are written out here.
+TORCH_ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "identity": lambda x: x, "sigmoid": torch.sigmoid, "hard_sigmoid": lambda x: (x / 6 + 0.5).clamp(0, 1), "log_sigmoid": F.logsigmoid, "tanh": torch.tanh,
+    "hard_tanh": F.hardtanh, "arctan": torch.arctan, "softsign": F.softsign, "relu": torch.relu, "relu6": F.relu6, "leaky_relu": F.leaky_relu,
+    "prelu": lambda x, alpha: F.prelu(x.movedim(-1, 1), alpha).movedim(1, -1), "elu": F.elu, "celu": F.celu, "selu": F.selu, "gelu": F.gelu,
+    "silu": F.silu, "hard_silu": lambda x: x * (x / 6 + 0.5).clamp(0, 1), "mish": F.mish, "softplus": F.softplus, "exponential": torch.exp, "soft_shrink": F.softshrink,
+    "hard_shrink": F.hardshrink, "tanh_shrink": F.tanhshrink, "softmax": lambda x: x.softmax(-1), "log_softmax": lambda x: x.log_softmax(-1),
+}
+
+
+def cases() -> list[Any]:
+    out = [pytest.param(Entry.registry[k](**s.fields), s, id=f"{k}-{i}") for k, samples in SAMPLES.items() for i, s in enumerate(samples)]
+    for kind, cls in Activation.activations.items():
+        needed = [n for n, f in cls.model_fields.items() if f.is_required()]
+        assert not needed, f"{kind} needs {needed}: give them defaults"
+        out += [pytest.param(cls(), Sample({}, shape, TORCH_ACTIVATIONS.get(kind)), id=f"{kind}-{len(shape[0])}") for shape in (((3, 4),), ((2, 3, 5),))]
+    return out
+
+
+def built(entry: Entry, sample: Sample) -> tuple[tuple[Value, ...], dict[str, Value], Value, dict[Value, Any]]:
+    rng = np.random.default_rng(3)
+    x = tuple(abstract(TensorType(s, DType.float64), f"x{i}") for i, s in enumerate(sample.shapes))
+    params = {p.name: p for p in entry.parameters(x)}
+    values = {n: abstract(TensorType(p.shape, DType.float64), n, "parameter") for n, p in params.items()}
+    scalars = {"seed": abstract(TensorType((), DType.uint32), "seed"), "step": abstract(TensorType((), DType.int64), "step")}
+    mode = Mode(training=sample.training, path="l", batched=(True,) * len(x), batch=sample.shapes[0][0], **scalars)
+    fed: dict[Value, Any] = {v: rng.uniform(-2.2, 2.2, v.shape) for v in x}
+    fed |= {v: rng.uniform(0.3, 1.5, v.shape) for v in values.values()}
+    fed |= {scalars["seed"]: np.array(1, np.uint32), scalars["step"]: np.array(0)}
+    return x, values, entry.apply(x, Values(values), mode).y, fed
+
+
+def test_every_layer_has_a_sample() -> None:
+    assert set(Entry.registry) == set(SAMPLES) | set(Activation.activations)
+
+
+@pytest.mark.parametrize(("entry", "sample"), cases())
+def test_gradients_equal_central_differences(entry: Entry, sample: Sample) -> None:
+    x, params, y, fed = built(entry, sample)
+    weight = np.random.default_rng(4).standard_normal(y.shape)
+    loss = sum_(y * constant(weight, DType.float64))
+    wrt = [*x, *params.values()]
+    found = gradients(loss, wrt)
+    exact = evaluate([g for g in found if g is not None], fed)
+    rng = np.random.default_rng(5)
+    for v, g in zip(wrt, found, strict=True):
+        size = fed[v].size
+        chosen = range(size) if size <= 40 else rng.choice(size, 40, replace=False)
+        numeric = np.array([difference(loss, fed, v, i) for i in chosen])
+        own = np.zeros(size) if g is None else exact[g].reshape(-1)
+        scale = max(np.abs(own).max(), np.abs(numeric).max(), 1e-3)
+        assert np.abs(own[list(chosen)] - numeric).max() <= 1e-6 * scale
+
+
+def difference(loss: Value, fed: dict[Value, Any], v: Value, i: int, step: float = 1e-6) -> float:
+    results = []
+    for sign in (1, -1):
+        moved = fed[v].copy()
+        moved.reshape(-1)[i] += sign * step
+        results.append(float(evaluate([loss], {**fed, v: moved})[loss]))
+    return (results[0] - results[1]) / (2 * step)
+
+
+@pytest.mark.parametrize(("entry", "sample"), [c for c in cases() if c.values[1].torch is not None])
+def test_values_and_gradients_equal_pytorch(entry: Entry, sample: Sample) -> None:
+    x, params, y, fed = built(entry, sample)
+    tensors = {v: torch.tensor(fed[v], requires_grad=True) for v in (*x, *params.values())}
+    assert sample.torch is not None
+    theirs = sample.torch(*(tensors[v] for v in x), **{n: tensors[v] for n, v in params.items()})
+    weight = np.random.default_rng(4).standard_normal(y.shape)
+    wrt = [*x, *params.values()]
+    found = gradients(sum_(y * constant(weight, DType.float64)), wrt)
+    values = evaluate([y, *(g for g in found if g is not None)], fed)
+    np.testing.assert_allclose(values[y], theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
+    (theirs * torch.tensor(weight)).sum().backward() if theirs.requires_grad else None
+    for v, g in zip(wrt, found, strict=True):
+        if tensors[v].grad is not None:
+            assert g is not None
+            np.testing.assert_allclose(values[g], tensors[v].grad.numpy(), rtol=1e-10, atol=1e-11)
+
+
+def test_step_is_one_above_zero_alone() -> None:
+    entry = Entry.registry["step"]()
+    x = abstract(TensorType((4,), DType.float64))
+    y = entry.apply((x,), Values({}), Mode()).y
+    assert evaluate([y], {x: np.array([-1.0, 0.0, 1e-9, 3.0])})[y].tolist() == [0, 0, 1, 1]
+
+
+def test_embedding_picks_rows() -> None:
+    entry = Entry.registry["embedding"](vocabulary=4, units=3)
+    ids = abstract(TensorType((2, 2), DType.int64), "ids")
+    table = abstract(TensorType((4, 3), DType.float64), "table")
+    y = entry.apply((ids,), Values({"embedding": table}), Mode()).y
+    (g,) = gradients(sum_(y), [table])
+    rows, numbers = np.random.default_rng(0).standard_normal((4, 3)), np.array([[0, 2], [2, 3]])
+    assert g is not None
+    values = evaluate([y, g], {ids: numbers, table: rows})
+    np.testing.assert_array_equal(values[y], rows[numbers])
+    np.testing.assert_array_equal(values[g], np.array([1, 0, 2, 1])[:, None] * np.ones((4, 3)))
+
+
+def test_dropout_keeps_the_mean_and_drops_its_share() -> None:
+    entry = Entry.registry["dropout"](rate=0.25)
+    _, _, y, fed = built(entry, Sample({}, ((400, 500),), training=True))
+    fed = {v: np.ones_like(a) if a.ndim == 2 else a for v, a in fed.items()}
+    out = evaluate([y], fed)[y]
+    assert set(np.unique(out)) == {0.0, 1 / 0.75}
+    assert abs((out == 0).mean() - 0.25) < 0.005
+    assert abs(out.mean() - 1) < 0.01
