@@ -1,0 +1,1 @@
+"""The rows a network learns from: sources, columns, splits, preparation and batches."""

@@ -1,0 +1,111 @@
+"""What a source says of its columns, before and after the spec had its say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnspec.data.config import Prepare
+from nnspec.errors import Place, Problem
+
+Array = NDArray[Any]
+ColumnType = Literal["number", "category", "image", "array"]
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the network sees it: ``shape`` is that of one row; a number and a category have shape ``()``.
+
+    A category's dtype is ``int64``, its values number ``classes``; all else is ``float32`` (or the
+    run's precision).
+    """
+
+    name: str
+    kind: ColumnType
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64"]
+    classes: tuple[str, ...] | None = None
+    place: Place | None = None
+
+    @property
+    def plain_number(self) -> bool:
+        """Whether several of it can be stacked into one input."""
+        return self.kind == "number"
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A column as its source holds it: numbers (NaN: missing), or numbers of ``texts`` (-1: missing).
+
+    ``where(row)`` is the place of a row's value, if it has one; ``missing`` is the first row without one, if known.
+    """
+
+    shape: tuple[int, ...]
+    values: Callable[[], Array]
+    texts: tuple[str, ...] | None = None
+    where: Callable[[int], Place | None] = lambda row: None
+    missing: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """All columns of a source, in its order; those the spec drops stand in ``dropped`` alone.
+
+    ``problems`` are those of its rows; where there are some the values mean nothing, but names and types can still be
+    checked.
+    """
+
+    rows: int
+    columns: Mapping[str, Raw]
+    dropped: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.columns, *self.dropped)
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """How rows are divided: the parts by name, those of size 0 left out, and the column that keeps its proportions."""
+
+    parts: tuple[tuple[str, float], ...] = (("train", 1.0),)
+    stratify: str | None = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Declaration:
+    """What a data section promises: columns (features, then targets, in the source's order), rows and how to load them.
+
+    ``names`` is what formulas see: ``$data.species.classes``, ``$data.image.shape``. ``read`` gives a column's
+    values as float numbers (NaN: missing) or int64 class numbers (-1: missing), before any preparation.
+    """
+
+    source: str
+    columns: Mapping[str, Column]
+    targets: tuple[str, ...]
+    rows: int
+    names: Mapping[str, object]
+    seed: int
+    split: Fractions
+    prepare: tuple[tuple[str, Prepare], ...]
+    missing: Mapping[str, str | float]
+    place: Place
+    read: Callable[[str], Array] = field(repr=False)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that are no target."""
+        return tuple(name for name in self.columns if name not in self.targets)
+
+
+def index_of(texts: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """For each text its class number, -1 where there is none; one -1 more at the end, for what is missing."""
+    known = {text: i for i, text in enumerate(classes)}
+    return np.array([*(known.get(text, -1) for text in texts), -1], np.int64)

@@ -1,0 +1,261 @@
+"""Reads a spec's data section and says what it promises: columns, types, classes, rows; every problem at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from nnspec.data.cells import number
+from nnspec.data.column import Array, Column, ColumnType, Declaration, Raw, Table, index_of
+from nnspec.data.config import CategoryColumn, NumberColumn, Prepare
+from nnspec.data.csv_file import column_hint
+from nnspec.data.fractions import fractions
+from nnspec.data.section import Section, at, find
+from nnspec.data.sources import SHIPPED_TARGETS, read_source
+from nnspec.errors import DataError, NnspecError, Problem, SpecError, nearest, one_of
+from nnspec.spec.source import Node
+
+
+def declare(node: Node, folder: Path, seed: int) -> Declaration:
+    """The declaration of a data section; paths in it are relative to ``folder``.
+
+    Without ``split`` all rows train, but of ``digits`` and ``iris`` a stratified fifth is the test split. Classes come
+    from all rows. A CSV file is read for its types; of an npz only what is needed. Raises SpecError, or DataError
+    if only a data file is wrong.
+    """
+    return _Declare(Section(node), folder, seed).declaration()
+
+
+class _Declare:
+    """A section against what its source holds: every part adds its problems, and the end raises them together."""
+
+    def __init__(self, section: Section, folder: Path, seed: int) -> None:
+        self.section, self.folder, self.seed = section, folder, seed
+        self.kinds, self.places = section.kinds, section.places
+        self.wrong, self.bad = section.wrong, section.bad
+
+    def declaration(self) -> Declaration:
+        section = self.section
+        table = section.attempt(lambda: read_source(section, self.folder)) if section.fields else None
+        if table is None:
+            raise self.error()
+        self.bad += table.problems
+        targets = self.targets(table)
+        columns, read = self.columns(table, targets)
+        prepare = self.prepare(columns, targets, table)
+        parts = fractions(section, columns, table.rows, read)
+        if self.wrong or self.bad:
+            raise self.error()
+        missing = {
+            column: kind.missing
+            for column, kind in self.kinds.items()
+            if isinstance(kind, NumberColumn | CategoryColumn) and kind.missing != "error" and column in columns
+        }
+        names: dict[str, object] = {
+            c.name: {"shape": c.shape, **({"classes": len(c.classes)} if c.classes else {})} for c in columns.values()
+        }
+        return Declaration(
+            section.name,
+            columns,
+            targets,
+            table.rows,
+            names,
+            self.seed,
+            parts,
+            tuple(prepare),
+            missing,
+            section.place,
+            read,
+        )
+
+    def error(self) -> NnspecError:
+        return SpecError(*self.wrong, *self.bad) if self.wrong else DataError(*self.bad)
+
+    def targets(self, table: Table) -> tuple[str, ...]:
+        node = self.section.body or self.section.node
+        shipped = SHIPPED_TARGETS.get(self.section.name)
+        if shipped:
+            return (shipped,) if shipped in table.columns else ()
+        given = getattr(self.section.fields, "target", ())
+        targets = (given,) if isinstance(given, str) else given
+        place = at(node, "target") or node.place
+        for i, target in enumerate(targets):
+            if target in table.dropped:
+                self.wrong.append(
+                    Problem(f"the target '{target}' is dropped", self.places.get(target, place), rule="bad-value")
+                )
+            elif target not in table.columns:
+                self.wrong.append(
+                    Problem(
+                        f"the data has no column '{target}' for a target",
+                        at(node, "target", i) or place,
+                        wanted=one_of(table.names),
+                        hint=column_hint(target, table.names),
+                        rule="unknown-column",
+                    )
+                )
+            elif target in targets[:i]:
+                self.wrong.append(
+                    Problem(f"the target '{target}' is named twice", at(node, "target", i) or place, rule="bad-value")
+                )
+        return tuple(target for target in targets if target in table.columns)
+
+    def columns(self, table: Table, targets: tuple[str, ...]) -> tuple[dict[str, Column], Callable[[str], Array]]:
+        """The columns, features first, and how a column is read."""
+        for name, place in self.places.items():
+            if name not in table.names:
+                self.wrong.append(
+                    Problem(
+                        f"the data has no column '{name}'",
+                        place,
+                        wanted=one_of(table.names),
+                        hint=column_hint(name, table.names),
+                        rule="unknown-column",
+                    )
+                )
+        if not table.columns:
+            self.wrong.append(Problem("every column is dropped", self.section.place, rule="bad-value"))
+        ordered = [*(name for name in table.columns if name not in targets), *targets]
+        columns = {name: self.column(name, table.columns[name]) for name in dict.fromkeys(ordered)}
+        codes = {
+            name: index_of(raw.texts, columns[name].classes or ())
+            for name, raw in table.columns.items()
+            if raw.texts is not None
+        }
+
+        def read(name: str) -> Array:
+            values = table.columns[name].values()
+            return codes[name][values] if name in codes else values
+
+        return columns, read
+
+    def column(self, name: str, raw: Raw) -> Column:
+        place, kind = self.places.get(name, self.section.place), self.kinds.get(name)
+        classes = None
+        if raw.texts is not None:
+            category = kind if isinstance(kind, CategoryColumn) else CategoryColumn()
+            classes = classes_of(raw.texts, category)
+            self.check_classes(name, raw, raw.texts, category, classes)
+        if isinstance(kind, NumberColumn if raw.texts is not None else CategoryColumn):
+            self.wrong.append(
+                Problem(
+                    f"column '{name}' cannot be a {kind.kind}",
+                    place,
+                    found="texts" if raw.texts is not None else "numbers of a shape",
+                    rule="bad-value",
+                )
+            )
+        policy = getattr(kind, "missing", "error")
+        if policy != "error" and raw.shape:
+            self.wrong.append(
+                Problem(
+                    f"column '{name}' holds arrays; missing values are filled in columns of one value a row only",
+                    place,
+                    rule="bad-value",
+                )
+            )
+        elif raw.missing is not None and policy == "error":
+            how = f"{{{'category' if classes else 'number'}: {{missing: {'most_frequent' if classes else 'median'}}}}}"
+            self.bad.append(
+                Problem(
+                    f"row {raw.missing + 1} of column '{name}' has no value",
+                    raw.where(raw.missing) or place,
+                    found="nothing",
+                    wanted="a class" if classes else "a number",
+                    hint=f"say what to put there: columns: {{{name}: {how}}}",
+                    rule="missing-value",
+                )
+            )
+        if classes is not None:
+            return Column(name, "array" if raw.shape else "category", raw.shape, "int64", classes, place)
+        shape_kinds: dict[int, ColumnType] = {0: "number", 3: "image"}
+        return Column(name, shape_kinds.get(len(raw.shape), "array"), raw.shape, "float32", None, place)
+
+    def check_classes(
+        self, name: str, raw: Raw, texts: tuple[str, ...], kind: CategoryColumn, classes: tuple[str, ...]
+    ) -> None:
+        if len(set(classes)) < len(classes):
+            self.wrong.append(
+                Problem(f"a class of column '{name}' is named twice", self.places.get(name), rule="bad-value")
+            )
+        if kind.missing not in ("error", "most_frequent", *classes):
+            self.wrong.append(
+                Problem(
+                    f"what is missing in column '{name}' cannot be '{kind.missing}'",
+                    self.places.get(name),
+                    wanted=f"error, most_frequent, or {one_of(classes)}",
+                    hint=nearest(kind.missing, classes),
+                    rule="unknown-class",
+                )
+            )
+        known = set(classes)
+        strange = next((i for i, text in enumerate(texts) if text not in known), None)
+        if strange is not None:
+            row = int(np.argwhere(raw.values() == strange)[0][0])
+            wanted = (
+                f"a whole number from 0 to {len(classes) - 1}" if isinstance(kind.classes, int) else one_of(classes)
+            )
+            self.bad.append(
+                Problem(
+                    f"row {row + 1} of column '{name}' is none of its classes",
+                    raw.where(row) or self.places.get(name),
+                    found=f"'{texts[strange][:60]}'",
+                    wanted=wanted,
+                    hint=nearest(texts[strange], classes),
+                    rule="unknown-class",
+                )
+            )
+
+    def prepare(self, columns: dict[str, Column], targets: tuple[str, ...], table: Table) -> list[tuple[str, Prepare]]:
+        """Which step touches which column, in order."""
+        floats = [name for name, column in columns.items() if column.dtype == "float32"]
+        pairs: list[tuple[str, Prepare]] = []
+        for step, node in self.section.steps:
+            names = (step.columns,) if isinstance(step.columns, str) else step.columns
+            if names is None:
+                names = tuple(name for name in floats if name not in targets)
+            if getattr(step, "scale", 1.0) == 0:
+                self.wrong.append(Problem("rescale by 0 cannot be undone", node.place, rule="bad-value"))
+            if not names:
+                self.wrong.append(Problem(f"{step.kind} has no columns to work on", node.place, rule="bad-value"))
+            for i, name in enumerate(names):
+                place = find(node, name)
+                if name not in columns:
+                    found = "it is dropped" if name in table.dropped else ""
+                    self.wrong.append(
+                        Problem(
+                            f"{step.kind} wants the column '{name}', which the data does not have",
+                            place,
+                            found=found,
+                            wanted=one_of(columns),
+                            hint=nearest(name, columns),
+                            rule="unknown-column",
+                        )
+                    )
+                elif name not in floats:
+                    self.wrong.append(
+                        Problem(
+                            f"{step.kind} works on numbers, and column '{name}' holds classes", place, rule="bad-value"
+                        )
+                    )
+                elif name in names[:i]:
+                    self.wrong.append(Problem(f"{step.kind} names the column '{name}' twice", place, rule="bad-value"))
+                else:
+                    pairs.append((name, step))
+        return pairs
+
+
+def classes_of(texts: tuple[str, ...], kind: CategoryColumn) -> tuple[str, ...]:
+    """The classes in order: as the spec says, else sorted, by number where all are numbers."""
+    if isinstance(kind.classes, int):
+        return tuple(str(i) for i in range(kind.classes))
+    if kind.classes is not None:
+        return tuple(str(c).lower() if isinstance(c, bool) else str(c) for c in kind.classes)
+    named = {kind.missing} - {"error", "most_frequent"}
+    texts = tuple({*texts, *named})
+    if all(math.isfinite(number(text)) for text in texts):
+        return tuple(sorted(texts, key=lambda text: (number(text), text)))
+    return tuple(sorted(texts))

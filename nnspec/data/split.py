@@ -1,0 +1,53 @@
+"""Divides rows into train, validation and test: a pure function of the seed, the fractions and the classes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnspec.ops.random import counters, philox, stream
+
+Rows = NDArray[np.intp]
+
+
+def split_rows(
+    parts: tuple[tuple[str, float], ...], size: int, seed: int, classes: NDArray[np.int64] | None = None
+) -> dict[str, Rows]:
+    """The rows of each part, ascending; with ``classes`` (one number a row) each class is divided alone."""
+    order = shuffled(seed, "data/split", 0, size)
+    groups = np.zeros(size, np.int64) if classes is None else np.unique(classes, return_inverse=True)[1]
+    order = order[np.argsort(groups[order], kind="stable")]
+    counts = np.bincount(groups)
+    taken: dict[str, list[Rows]] = {name: [] for name, _ in parts}
+    for start, row in zip(np.cumsum(counts) - counts, portions(counts, tuple(f for _, f in parts)), strict=True):
+        ends = start + np.cumsum(row)
+        for (name, _), end, n in zip(parts, ends, row, strict=True):
+            taken[name].append(order[end - n : end])
+    return {name: np.sort(np.concatenate(pieces)) for name, pieces in taken.items()}
+
+
+def portions(counts: NDArray[np.int64], fractions: tuple[float, ...]) -> NDArray[np.int64]:
+    """How many rows of each group go to each part: ``(groups, parts)``.
+
+    By largest remainder; the remainders carry over from group to group, so that every cell and every total is within a
+    row of its exact size. What the fractions leave is a part of its own that is cut off at the end.
+    """
+    rest = max(0.0, 1.0 - sum(fractions))
+    shares = np.array([*fractions, rest if rest > 1e-9 else 0.0])
+    table = np.zeros((len(counts), len(shares)), np.int64)
+    owed = np.zeros(len(shares))
+    for row, count in zip(table, counts.tolist(), strict=True):
+        exact = count * shares
+        row[:] = np.floor(exact + 1e-9)
+        owed += exact - row
+        left = count - int(row.sum())
+        chosen = np.argsort(-np.where(exact - row > 1e-9, owed, -np.inf), kind="stable")[:left]
+        row[chosen] += 1
+        owed[chosen] -= 1
+    return table[:, : len(fractions)]
+
+
+def shuffled(seed: int, name: str, epoch: int, size: int) -> Rows:
+    """The permutation of a named draw: rows sorted by 64 bits of Philox, equal ones by their number."""
+    words = philox((seed & 0xFFFFFFFF, stream(name)), counters(size, step=epoch)).astype(np.uint64)
+    return np.argsort(words[:, 0] << np.uint64(32) | words[:, 1], kind="stable")

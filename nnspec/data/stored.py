@@ -1,0 +1,54 @@
+"""What a model must remember of its data when the data itself is not there: columns, classes, targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnspec.data.column import Array, Column, Declaration, Fractions
+from nnspec.errors import DataError, Place, Problem
+
+
+def to_json(declaration: Declaration) -> dict[str, Any]:
+    """The columns and targets as plain values."""
+    return {
+        "source": declaration.source,
+        "rows": declaration.rows,
+        "seed": declaration.seed,
+        "targets": list(declaration.targets),
+        "columns": [
+            {"name": c.name, "kind": c.kind, "shape": list(c.shape), "dtype": c.dtype, "classes": list(c.classes) if c.classes else None}
+            for c in declaration.columns.values()
+        ],
+    }
+
+
+def from_json(stored: Any, place: Place) -> Declaration:
+    """A declaration that knows everything but its rows. Raises DataError where the file was not written by nnspec."""
+    try:
+        columns = {
+            c["name"]: Column(c["name"], c["kind"], tuple(c["shape"]), c["dtype"], tuple(c["classes"]) if c["classes"] else None, place)
+            for c in stored["columns"]
+        }
+        names = {c.name: {"shape": c.shape, **({"classes": len(c.classes)} if c.classes else {})} for c in columns.values()}
+        return Declaration(
+            str(stored["source"]),
+            columns,
+            tuple(stored["targets"]),
+            int(stored["rows"]),
+            names,
+            int(stored["seed"]),
+            Fractions(),
+            (),
+            {},
+            place,
+            _unread(place),
+        )
+    except (KeyError, TypeError, ValueError) as e:
+        raise DataError(Problem("the model's data file is damaged", place, found=f"{type(e).__name__}: {e}", rule="model-file")) from None
+
+
+def _unread(place: Place) -> Any:
+    def read(name: str) -> Array:
+        raise DataError(Problem(f"the rows of '{name}' are not kept with the model", place, hint="evaluate with data of your own", rule="no-rows"))
+
+    return read

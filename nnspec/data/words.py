@@ -1,0 +1,90 @@
+"""Words of the data section that are not ours, or not yet."""
+
+from __future__ import annotations
+
+from nnspec.errors import Place, Problem
+from nnspec.spec.explain import unknown
+from nnspec.spec.source import Mapping as MappingNode
+
+_SOURCE = "sources of this version: digits, iris, inline, csv, npz"
+_SPLIT = "split by fractions: {train: 0.8, validation: 0.1, test: 0.1}"
+
+LATER: dict[str, str] = {
+    **dict.fromkeys(
+        ("idx", "image_folder", "files", "parquet", "text", "mnist", "fashion_mnist", "cifar10", "cifar100"), _SOURCE
+    ),
+    **dict.fromkeys(("folds", "order", "group"), _SPLIT),
+    "augment": "leave it out for now",
+    "pair": "one source is read in this version",
+    "balance": "split with stratify keeps the proportions of the classes",
+    "min_max": "standardize, or rescale: {scale: …, offset: …}",
+    "one_hot": "a category column is class numbers; cross_entropy and embedding take them as they are",
+    "date": "turn it into numbers first, or drop it",
+    "image": "store the pixels in an npz",
+    "sample_weight": "every row weighs 1 in this version",
+}
+
+FOREIGN: dict[str, str] = {
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "training": "train",
+    "testing": "test",
+    "stratified": "stratify",
+    "normalize": "standardize",
+    "standard_scaler": "standardize",
+    "StandardScaler": "standardize",
+    "zscore": "standardize",
+    "Rescaling": "rescale",
+    "rescaling": "rescale",
+    "scaling": "rescale",
+    "preprocess": "prepare",
+    "preprocessing": "prepare",
+    "transform": "prepare",
+    "transforms": "prepare",
+    "sep": "separator",
+    "delimiter": "separator",
+    "label": "target",
+    "labels": "target",
+    "file": "path",
+    "filename": "path",
+    "numeric": "number",
+    "float": "number",
+    "int": "number",
+    "numerical": "number",
+    "categorical": "category",
+    "string": "category",
+    "class": "category",
+    "ignore": "drop",
+    "skip": "drop",
+    "features": "columns",
+    "iris_dataset": "iris",
+    "tsv": "csv",
+    "numpy": "npz",
+    "npy": "npz",
+    "fillna": "missing",
+    "impute": "missing",
+}
+
+
+def not_ours(word: str, known: tuple[str, ...], place: Place, what: str) -> Problem:
+    """The problem of a word that the data section does not know: for later, foreign, or misspelt."""
+    if word in LATER:
+        return Problem(f"{word}: not in this version", place, hint=LATER[word], rule="not-in-this-version")
+    if FOREIGN.get(word) in known:
+        problem = unknown(word, known, place, what, "unknown-key")
+        return Problem(
+            problem.message,
+            place,
+            wanted=problem.wanted,
+            hint=f"in nnspec this is '{FOREIGN[word]}'",
+            rule=problem.rule,
+        )
+    return unknown(word, known, place, what, "unknown-key")
+
+
+def only(node: MappingNode, known: tuple[str, ...], what: str, problems: list[Problem]) -> MappingNode:
+    """The mapping without the keys that are not known; each of those becomes a problem."""
+    problems += [not_ours(key, known, node.keys[key], what) for key in node.pairs if key not in known]
+    pairs = {key: value for key, value in node.pairs.items() if key in known}
+    return MappingNode(node.place, pairs, {key: node.keys[key] for key in pairs}, node.flow)
