@@ -1,0 +1,93 @@
+"""The stages in order: read, build, lower, differentiate, simplify, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from nnspec.codegen.backend import Backend
+from nnspec.data.column import Declaration
+from nnspec.errors import Place, Problem, Source, SpecError
+from nnspec.ir.graph import Graph
+from nnspec.ir.program import Program
+from nnspec.ir.types import TensorType
+from nnspec.network.build import Built, build
+from nnspec.network.graph import LayerGraph
+from nnspec.passes import run_pipeline
+from nnspec.spec.load import Document, read_spec, take_apart
+from nnspec.spec.settings import Settings
+from nnspec.spec.source import read
+from nnspec.spec.write import write
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A spec that has been read and checked: its document, its network, and how data reaches it."""
+
+    document: Document
+    built: Built
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def settings(self) -> Settings:
+        return self.document.settings
+
+    @property
+    def inputs(self) -> dict[str, TensorType]:
+        """The network's inputs: shape without the batch, and dtype."""
+        return {name: TensorType(t.shape[1:], t.dtype) for name, t in self.built.network.inputs.items()}
+
+    @property
+    def graph(self) -> LayerGraph:
+        """The layers as a networkx graph; nodes carry kind, shape, parameters, flops and source line."""
+        return self.built.network.graph
+
+    @cached_property
+    def text(self) -> str:
+        """The spec in its canonical spelling, overrides and includes worked in, as YAML."""
+        return write(self.document)
+
+    def with_(self, **settings: object) -> Spec:
+        """The same spec with plain keys set otherwise: ``spec.with_(precision="float64")``."""
+        changed = {k: v for k, v in settings.items() if v is not None and getattr(self.settings, k) != v}
+        if not changed:
+            return self
+        d = self.document
+        return finish(take_apart(d.root, d.file, changed, d.allow, d.data if "seed" not in changed else None))
+
+
+def load(path: str | Path, set: Mapping[str, object] | None = None, allow_include: tuple[Path, ...] = ()) -> Spec:
+    """Reads and checks a spec; ``set`` overrides keys as ``--set`` does: ``{"vars.width": 64}``.
+
+    Raises SpecError with all problems at once, each with file, line and column; DataError where a data file is wrong.
+    """
+    return finish(read_spec(path, set, allow_include))
+
+
+def loads(text: str, name: str = "spec.yaml", set: Mapping[str, object] | None = None, data: Declaration | None = None) -> Spec:
+    """``load`` from a text instead of a file."""
+    return finish(take_apart(read(text, name), None, set or {}, (), data))
+
+
+def finish(document: Document) -> Spec:
+    """A document with its network."""
+    return Spec(document, build(document))
+
+
+def compile_graph(graph: Graph, backend: Backend, title: str) -> Program:
+    """Passes, then the backend's plan."""
+    return backend.plan(run_pipeline(graph, backend.claims), title)
+
+
+def check_trainable(spec: Spec) -> None:
+    """Raises SpecError where something that training needs is not in the spec."""
+    wanted = {"loss": spec.built.losses, "optimizer": spec.document.optimizer}
+    missing = [key for key, value in wanted.items() if not value]
+    if missing:
+        file = spec.document.root.place if spec.document.root else Place(Source("", ""))
+        raise SpecError(*(Problem(f"the spec has no '{key}', which training needs", file, wanted=f"{key}: …", rule="missing-key") for key in missing))

@@ -1,0 +1,263 @@
+"""A document's network: its inputs, its layers walked, its outputs, and what would otherwise be ignored silently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import networkx as nx
+
+from nnspec.data.inputs import input_columns, input_type
+from nnspec.errors import NnspecError, Place, Problem, SpecError, nearest, one_of
+from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
+from nnspec.network.expand import Context, Expander
+from nnspec.network.graph import Network, Port
+from nnspec.network.scope import Ref, Scope
+from nnspec.network.targets import Target, targets
+from nnspec.spec.explain import describe, unknown
+from nnspec.spec.load import Document
+from nnspec.spec.source import Mapping as MappingNode
+from nnspec.spec.source import Node, Scalar, Sequence
+from nnspec.spec.words import name_problem
+
+INPUT_KEYS = ("shape", "dtype", "columns")
+DTYPES = ("float32", "int32", "int64")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network with how data reaches it: the columns of each input, and the target of each loss and metric."""
+
+    network: Network
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    losses: tuple[Target, ...] = ()
+    metrics: tuple[Target, ...] = ()
+
+
+def build(doc: Document) -> Built:
+    """The network of a document; raises SpecError with every problem of the document and the network."""
+    problems = list(doc.problems)
+    network = Network(doc.settings.name, {})
+    columns: dict[str, tuple[str, ...]] = {}
+    scope = Scope()
+    expander = Expander(network, doc.blocks, DType(doc.settings.precision), doc.broken)
+    try:
+        current, columns = _inputs(doc, network, scope, problems)
+        ports = expander.walk(doc.layers, current, Context(scope, doc.env)) if doc.layers is not None and doc.layers.items else ()
+    except SpecError as e:
+        problems += e.problems
+        ports = (Port(""),)
+    problems += expander.problems
+    if doc.layers is not None and not doc.layers.items:
+        problems.append(Problem("the list of layers is empty", doc.layers.place, wanted="at least one layer", rule="bad-value"))
+    network.names = {name: ref.ports[0] for name, ref in scope.names.items() if ref.ports}
+    _outputs(doc, network, ports, scope, problems)
+    losses, metrics = targets(doc, network, scope, problems)
+    if not expander.problems and doc.layers is not None:  # a layer that failed reads nothing, and would be one more problem
+        _unused(doc, network, expander, [t.port for t in (*losses, *metrics)], problems)
+    _training(doc, problems)
+    _watches(doc, problems)
+    if problems:
+        raise SpecError(*sorted(problems, key=_order))
+    network.graph.graph.update(name=network.name, outputs=tuple(p.node for p in network.outputs))
+    return Built(network, columns, losses, metrics)
+
+
+def _order(problem: Problem) -> tuple[str, int, int]:
+    return (problem.place.file, problem.place.line, problem.place.column) if problem.place else ("", 0, 0)
+
+
+def _inputs(doc: Document, network: Network, scope: Scope, problems: list[Problem]) -> tuple[tuple[Port, ...], dict[str, tuple[str, ...]]]:
+    """The network's inputs from ``inputs`` and ``data``."""
+    declared, named, places = _declared(doc, problems)
+    columns: dict[str, tuple[str, ...]] = {}
+    if doc.data is not None:
+        try:
+            columns = input_columns(doc.data, named, places)
+            for name, chosen in columns.items():
+                shape, kind = input_type(doc.data, chosen)
+                held = TensorType((BATCH, *shape), DType.int64 if kind == "int64" else DType(doc.settings.precision))
+                stated = declared.get(name)
+                if stated is not None and not _agree(stated, held):
+                    problems.append(
+                        Problem(
+                            f"input '{name}' differs from its data",
+                            places.get(name),
+                            found=f"{show(held.shape)} of {held.dtype} in the data",
+                            wanted=f"{show(stated.shape)} of {stated.dtype}",
+                            hint=f"shape: {list(shape)}, or leave it out",
+                            rule="input",
+                        )
+                    )
+                declared[name] = held
+        except NnspecError as e:
+            problems += e.problems
+    elif not declared and "data" not in doc.root.pairs and "inputs" not in doc.root.pairs:
+        problems.append(
+            Problem("the network has no input", doc.root.place, wanted="inputs: {image: {shape: [8, 8, 1]}}, or data", rule="missing-key")
+        )
+    ports = []
+    for name, type in declared.items():
+        place = places.get(name)
+        port = network.add_input(name, type, place)
+        network.inputs[name] = type
+        scope.define(name, Ref((port,), place or doc.root.place))
+        ports.append(port)
+    return tuple(ports) or (Port(""),), columns
+
+
+def _agree(stated: TensorType, held: TensorType) -> bool:
+    same = all(a == b or not isinstance(a, int) for a, b in zip(stated.shape, held.shape, strict=False))
+    return len(stated.shape) == len(held.shape) and same and stated.dtype.is_float == held.dtype.is_float
+
+
+def _declared(doc: Document, problems: list[Problem]) -> tuple[dict[str, TensorType], dict[str, tuple[str, ...] | None], dict[str, Place]]:
+    """What ``inputs`` says: types, columns and places by name."""
+    types: dict[str, TensorType] = {}
+    named: dict[str, tuple[str, ...] | None] = {}
+    places: dict[str, Place] = {}
+    for name, node in (doc.inputs.pairs if doc.inputs else {}).items():
+        assert doc.inputs is not None
+        places[name] = doc.inputs.keys[name]
+        problems += name_problem(name, places[name], "input")
+        if not isinstance(node, MappingNode):
+            problems.append(Problem(f"input '{name}' does not fit", node.place, found=describe(node), wanted="{shape: [8, 8, 1]}", rule="bad-value"))
+            continue
+        problems += [unknown(k, INPUT_KEYS, node.keys[k], f"key of input '{name}'", "unknown-key") for k in node.pairs if k not in INPUT_KEYS]
+        try:
+            named[name] = _names(node.pairs["columns"]) if "columns" in node.pairs else None
+            if "shape" in node.pairs:
+                types[name] = TensorType((BATCH, *_shape(node.pairs["shape"])), _dtype(node.pairs.get("dtype"), doc))
+            elif doc.data is None and "data" not in doc.root.pairs:
+                problems.append(
+                    Problem(
+                        f"input '{name}' needs 'shape'",
+                        node.place,
+                        wanted="shape: [8, 8, 1]; axes without a known length by name",
+                        rule="missing-key",
+                    )
+                )
+        except SpecError as e:
+            problems += e.problems
+    return types, named, places
+
+
+def _dtype(node: Node | None, doc: Document) -> DType:
+    if node is None:
+        return DType(doc.settings.precision)
+    if isinstance(node, Scalar) and node.value in DTYPES:
+        return DType(doc.settings.precision) if node.value == "float32" else DType(str(node.value))
+    raise SpecError(Problem("'dtype' of an input does not fit", node.place, found=describe(node), wanted=", ".join(DTYPES), rule="bad-value"))
+
+
+def _shape(node: Node) -> tuple[Dim, ...]:
+    items = node.items if isinstance(node, Sequence) else [node]
+    shape: list[Dim] = []
+    for item in items:
+        value = item.value if isinstance(item, Scalar) else None
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000_000:
+            shape.append(value)
+        elif isinstance(value, str) and not name_problem(value, item.place, "axis") and value != "batch":
+            shape.append(symbol(value))
+        else:
+            raise SpecError(
+                Problem(
+                    "an axis of an input does not fit",
+                    item.place,
+                    found=describe(item),
+                    wanted="a length from 1 to 10,000,000, or a name",
+                    hint="the batch is never written" if value in ("batch", None, -1) else "",
+                    rule="bad-value",
+                )
+            )
+    return tuple(shape)
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    items = node.items if isinstance(node, Sequence) else [node]
+    names = tuple(item.value for item in items if isinstance(item, Scalar) and isinstance(item.value, str))
+    if len(names) != len(items) or not names:
+        raise SpecError(
+            Problem("'columns' of an input does not fit", node.place, found=describe(node), wanted="a list of column names", rule="bad-value")
+        )
+    return names
+
+
+def _outputs(doc: Document, network: Network, end: tuple[Port, ...], scope: Scope, problems: list[Problem]) -> None:
+    ports: list[Port] = []
+    names: list[str] = []
+    for name, place in doc.outputs:
+        try:
+            ports.append(scope.find(name, place)[0])
+            names.append(name)
+        except SpecError as e:
+            problems += e.problems
+    if not doc.outputs:
+        ports = list(end)
+        names = [p.node.rsplit("/", 1)[-1] for p in ports] if len(ports) > 1 else ["output"]
+    network.outputs, network.output_names = tuple(ports), tuple(names)
+
+
+def _unused(doc: Document, network: Network, expander: Expander, also: list[Port], problems: list[Problem]) -> None:
+    """Layers that nothing reads, inputs that feed nothing, blocks that nothing calls."""
+    ends = {p.node for p in (*network.outputs, *also)} & set(network.graph)
+    reached = set(ends).union(*(nx.ancestors(network.graph, end) for end in ends)) if ends else set()
+    marks: set[tuple[str, int, int]] = set()
+    for path, data in network.graph.nodes(data=True):
+        place = data["place"]
+        if path in reached or place is None:
+            continue
+        mark = (place.file, place.line, place.column)
+        if mark not in marks and not any(successor not in reached for successor in network.graph.successors(path)):
+            what = f"input '{path}' feeds nothing" if data["kind"] == "input" else f"nothing reads layer '{path}'"
+            problems.append(
+                Problem(
+                    what,
+                    place,
+                    wanted="a way to an output or a loss",
+                    hint="name it in a later layer's from, in outputs, or leave it out",
+                    rule="unreachable",
+                )
+            )
+        marks.add(mark)
+    for name, block in doc.blocks.items():
+        if name not in expander.used and not block.included:
+            problems.append(
+                Problem(
+                    f"block '{name}' is never used",
+                    block.place,
+                    wanted=f"a layer '- {name}: …'",
+                    hint="leave it out, or move it to an included file",
+                    rule="unused-block",
+                )
+            )
+
+
+def _training(doc: Document, problems: list[Problem]) -> None:
+    """Keys that make no sense without others."""
+    for key, needs in (("schedule", "optimizer"), ("optimizer", "loss"), ("metrics", "loss"), ("early_stopping", "epochs")):
+        if key in doc.root.pairs and needs not in doc.root.pairs:
+            problems.append(Problem(f"'{key}' needs '{needs}'", doc.root.keys[key], wanted=f"{needs}: …", rule="missing-key"))
+
+
+def _watches(doc: Document, problems: list[Problem]) -> None:
+    """What early stopping and checkpoints watch must be measured."""
+    stopping, keeping = doc.settings.early_stopping, doc.settings.checkpoint
+    watched = [("early_stopping", stopping.watch)] if stopping else []
+    watched += [("checkpoint", keeping.watch)] if keeping.watch else []
+    measured = ["loss", *(t.name for t in doc.metrics)]
+    splits = ["train", "validation"] if doc.data is None or "validation" in dict(doc.data.split.parts) else ["train"]
+    known = [f"{split}.{m}" for split in splits for m in measured]
+    for key, watch in watched:
+        if watch not in known:
+            lost = watch.startswith("validation.") and "validation" not in splits
+            hint = "the data has no validation split: split: {train: 0.8, validation: 0.2}" if lost else nearest(watch, known)
+            problems.append(
+                Problem(
+                    f"'{key}' watches '{watch}', which is not measured",
+                    doc.root.keys.get(key, doc.root.place),
+                    wanted=one_of(known),
+                    hint=hint,
+                    rule="unknown-name",
+                )
+            )

@@ -1,0 +1,83 @@
+"""An entry of a list as it is written: its kind, the keys that every entry has, and its own fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nnspec.errors import Place, Problem, SpecError
+from nnspec.layers.layer import Entry
+from nnspec.spec.blocks import COMMON
+from nnspec.spec.explain import describe, split, unknown
+from nnspec.spec.source import Mapping as MappingNode
+from nnspec.spec.source import Node, Scalar
+from nnspec.spec.words import name_problem
+
+LATER = ("only", "share", "regularize", "learning_rate")
+STRUCTURES: Mapping[str, tuple[str, ...]] = {"residual": ("layers", "shortcut"), "branches": ("paths", "merge")}
+
+
+@dataclass(frozen=True)
+class Written:
+    """One entry before any formula is worked out."""
+
+    kind: str
+    place: Place
+    common: Mapping[str, Node]
+    fields: Node | None  # a mapping of fields, a primary value, or nothing
+    keys: Mapping[str, Place]
+
+
+def parse(node: Node, taken: Iterable[str] = (), blocks: Iterable[str] = ()) -> Written:
+    """Reads an entry. ``taken`` are field names that the kind itself uses although they are common keys."""
+    kind, place, body = split(node, "layer", known_kinds(blocks))
+    if not isinstance(body, MappingNode):
+        return Written(kind, place, {}, body, {})
+    own = {k: v for k, v in body.pairs.items() if k not in COMMON or k in taken}
+    problems = [unknown(k, (), body.keys[k], "key") for k in own if k in LATER and k != "learning_rate"]
+    if "learning_rate" in own:
+        problems.append(Problem("learning_rate on a layer: not in this version", body.keys["learning_rate"], rule="not-in-this-version"))
+    if problems:
+        raise SpecError(*problems)
+    common = {k: v for k, v in body.pairs.items() if k in COMMON and k not in taken}
+    return Written(kind, place, common, MappingNode(body.place, own, {k: body.keys[k] for k in own}, body.flow), body.keys)
+
+
+def peek(node: Node) -> tuple[str, str, Place]:
+    """Kind, explicit name and place of an entry, as far as they can be told; for names that stand below."""
+    if isinstance(node, Scalar):
+        return str(node.value), "", node.place
+    if isinstance(node, MappingNode) and len(node.pairs) == 1:
+        ((kind, body),) = node.pairs.items()
+        named = body.pairs.get("name") if isinstance(body, MappingNode) else None
+        name = named.value if isinstance(named, Scalar) and isinstance(named.value, str) else ""
+        return kind, name, node.place
+    return "", "", node.place
+
+
+def name_of(node: Node | None) -> str:
+    """An explicit name, or nothing; raises SpecError where it cannot be one."""
+    if node is None:
+        return ""
+    value: Any = node.value if isinstance(node, Scalar) else None
+    if not isinstance(value, str):
+        raise SpecError(Problem("'name' does not fit", node.place, found=describe(node), wanted="a letter or _, then letters, digits, _ and -",
+                                rule="bad-name"))
+    if problems := name_problem(value, node.place, "layer"):
+        raise SpecError(*problems)
+    return value
+
+
+def truth(node: Node | None, default: bool, key: str) -> bool:
+    """A truth value of a common key."""
+    if node is None:
+        return default
+    if isinstance(node, Scalar) and isinstance(node.value, bool):
+        return node.value
+    raise SpecError(Problem(f"'{key}' does not fit", node.place, found=describe(node), wanted="true or false", rule="bad-value"))
+
+
+def known_kinds(blocks: Iterable[str]) -> list[str]:
+    """Every word that may stand as an entry's kind."""
+    return [*Entry.registry, *STRUCTURES, *blocks]

@@ -1,0 +1,412 @@
+"""Blocks, repeats and formulas worked out, and shapes inferred, in one walk over the entries: a list becomes a graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nnspec.errors import Problem, SpecError
+from nnspec.ir.op import ShapeError
+from nnspec.ir.types import DType, TensorType, show
+from nnspec.layers.initializers import Constant, Given, Initializer
+from nnspec.layers.layer import Entry, Merge
+from nnspec.network.entry import STRUCTURES, Written, known_kinds, name_of, parse, peek, truth
+from nnspec.network.graph import Leaf, Network, Port
+from nnspec.network.infer import infer
+from nnspec.network.repair import advice
+from nnspec.network.repeat import Copy, copies
+from nnspec.network.scope import Ref, Scope
+from nnspec.spec.blocks import Block
+from nnspec.spec.explain import choose, describe, fields_of, unknown, validate
+from nnspec.spec.formulas import is_formula, substitute
+from nnspec.spec.source import Mapping as MappingNode
+from nnspec.spec.source import Node, Scalar, Sequence, literal, plain
+
+MOST_LAYERS = 10_000
+MOST_DEPTH = 32
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where the walk is: names for formulas, path, frames, and what the entries around have decided."""
+
+    scope: Scope
+    env: Mapping[str, Any]
+    path: str = ""
+    frames: tuple[str, ...] = ()
+    frozen: bool = False
+    calls: tuple[str, ...] = ()
+
+    def at(self, name: str) -> str:
+        return f"{self.path}/{name}" if self.path else name
+
+    def inside(self, path: str, **changes: Any) -> Context:
+        return replace(self, path=path, frames=(*self.frames, path), **changes)
+
+
+@dataclass
+class Expander:
+    """The walk. Problems are collected; a layer that failed has an output without a type, and what follows says no more."""
+
+    network: Network
+    blocks: Mapping[str, Block]
+    dtype: DType
+    broken: Collection[str] = ()  # blocks whose declaration is wrong: a call says no more
+    problems: list[Problem] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    marks: set[tuple[object, ...]] = field(default_factory=set)
+
+    def report(self, *problems: Problem) -> None:
+        """Keeps a problem once for each place, however often its block is called."""
+        for p in problems:
+            key = (p.place.file, p.place.line, p.place.column, p.rule) if p.place else (p.message,)
+            if key not in self.marks:
+                self.marks.add(key)
+                self.problems.append(p)
+
+    def walk(self, entries: Node, current: tuple[Port, ...], ctx: Context) -> tuple[Port, ...]:
+        """Every entry of a list, each taking the one above it; the last one's output."""
+        if not isinstance(entries, Sequence):
+            self.report(Problem("a list of layers is wanted here", entries.place, found=describe(entries), wanted="- layer: {…}", rule="bad-value"))
+            return (Port(""),)
+        counts: Counter[str] = Counter()
+        for node in entries.items:
+            _, name, place = peek(node)
+            if name:
+                ctx.scope.below.setdefault(name, place)
+        for node in entries.items:
+            kind, name, place = peek(node)
+            before = counts[kind]
+            try:
+                current = self.entry(node, current, ctx, counts)
+            except _TooMany:
+                raise
+            except SpecError as e:
+                self.report(*e.problems)
+                counts[kind] = max(counts[kind], before + 1)
+                current = (Port(""),)
+                for known in (name, f"{kind}_{counts[kind]}"):
+                    if known and known not in ctx.scope.names:
+                        ctx.scope.names[known] = Ref(current, place, explicit=False)
+                ctx.scope.below.pop(name, None)
+        return current
+
+    def entry(self, node: Node, current: tuple[Port, ...], ctx: Context, counts: Counter[str]) -> tuple[Port, ...]:
+        """One entry with its repeats."""
+        written = self.written(node)
+        env = self.environment(ctx.env, current)
+        name = name_of(written.common.get("name"))
+        present = truth(self.resolve(written.common.get("when"), env), True, "when")
+        many = copies(self.resolve(written.common.get("repeat"), env))
+        repeated = "repeat" in written.common
+        source = written.common.get("from")
+        each = source is not None and any(f"${c.counter}" in t or f"$({c.counter}" in t for c in many[:1] for t in _texts(source))
+        outputs: dict[str, Port] = {}
+        for n, copy in enumerate(many):
+            counts[written.kind] += 1
+            if not present:
+                continue
+            own = (f"{name}_{n + 1}" if repeated else name) if name else f"{written.kind}_{counts[written.kind]}"
+            inner = replace(ctx, env={**ctx.env, copy.counter: copy.number} if copy.counter else ctx.env)
+            if source is not None and (n == 0 or each):
+                current = self.sources(source, inner, current)
+            ctx.scope.below.pop(own, None)
+            current, outputs = self.one(written, own, copy, current, inner)
+            ctx.scope.define(own, Ref(current, written.place, outputs, explicit=bool(name)))
+        if name and repeated and present and many:
+            ctx.scope.define(name, Ref(current, written.place, outputs))
+        ctx.scope.below.pop(name, None)
+        return current
+
+    def written(self, node: Node) -> Written:
+        kind, _, _ = peek(node)
+        member = Entry.registry.get(kind)
+        taken = [f for f in (member.model_fields if member else ()) if f in ("name", "from", "repeat", "when", "init")]
+        return parse(node, [*taken, *(self.blocks[kind].args if kind in self.blocks else ())], self.blocks)
+
+    def environment(self, env: Mapping[str, Any], current: tuple[Port, ...]) -> Mapping[str, Any]:
+        port = current[0] if current else None
+        return {**env, "input": {"shape": port.shape}} if port is not None and port.type is not None else env
+
+    def resolve(self, node: Node | None, env: Mapping[str, Any]) -> Node | None:
+        return None if node is None else substitute(node, env)
+
+    def sources(self, node: Node, ctx: Context, current: tuple[Port, ...]) -> tuple[Port, ...]:
+        """What ``from`` names."""
+        node = substitute(node, self.environment(ctx.env, current))
+        items = node.items if isinstance(node, Sequence) else [node]
+        ports: list[Port] = []
+        problems: list[Problem] = []
+        for item in items:
+            if not isinstance(item, Scalar) or not isinstance(item.value, str):
+                hint = "roles are for attention, which is not in this version" if isinstance(item, MappingNode) else ""
+                raise SpecError(
+                    Problem("'from' does not fit", item.place, found=describe(item), wanted="a name, or a list of names", hint=hint, rule="bad-value")
+                )
+            try:
+                ports += ctx.scope.find(item.value, item.place)
+            except SpecError as e:
+                problems += e.problems
+        if problems or not ports:
+            raise SpecError(*(problems or [Problem("'from' names nothing", node.place, wanted="at least one name", rule="bad-value")]))
+        return tuple(ports)
+
+    def one(self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[tuple[Port, ...], dict[str, Port]]:
+        """One copy of an entry: a structure, a block's body, or a layer."""
+        if len(self.network.graph) > MOST_LAYERS:
+            raise _TooMany(Problem(f"more than {MOST_LAYERS:,} layers", written.place, wanted=f"at most {MOST_LAYERS:,}", rule="too-large"))
+        frozen = ctx.frozen or not truth(self.resolve(written.common.get("trainable"), ctx.env), True, "trainable")
+        ctx = replace(ctx, frozen=frozen)
+        if written.kind in STRUCTURES:
+            return self.structure(written, name, copy, current, ctx), {}
+        if written.kind in self.broken:
+            self.used.add(written.kind)
+            return (Port(ctx.at(name)),), {}
+        if written.kind in self.blocks:
+            return self.call(written, name, copy, current, ctx)
+        return self.layer(written, name, copy, current, ctx)
+
+    def structure(self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[Port, ...]:
+        """``residual`` or ``branches``."""
+        path = ctx.at(name)
+        known = STRUCTURES[written.kind]
+        body = written.fields
+        if "init" in written.common:
+            raise SpecError(_no_init(written))
+        if isinstance(body, Sequence):
+            body = MappingNode(body.place, {known[0]: body}, {known[0]: body.place}, False)
+        if not isinstance(body, MappingNode):
+            raise SpecError(Problem(f"'{written.kind}' needs '{known[0]}'", written.place, wanted=f"{known[0]}: [...]", rule="missing-key"))
+        pairs = {**body.pairs, **copy.fields}
+        problems = [unknown(k, known, body.keys.get(k, written.place), f"key of '{written.kind}'", "unknown-key") for k in pairs if k not in known]
+        if known[0] not in pairs:
+            problems.append(Problem(f"'{written.kind}' needs '{known[0]}'", written.place, wanted=f"{known[0]}: [...]", rule="missing-key"))
+        if problems:
+            raise SpecError(*problems)
+        inner = ctx.inside(path, scope=Scope(ctx.scope, unfinished=frozenset({name})))
+        if written.kind == "residual":
+            lists: list[tuple[str, Node]] = [("layers", pairs["layers"])]
+            ends = self.paths(lists, current, inner)
+            ends += self.paths([("shortcut", pairs["shortcut"])], current, inner) if "shortcut" in pairs else current[:1]
+            return self.merge("add", ends, written, inner)
+        paths = substitute(pairs["paths"], ctx.env) if is_formula(pairs["paths"]) else pairs["paths"]
+        if not isinstance(paths, Sequence) or not paths.items:
+            raise SpecError(
+                Problem(
+                    "'paths' of 'branches' does not fit", paths.place, found=describe(paths), wanted="a list of lists of layers", rule="bad-value"
+                )
+            )
+        ends = self.paths([(str(i), p) for i, p in enumerate(paths.items)], current, inner)
+        how = self.resolve(pairs.get("merge"), ctx.env)
+        if how is None:
+            raise SpecError(
+                Problem(
+                    "'branches' needs 'merge'", written.place, wanted="merge: concat, add, multiply, average, maximum or none", rule="missing-key"
+                )
+            )
+        if isinstance(how, Scalar) and how.value in ("none", None):
+            return ends
+        kind = how.value if isinstance(how, Scalar) else next(iter(getattr(how, "pairs", {})), None)
+        if kind not in ("add", "multiply", "average", "maximum", "concat"):
+            raise SpecError(
+                Problem(
+                    "'merge' of 'branches' does not fit",
+                    how.place,
+                    found=describe(how),
+                    wanted="concat, add, multiply, average, maximum or none",
+                    rule="bad-value",
+                )
+            )
+        return self.merge(how, ends, written, inner)
+
+    def paths(self, lists: list[tuple[str, Node]], current: tuple[Port, ...], ctx: Context) -> tuple[Port, ...]:
+        ends: tuple[Port, ...] = ()
+        for part, entries in lists:
+            path = ctx.at(part)
+            ends += self.walk(entries, current, replace(ctx, path=path, scope=Scope(ctx.scope)))[:1]
+        return ends
+
+    def merge(self, how: Node | str, ends: tuple[Port, ...], written: Written, ctx: Context) -> tuple[Port, ...]:
+        node = literal(how, written.place) if isinstance(how, str) else how
+        entry = choose(node, Entry, "layer")  # type: ignore[type-abstract]  # the family, not an instance
+        return (self.leaf(entry, entry.kind, {}, ends, written, ctx, {}),) if len(ends) > 1 else ends
+
+    def call(self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[tuple[Port, ...], dict[str, Port]]:
+        """A block's body in place of its call: it sees its inputs, its arguments and ``vars``, nothing of its caller."""
+        block = self.blocks[written.kind]
+        self.used.add(written.kind)
+        path = ctx.at(name)
+        if "init" in written.common:
+            raise SpecError(_no_init(written))
+        if written.kind in ctx.calls or len(ctx.calls) >= MOST_DEPTH:
+            chain = " -> ".join([*ctx.calls, written.kind])
+            raise SpecError(
+                Problem(
+                    f"block '{written.kind}' uses itself: this is a cycle", written.place, found=chain[:200], wanted="blocks that end", rule="cycle"
+                )
+            )
+        args = block.arguments(written.fields, copy.fields, written.place, self.environment(ctx.env, current))
+        if block.inputs and len(current) != len(block.inputs):
+            raise SpecError(
+                Problem(
+                    f"block '{written.kind}' takes {len(block.inputs)} inputs",
+                    written.place,
+                    found=f"{len(current)}",
+                    wanted=f"from: [{', '.join(block.inputs)}]",
+                    rule="inputs",
+                )
+            )
+        scope = Scope()
+        for own, port in zip(block.inputs, current, strict=False):
+            scope.define(own, Ref((port,), block.place))
+        env = {**{k: v for k, v in ctx.env.items() if k == "data"}, **block.vars, **args}
+        inner = ctx.inside(path, scope=scope, env=env, calls=(*ctx.calls, written.kind))
+        end = self.walk(block.layers, current if block.inputs else current[:1], inner)
+        outputs: dict[str, Port] = {}
+        for own, target, place in block.outputs:
+            try:
+                outputs[own] = scope.find(target, place)[0]
+            except SpecError as e:
+                self.report(*e.problems)
+                outputs[own] = Port("")
+        return (tuple(outputs.values()) if outputs else end), outputs
+
+    def layer(self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[tuple[Port, ...], dict[str, Port]]:
+        """A layer itself."""
+        if written.kind not in Entry.registry:
+            raise SpecError(unknown(written.kind, known_kinds(self.blocks), written.place, "layer"))
+        member = Entry.registry[written.kind]
+        what = f"layer '{written.kind}'"
+        fields = fields_of(member, written.fields, what)
+        pairs = {**fields.pairs, **copy.fields}
+        keys = {**fields.keys, **{k: v.place for k, v in copy.fields.items()}}
+        node = MappingNode(fields.place, pairs, keys, fields.flow)
+        if any(p.type is None for p in current) and _reads_input(node):
+            return (Port(ctx.at(name)),), {}
+        resolved = substitute(node, self.environment(ctx.env, current))
+        assert isinstance(resolved, MappingNode)
+        entry = validate(member, resolved, written.place, what, ("name", "from", "repeat", "when", "trainable", "init"))
+        port = self.leaf(entry, name, {k: plain(v) for k, v in resolved.pairs.items()}, current, written, ctx, self.environment(ctx.env, current))
+        leaf = self.network.graph.nodes[port.node]["leaf"] if port.type is not None else None
+        params = {p.name: Port(port.node, p.name, TensorType(p.shape, self.dtype), batched=False) for p in leaf.params} if leaf else {}
+        return (port,), params
+
+    def leaf(
+        self, entry: Entry, name: str, fields: Mapping[str, Any], current: tuple[Port, ...], written: Written, ctx: Context, env: Mapping[str, Any]
+    ) -> Port:
+        """Adds a layer to the graph, with its type where it can be told."""
+        path = ctx.at(name)
+        least, most = entry.inputs
+        x = current if isinstance(entry, Merge) or len(current) > most and "from" in written.common else current[:most]
+        if not least <= len(x) <= most:
+            wanted = "one" if most == 1 else f"{least}" if least == most else f"at least {least}"
+            raise SpecError(
+                Problem(
+                    f"layer '{path}' takes {wanted} input{'s' if most > 1 else ''}",
+                    written.place,
+                    found=str(len(x)),
+                    hint="name them: from: [a, b]" if least > 1 else "join them first: concat: {from: […]}",
+                    rule="inputs",
+                )
+            )
+        if any(p.type is None for p in x):
+            return Port(path)
+        if not any(p.batched for p in x):
+            raise SpecError(
+                Problem(f"layer '{path}' reads no rows, only parameters", written.place, wanted="at least one layer or input", rule="inputs")
+            )
+        try:
+            inferred = infer(entry, x, self.dtype, path)
+        except ShapeError as e:
+            raise SpecError(_shape_problem(e, path, x, written, self.network, ctx)) from None
+        init = self.initial(self.resolve(written.common.get("init"), env), inferred.params, path)
+        leaf = Leaf(path, entry, x, inferred.params, init, ctx.frozen, written.place)
+        return self.network.add_layer(leaf, inferred.y, inferred.flops, fields, ctx.frames)
+
+    def initial(self, node: Node | None, params: tuple[Any, ...], path: str) -> dict[str, Initializer]:
+        """``init:`` — for each parameter an initialiser, a number, or the numbers themselves."""
+        if node is None:
+            return {}
+        if not isinstance(node, MappingNode):
+            raise SpecError(
+                Problem("'init' does not fit", node.place, found=describe(node), wanted="{kernel: he_normal, bias: 0.1}", rule="bad-value")
+            )
+        shapes = {p.name: p.shape for p in params}
+        out: dict[str, Initializer] = {}
+        problems: list[Problem] = []
+        for key, value in node.pairs.items():
+            try:
+                if key not in shapes:
+                    raise SpecError(unknown(key, shapes, node.keys[key], f"parameter of layer '{path}'"))
+                out[key] = initializer(value, shapes[key], f"'{key}' of layer '{path}'")
+            except SpecError as e:
+                problems += e.problems
+        if problems:
+            raise SpecError(*problems)
+        return out
+
+
+class _TooMany(SpecError):
+    """Stops the walk."""
+
+
+def initializer(node: Node, shape: tuple[int, ...], what: str) -> Initializer:
+    """An initialiser by name, a number for all, or the numbers themselves with axes of length 1 left out at will."""
+    if isinstance(node, Scalar) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+        return Constant(value=float(node.value))
+    if isinstance(node, Sequence):
+        import numpy as np
+
+        try:
+            numbers = np.asarray(plain(node), np.float64)
+        except (ValueError, TypeError):
+            raise SpecError(
+                Problem(
+                    f"the numbers of {what} do not fit", node.place, found="a ragged list, or not numbers", wanted=f"shape {shape}", rule="bad-value"
+                )
+            ) from None
+        if tuple(d for d in numbers.shape if d != 1) != tuple(d for d in shape if d != 1) or not np.isfinite(numbers).all():
+            raise SpecError(
+                Problem(
+                    f"the numbers of {what} do not fit",
+                    node.place,
+                    found=f"shape {numbers.shape}",
+                    wanted=f"{shape}, finite; axes of length 1 may be left out",
+                    rule="bad-value",
+                )
+            )
+        return Given(numbers=numbers)
+    return choose(node, Initializer, "initialiser")  # type: ignore[type-abstract]  # the family, not an instance
+
+
+def _shape_problem(e: ShapeError, path: str, x: tuple[Port, ...], written: Written, network: Network, ctx: Context) -> Problem:
+    def source(p: Port) -> str:
+        line = network.graph.nodes[p.node]["line"] if p.node in network.graph else 0
+        return f"'{p.node}{'.' + p.output if p.output else ''}'" + (f" (line {line})" if line else "")
+
+    if len(x) > 1:
+        found = "  and  ".join(f"{show(p.type.shape)} from {source(p)}" for p in x if p.type)
+    else:
+        found = f"{e.found}  from {source(x[0])}" if e.found else f"from {source(x[0])}"
+    return Problem(
+        f"layer '{path}': {e.message}", written.place, found=found, wanted=e.wanted, hint=advice(x, written.kind, e) or e.hint, rule="shape"
+    )
+
+
+def _no_init(written: Written) -> Problem:
+    return Problem(f"'init' on '{written.kind}'", written.common["init"].place, wanted="init on a layer that has parameters", rule="bad-value")
+
+
+def _texts(node: Node) -> list[str]:
+    if isinstance(node, Scalar):
+        return [node.text]
+    return [t for item in getattr(node, "items", ()) for t in _texts(item)]
+
+
+def _reads_input(node: Node) -> bool:
+    if isinstance(node, Scalar):
+        return is_formula(node) and "input" in node.text
+    children = node.items if isinstance(node, Sequence) else list(getattr(node, "pairs", {}).values())
+    return any(_reads_input(child) for child in children)

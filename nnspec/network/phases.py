@@ -1,0 +1,157 @@
+"""The graphs of one network and one phase: the whole training step, evaluation, prediction, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nnspec.autodiff import gradients
+from nnspec.ir.graph import Graph, Value, abstract, constant, origin
+from nnspec.ir.types import DType, TensorType, bind, known
+from nnspec.layers.layer import Mode
+from nnspec.network.build import Built
+from nnspec.network.lower import Lowered, lower
+from nnspec.network.segments import STATE, Segments
+from nnspec.network.targets import Target
+from nnspec.ops.elementwise import cast, where, zeros_like
+from nnspec.ops.reduce import all_finite, mean, sum_
+from nnspec.training.metrics import Metric, scaled
+from nnspec.training.optimizers import Optimizer, as_step
+
+RATE, STEP, SEED, WEIGHT = "$learning_rate", "$step", "$seed", "$weight"
+SCALARS = {RATE: DType.float64, STEP: DType.int64, SEED: DType.uint32}
+Types = Mapping[str, TensorType]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A network with what it is trained for: everything that its graphs depend on but the shapes."""
+
+    built: Built
+    segments: Segments
+    optimizer: Optimizer | None
+    scales: Mapping[str, tuple[float, ...]]  # by feed: how much one prepared unit is
+
+    def training(self, types: Types, weighted: bool) -> Graph:
+        """Forward, loss, backward, clipping, update and metrics; every update predicated on finite values."""
+        assert self.optimizer is not None
+        feeds, states, params = self._inputs(types)
+        scalars = {name: abstract(TensorType((), dtype), name, "scalar") for name, dtype in SCALARS.items()}
+        weight = self._weight(types, weighted)
+        low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
+        outputs = self._scores(low, feeds, weight)
+        learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
+        found = gradients(outputs["loss"], [params[p] for p in learned])
+        grads = {p: zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
+        with origin("", "update"):
+            new = self._updates(states, grads, scalars)
+            if low.state:
+                kept = {m: low.state.get(m, params[m]) for m in self.segments.members(STATE)}
+                new[STATE] = self.segments.pack(STATE, kept)
+            finite = all_finite(outputs["loss"], *new.values())
+            outputs["finite"] = finite
+            outputs.update({f"update:{label}": where(finite, v, states[label]) for label, v in new.items()})
+        return Graph(outputs)
+
+    def evaluation(self, types: Types, weighted: bool) -> Graph:
+        """The loss and the metrics, in inference."""
+        feeds, _, params = self._inputs(types)
+        weight = self._weight(types, weighted)
+        return Graph(self._scores(self._lower(feeds, params, types, Mode()), feeds, weight))
+
+    def prediction(self, types: Types) -> Graph:
+        """Every output as it is (``raw:NAME``), and as ``predict`` answers it (``output:NAME``)."""
+        network = self.built.network
+        feeds, _, params = self._inputs(types)
+        low = self._lower(feeds, params, types, Mode())
+        outputs: dict[str, Value] = {}
+        for name, port in zip(network.output_names, network.outputs, strict=True):
+            y = low.at(port)
+            outputs[f"raw:{name}"] = y
+            loss = next((t.term.of for t in self.built.losses if t.port == port), None)
+            with origin("predict", "forward"):
+                outputs[f"output:{name}"] = loss.probabilities(y) if loss is not None else y
+        return Graph(outputs)
+
+    def derivative(self, types: Types, weighted: bool) -> Graph:
+        """d loss / d parameter for every learned parameter (``gradient:PATH``), in training mode."""
+        feeds, _, params = self._inputs(types)
+        scalars = {name: abstract(TensorType((), SCALARS[name]), name, "scalar") for name in (STEP, SEED)}
+        weight = self._weight(types, weighted)
+        low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
+        loss = self._scores(low, feeds, weight)["loss"]
+        learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
+        found = gradients(loss, [params[p] for p in learned])
+        named = {f"gradient:{p}": zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
+        return Graph({"loss": loss, **named})
+
+    def _inputs(self, types: Types) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
+        feeds = {name: abstract(t, name) for name, t in types.items()}
+        with origin("", "forward"):
+            states = self.segments.inputs()
+            return feeds, states, self.segments.views(states)
+
+    def _weight(self, types: Types, weighted: bool) -> Value | None:
+        rows = next(iter(types.values())).shape[:1]
+        return abstract(TensorType(rows, self.segments.dtype), WEIGHT) if weighted else None
+
+    def _lower(self, feeds: Mapping[str, Value], params: Mapping[str, Value], types: Types, mode: Mode) -> Lowered:
+        inputs = {name: feeds[name] for name in self.built.network.inputs}
+        batch = next(iter(types.values())).shape[0]
+        return lower(self.built.network, inputs, params, Mode(mode.training, batch=batch, weight=mode.weight, seed=mode.seed, step=mode.step))
+
+    def _scores(self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> dict[str, Value]:
+        """``loss`` and ``metric:NAME``, each the weighted mean over the rows."""
+        loss: Value | None = None
+        with origin("loss", "forward"):
+            for t in self.built.losses:
+                part = averaged(t.term.of.rows(low.at(t.port), feeds[t.feed]), weight)
+                part = part if t.term.weight == 1.0 else part * t.term.weight
+                loss = part if loss is None else loss + part
+        outputs = {"loss": loss if loss is not None else constant(0, self.segments.dtype)}
+        with origin("metrics", "forward"):
+            for t in self.built.metrics:
+                outputs[f"metric:{t.term.name}"] = measured(self._measure(t, low, feeds), weight)
+        return outputs
+
+    def _measure(self, t: Target, low: Lowered, feeds: Mapping[str, Value]) -> Value:
+        metric: Metric = t.term.of
+        y, target = low.at(t.port), feeds[t.feed]
+        scale = self.scales.get(t.feed, (1.0,))
+        if metric.power and target.dtype.is_float:
+            y, target = scaled(y, scale), scaled(target, scale)
+        return metric.rows(y, target)
+
+    def _updates(self, states: Mapping[str, Value], grads: Mapping[str, Value], scalars: Mapping[str, Value]) -> dict[str, Value]:
+        """New segments and optimizer state, by label."""
+        assert self.optimizer is not None
+        packed = {s: self.segments.pack(s, grads) for s in self.segments.learned}
+        clipped = self.optimizer.clipped(packed)
+        t = as_step(scalars[STEP])
+        new: dict[str, Value] = {}
+        for segment, g in clipped.items():
+            slots = {name: abstract(g.type, f"{segment}.{name}", "state") for name in self.optimizer.state}
+            states_of = {f"{segment}.{name}": v for name, v in slots.items()}
+            new[segment], moved = self.optimizer.move(states[segment], g, slots, scalars[RATE], t, segment.removeprefix("$"))
+            new.update({f"{segment}.{name}": v for name, v in moved.items()})
+            assert isinstance(states, dict)
+            states.update(states_of)
+        return new
+
+
+def averaged(rows: Value, weight: Value | None) -> Value:
+    """The weighted mean of a number a row."""
+    return mean(rows) if weight is None else sum_(rows * weight) / sum_(weight)
+
+
+def measured(rows: Value, weight: Value | None) -> Value:
+    """The same in float64 from the sum on, so that counts stay counts."""
+    if weight is None:
+        return cast(sum_(rows), DType.float64) / float(known(rows.shape)[0])
+    return cast(sum_(rows * weight), DType.float64) / cast(sum_(weight), DType.float64)
+
+
+def bound(types: Types, rows: int, sizes: Mapping[str, int]) -> dict[str, TensorType]:
+    """Types with the batch and every named axis known."""
+    where_ = {"batch": rows, **sizes}
+    return {name: TensorType(known(tuple(bind(d, where_) for d in t.shape)), t.dtype) for name, t in types.items()}

@@ -1,0 +1,311 @@
+"""A spec file read, overridden, checked key by key and taken apart: everything but the network itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nnspec.data.column import Declaration
+from nnspec.data.config import Source
+from nnspec.data.declare import declare
+from nnspec.errors import NnspecError, Place, Problem, SpecError
+from nnspec.layers.activations import Activation
+from nnspec.layers.layer import Entry
+from nnspec.spec import blocks as block
+from nnspec.spec.explain import choose, describe, unknown, validate
+from nnspec.spec.formulas import substitute
+from nnspec.spec.include import include, shipped
+from nnspec.spec.model import Kind
+from nnspec.spec.overrides import apply
+from nnspec.spec.settings import Settings
+from nnspec.spec.source import Mapping as MappingNode
+from nnspec.spec.source import Node, Scalar, Sequence, read_file
+from nnspec.spec.variables import variables
+from nnspec.training.losses import Loss
+from nnspec.training.metrics import Metric
+from nnspec.training.optimizers import Optimizer
+from nnspec.training.schedules import Schedule
+
+T = TypeVar("T")
+PARTS = ("vars", "data", "inputs", "layers", "blocks", "include", "outputs", "loss", "metrics", "optimizer", "schedule")
+TERM = ("from", "target", "weight")
+
+
+@dataclass(frozen=True)
+class Term:
+    """A loss or a metric with where it reads: ``source`` an output by name, ``target`` a column by name; both may be left open."""
+
+    of: Any
+    place: Place
+    source: tuple[str, Place] | None = None
+    target: tuple[str, Place] | None = None
+    weight: float = 1.0
+    name: str = ""
+
+
+@dataclass
+class Document:
+    """A spec taken apart. ``problems`` holds what is wrong so far; the network adds its own before all are raised."""
+
+    file: Path | None
+    root: MappingNode
+    settings: Settings
+    vars: dict[str, Any] = field(default_factory=dict)
+    blocks: dict[str, block.Block] = field(default_factory=dict)
+    data: Declaration | None = None
+    inputs: MappingNode | None = None
+    layers: Sequence | None = None
+    outputs: tuple[tuple[str, Place], ...] = ()
+    losses: tuple[Term, ...] = ()
+    metrics: tuple[Term, ...] = ()
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    problems: list[Problem] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)  # blocks whose declaration is wrong
+    allow: tuple[Path, ...] = ()
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """What formulas outside of blocks see."""
+        return {**self.vars, **({"data": self.data.names} if self.data else {})}
+
+
+def read_spec(path: str | Path, settings: Mapping[str, object] | None = None, allow: tuple[Path, ...] = ()) -> Document:
+    """Reads a spec file with overrides; raises SpecError only where nothing can be made of it."""
+    file = Path(path)
+    root = read_file(file)
+    return take_apart(root, file, settings or {}, allow)
+
+
+def take_apart(
+    root: Node, file: Path | None, settings: Mapping[str, object], allow: tuple[Path, ...] = (), data: Declaration | None = None
+) -> Document:
+    """A document from its root node; ``data`` is a declaration made before."""
+    if not isinstance(root, MappingNode):
+        raise SpecError(Problem("a spec is a mapping", root.place, found=describe(root), wanted="nnspec: 1, then layers: [...]", rule="bad-value"))
+    problems: list[Problem] = []
+    try:
+        root = apply(root, settings, _primary, _families())
+    except SpecError as e:
+        problems += e.problems
+    known = [*Settings.model_fields, *PARTS]
+    problems += [unknown(k, known, root.keys[k], "key of a spec", "unknown-key") for k in root.pairs if k not in known and not k.startswith("x-")]
+    doc = Document(file, root, Settings(nnspec=1), problems=problems, allow=allow)
+    doc.vars = variables(root.pairs.get("vars"), {}, problems)
+    doc.settings = _settings(doc)
+    _blocks(doc, allow)
+    folder = file.resolve().parent if file else Path.cwd()
+    if data is not None:
+        doc.data = data
+    elif (node := _resolved(doc, "data")) is not None:
+        try:
+            doc.data = declare(node, folder, doc.settings.seed)
+        except NnspecError as e:
+            problems += e.problems
+    _parts(doc)
+    return doc
+
+
+def _primary(kind: str) -> str | None:
+    member = Entry.registry.get(kind)
+    return member.primary if member else None
+
+
+def _families() -> dict[str, Callable[[str], str | None]]:
+    """For each key that takes one of a family: the primary field of a kind."""
+    families: dict[str, type[Kind]] = {
+        "optimizer": Optimizer, "schedule": Schedule, "loss": Loss, "metrics": Metric, "activation": Activation, "data": Source,
+    }  # fmt: skip
+    return {key: partial(_primary_of, family) for key, family in families.items()}
+
+
+def _primary_of(family: type[Kind], kind: str) -> str | None:
+    return getattr(family.registry.get(kind), "primary", None)
+
+
+def _settings(doc: Document) -> Settings:
+    """The plain keys; where they are wrong, the defaults, so that the walk can go on."""
+    keys = [k for k in doc.root.pairs if k in Settings.model_fields]
+    if doc.file is not None and "name" not in keys:
+        default = "".join(c if c.isalnum() or c in "_-" else "_" for c in doc.file.stem)[:100] or "network"
+    else:
+        default = "network"
+    pairs: dict[str, Node] = {}
+    for key in keys:
+        try:
+            pairs[key] = substitute(doc.root.pairs[key], doc.vars)
+        except SpecError as e:
+            doc.problems += e.problems
+    node = MappingNode(doc.root.place, pairs, {k: doc.root.keys[k] for k in pairs}, False)
+    try:
+        settings = validate(Settings, node, doc.root.place, "the spec")
+    except SpecError as e:
+        doc.problems += [
+            Problem("the spec does not say its language version", p.place, wanted="nnspec: 1 as its first line", rule="missing-key")
+            if p.rule == "missing-key" and p.wanted.startswith("nnspec:")
+            else p
+            for p in e.problems
+        ]
+        good = {k: v for k, v in pairs.items() if _alone(k, v)}
+        settings = validate(
+            Settings,
+            MappingNode(
+                doc.root.place, {**good, "nnspec": Scalar(doc.root.place, 1, "1", False)}, dict.fromkeys((*good, "nnspec"), doc.root.place), False
+            ),
+            doc.root.place,
+            "the spec",
+        )
+    return settings if "name" in pairs else settings.model_copy(update={"name": default})
+
+
+def _alone(key: str, value: Node) -> bool:
+    """Whether one plain key is right by itself."""
+    place = value.place
+    pairs: dict[str, Node] = {"nnspec": Scalar(place, 1, "1", False), key: value}
+    try:
+        validate(Settings, MappingNode(place, pairs, dict.fromkeys(pairs, place), False), place, "the spec")
+    except SpecError:
+        return False
+    return key != "nnspec"
+
+
+def _blocks(doc: Document, allow: tuple[Path, ...]) -> None:
+    file = doc.file.resolve() if doc.file else None
+    allowed = (*((file.parent,) if file else ()), shipped().resolve(), *(a.resolve() for a in allow))
+    doc.blocks = include(doc.root.pairs.get("include"), file, allowed, doc.problems)
+    declared = doc.root.pairs.get("blocks")
+    if declared is None:
+        return
+    if not isinstance(declared, MappingNode):
+        doc.problems.append(
+            Problem("'blocks' does not fit", declared.place, found=describe(declared), wanted="{name: {args: {…}, layers: [...]}}", rule="bad-value")
+        )
+        return
+    for name, body in declared.pairs.items():
+        try:
+            if name in Entry.registry or name in ("residual", "branches"):
+                raise SpecError(
+                    Problem(f"'{name}' is a layer already", declared.keys[name], wanted="another name for the block", rule="repeated-name")
+                )
+            doc.blocks[name] = block.declare(name, body, declared.keys[name], doc.vars)
+        except SpecError as e:
+            doc.broken.add(name)
+            doc.problems += e.problems
+
+
+def _resolved(doc: Document, key: str) -> Node | None:
+    """A part with its formulas worked out, or None where it is missing or they are wrong."""
+    node = doc.root.pairs.get(key)
+    if node is None:
+        return None
+    try:
+        return substitute(node, doc.env)
+    except SpecError as e:
+        doc.problems += e.problems
+        return None
+
+
+def _parts(doc: Document) -> None:
+    inputs, layers = _resolved(doc, "inputs"), doc.root.pairs.get("layers")
+    if isinstance(inputs, MappingNode):
+        doc.inputs = inputs
+    elif inputs is not None:
+        doc.problems.append(
+            Problem("'inputs' does not fit", inputs.place, found=describe(inputs), wanted="{image: {shape: [8, 8, 1]}}", rule="bad-value")
+        )
+    if isinstance(layers, Sequence):
+        doc.layers = layers
+    else:
+        message = "the spec has no layers" if layers is None else "'layers' does not fit"
+        doc.problems.append(
+            Problem(
+                message,
+                layers.place if layers else doc.root.place,
+                found=describe(layers) if layers else "",
+                wanted="a list: '- dense: 10' and so on",
+                rule="missing-key",
+            )
+        )
+    doc.outputs = _outputs(doc, _resolved(doc, "outputs"))
+    doc.losses = _terms(doc, "loss", Loss)
+    doc.metrics = _terms(doc, "metrics", Metric)
+    doc.optimizer = _chosen(doc, "optimizer", lambda n: choose(n, Optimizer, "optimizer"))  # type: ignore[type-abstract]
+    doc.schedule = _chosen(doc, "schedule", lambda n: choose(n, Schedule, "schedule"))  # type: ignore[type-abstract]
+    if isinstance(doc.root.pairs.get("schedule"), Sequence):
+        doc.problems[-1] = Problem("schedule as a list of stretches: not in this version", doc.root.keys["schedule"], rule="not-in-this-version")
+
+
+def _chosen(doc: Document, key: str, read: Callable[[Node], T]) -> T | None:
+    node = _resolved(doc, key)
+    try:
+        return read(node) if node is not None else None
+    except SpecError as e:
+        doc.problems += e.problems
+        return None
+
+
+def _outputs(doc: Document, node: Node | None) -> tuple[tuple[str, Place], ...]:
+    found = []
+    for item in node.items if isinstance(node, Sequence) else [node] if node is not None else []:
+        if isinstance(item, Scalar) and isinstance(item.value, str):
+            found.append((item.value, item.place))
+        else:
+            doc.problems.append(Problem("'outputs' does not fit", item.place, found=describe(item), wanted="a list of names", rule="bad-value"))
+    return tuple(found)
+
+
+def _terms(doc: Document, key: str, family: type[Any]) -> tuple[Term, ...]:
+    """Losses or metrics: one, or a list."""
+    node = _resolved(doc, key)
+    terms: list[Term] = []
+    for item in _list(node):
+        try:
+            terms.append(_term(item, family, "loss" if key == "loss" else "metric"))
+        except SpecError as e:
+            doc.problems += e.problems
+    names = [t.name for t in terms]
+    return tuple(
+        Term(t.of, t.place, t.source, t.target, t.weight, t.name if names.count(t.name) == 1 else f"{t.name}_{n}") for n, t in enumerate(terms, 1)
+    )
+
+
+def _list(node: Node | None) -> list[Node]:
+    """One thing or a list of them; a mapping of several is several."""
+    if node is None:
+        return []
+    if isinstance(node, MappingNode) and len(node.pairs) > 1:
+        return [MappingNode(node.keys[k], {k: v}, {k: node.keys[k]}, node.flow) for k, v in node.pairs.items()]
+    return list(node.items) if isinstance(node, Sequence) else [node]
+
+
+def _term(node: Node, family: type[Any], what: str) -> Term:
+    common: dict[str, Node] = {}
+    if isinstance(node, MappingNode) and len(node.pairs) == 1:
+        ((kind, body),) = node.pairs.items()
+        if isinstance(body, MappingNode):
+            common = {k: v for k, v in body.pairs.items() if k in TERM}
+            own = {k: v for k, v in body.pairs.items() if k not in TERM}
+            node = MappingNode(node.place, {kind: MappingNode(body.place, own, body.keys, body.flow)}, node.keys, node.flow)
+    of = choose(node, family, what)
+    weight = common.get("weight")
+    if weight is not None and (not isinstance(weight, Scalar) or isinstance(weight.value, bool) or not isinstance(weight.value, (int, float))):
+        raise SpecError(
+            Problem(f"'weight' of {what} '{of.kind}' does not fit", weight.place, found=describe(weight), wanted="a number", rule="bad-value")
+        )
+    factor = float(weight.value) if isinstance(weight, Scalar) and isinstance(weight.value, (int, float)) else 1.0
+    return Term(of, node.place, _word(common.get("from"), "from"), _word(common.get("target"), "target"), factor, of.kind)
+
+
+def _word(node: Node | None, key: str) -> tuple[str, Place] | None:
+    if node is None:
+        return None
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        return node.value, node.place
+    raise SpecError(
+        Problem(
+            f"'{key}' does not fit", node.place, found=describe(node), wanted="one name; lists and numbers are not in this version", rule="bad-value"
+        )
+    )

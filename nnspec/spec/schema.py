@@ -1,0 +1,261 @@
+"""The language as JSON Schema (draft 7), made from the models that check it; for completion and checks in an editor.
+
+What a schema cannot know it lets pass: names of blocks and of entries, and whatever a formula gives.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from inspect import cleandoc
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic.fields import FieldInfo
+
+import nnspec.layers  # noqa: F401  # registers every layer
+from nnspec.data import config as data
+from nnspec.layers.activations import Activation
+from nnspec.layers.convolution import parse_padding
+from nnspec.layers.initializers import Initializer
+from nnspec.layers.layer import Entry
+from nnspec.spec.model import Config, Kind
+from nnspec.spec.settings import Checkpoint, EarlyStopping, Settings
+from nnspec.spec.words import FOREIGN, LATER
+from nnspec.training.losses import Loss
+from nnspec.training.metrics import Metric
+from nnspec.training.optimizers import Optimizer, WeightDecay
+from nnspec.training.schedules import Schedule, Span
+
+Schema = dict[str, Any]
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+FORMULA: Schema = {"type": "string", "pattern": r"\$", "description": "a formula: $name or $(expression)"}
+NAME: Schema = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]*$", "maxLength": 100}
+PLAIN: Mapping[Any, Schema] = {
+    int: {"type": "integer"}, float: {"type": "number"}, bool: {"type": "boolean"}, str: {"type": "string"},
+    type(None): {"type": "null"}, Any: {},
+    Span: {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,12} (steps?|epochs?)$"}],
+           "description": "epochs, or '500 steps'"},
+}  # fmt: skip
+BOUNDS = ((Ge, "ge", "minimum"), (Gt, "gt", "exclusiveMinimum"), (Le, "le", "maximum"), (Lt, "lt", "exclusiveMaximum"))
+# the field that a bare value sets
+SHORT: Mapping[type[Config], str] = {EarlyStopping: "patience", Checkpoint: "keep", WeightDecay: "rate"}
+FAMILIES: Mapping[str, type[Kind]] = {
+    "activation": Activation, "initializer": Initializer, "loss": Loss, "metric": Metric, "optimizer": Optimizer,
+    "schedule": Schedule, "column": data.ColumnKind, "prepare": data.Prepare,
+}  # fmt: skip
+
+
+def schema() -> Schema:
+    """The schema of a whole spec."""
+    return {
+        "$schema": DRAFT,
+        "title": "nnspec",
+        "description": "A neural network, its data and its training.",
+        "type": "object",
+        "required": ["nnspec", "layers"],
+        "properties": {**fields(Settings), **_parts()},
+        "patternProperties": {"^x-": {}},
+        "additionalProperties": False,
+        "definitions": {**_families(), **_layers(), "formula": FORMULA},
+    }
+
+
+def _parts() -> Schema:
+    names = one_or_more(formula(NAME))
+    layers = {"$ref": "#/definitions/layers"}
+    loss, metric = several("loss"), several("metric")
+    axis = formula({"anyOf": [{"type": "integer", "minimum": 1}, NAME]})
+    source = closed({"shape": one_or_more(axis), "dtype": {"enum": ["float32", "int32", "int64"]}, "columns": names})
+    block = closed({
+        "args": {"type": "object", "propertyNames": NAME, "description": "name: default, or required"},
+        "inputs": names, "outputs": any_of(names, {"type": "object", "additionalProperties": NAME}),
+        "layers": layers, "description": PLAIN[str],
+    }, ["layers"])  # fmt: skip
+    return {
+        "vars": {"type": "object", "propertyNames": NAME, "description": "names for formulas"},
+        "include": one_or_more(PLAIN[str]),
+        "blocks": {"type": "object", "propertyNames": NAME, "additionalProperties": any_of(block, layers)},
+        "data": _data(),
+        "inputs": {"type": "object", "propertyNames": NAME, "additionalProperties": source},
+        "layers": {"allOf": [layers], "minItems": 1},
+        "outputs": names,
+        "loss": loss,
+        "metrics": metric,
+        "optimizer": {"$ref": "#/definitions/optimizer"},
+        "schedule": {"$ref": "#/definitions/schedule"},
+    }
+
+
+def _data() -> Schema:
+    sources = data.Source.registry
+    columns = {"type": "object", "additionalProperties": {"$ref": "#/definitions/column"}}
+    body = closed({
+        **{name: member(cls, {}) for name, cls in sources.items()},
+        "columns": columns, "split": closed(fields(data.Split)),
+        "prepare": {"type": "array", "items": {"$ref": "#/definitions/prepare"}},
+    })  # fmt: skip
+    body["oneOf"] = [{"required": [name]} for name in sources]
+    return any_of({"enum": [name for name, cls in sources.items() if not required(cls)]}, body)
+
+
+def _families() -> Schema:
+    """A definition for each family of which a spec chooses one."""
+    return {name: _family(name, family) for name, family in FAMILIES.items()}
+
+
+def _family(name: str, family: type[Kind]) -> Schema:
+    term: Schema = {}
+    if name in ("loss", "metric"):
+        term = {"from": NAME, "target": PLAIN[str], "weight": formula(PLAIN[float])}
+    members = family.activations if issubclass(family, Activation) else family.registry
+    chosen = choice(members, {k: v for k, v in term.items() if name == "loss" or k != "weight"})
+    return any_of(chosen, {"$ref": "#/definitions/formula"})
+
+
+def _layers() -> Schema:
+    """Lists of entries, the entries themselves, and the keys that each of them has."""
+    layers = {"$ref": "#/definitions/layers"}
+    count = formula({"type": "integer", "minimum": 0})
+    value = any_of({"$ref": "#/definitions/initializer"}, PLAIN[float], {"type": "array"})
+    common: Schema = {
+        "name": NAME,
+        "from": formula(one_or_more(PLAIN[str])),
+        "repeat": any_of(count, {"type": "object", "properties": {"times": count, "as": NAME}, "minProperties": 1}),
+        "when": formula(PLAIN[bool]),
+        "trainable": formula(PLAIN[bool]),
+        "init": {"type": "object", "additionalProperties": value},
+    }
+    residual = any_of(layers, closed({"layers": layers, "shortcut": layers, **common}, ["layers"]))
+    merge = any_of({"enum": ["add", "multiply", "average", "maximum", "concat", "none"]}, {"type": "object"}, FORMULA)
+    branches = closed(
+        {"paths": formula({"type": "array", "items": layers, "minItems": 1}), "merge": merge, **common},
+        ["paths", "merge"],
+    )
+    kinds = {**choice(Entry.registry, common)["anyOf"][1]["properties"], "residual": residual, "branches": branches}
+    own = {"not": {"enum": sorted({*FOREIGN, *LATER} - kinds.keys())}}  # any other name may be a block's
+    alone = any_of({"enum": [kind for kind, cls in Entry.registry.items() if not required(cls)]},
+                   {"allOf": [NAME, own, {"not": {"enum": list(kinds)}}]})  # fmt: skip
+    entry = {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": kinds,
+             "propertyNames": {"allOf": [NAME, own]}, "additionalProperties": {}}  # fmt: skip
+    return {"layers": {"type": "array", "items": {"$ref": "#/definitions/entry"}}, "entry": any_of(alone, entry)}
+
+
+def choice(members: Mapping[str, type[Kind]], common: Schema) -> Schema:
+    """``name``, ``name: primary`` or ``name: {fields}``."""
+    alone = [name for name, cls in members.items() if not required(cls)]
+    properties = {name: member(cls, common) for name, cls in members.items()}
+    return any_of({"enum": alone}, {**closed(properties), "minProperties": 1, "maxProperties": 1})
+
+
+def several(family: str) -> Schema:
+    """One of a family, a list, or a mapping of several."""
+    one = {"$ref": f"#/definitions/{family}"}
+    return any_of(one, {"type": "array", "items": one}, {"type": "object", "minProperties": 2})
+
+
+def member(cls: type[Kind], common: Schema) -> Schema:
+    """What stands after ``kind:``."""
+    own = fields(cls)
+    body = closed({**common, **own})
+    if (needed := required(cls)) and "repeat" in common:
+        body["anyOf"] = [{"required": needed}, {"required": ["repeat"]}]  # a repeat may give the field, copy by copy
+    elif needed:
+        body["required"] = needed
+    ways = [body] if needed else [PLAIN[type(None)], body]
+    if cls.primary is not None:
+        ways.insert(0, own[cls.primary])
+    return {**any_of(*ways), "description": cleandoc(cls.__doc__ or "")}
+
+
+def fields(cls: type[Config]) -> Schema:
+    """Each field's schema by its key in a spec."""
+    return {field.alias or name: formula(_field(field)) for name, field in cls.model_fields.items()}
+
+
+def required(cls: type[Config]) -> list[str]:
+    return [field.alias or name for name, field in cls.model_fields.items() if field.is_required()]
+
+
+def _field(field: FieldInfo) -> Schema:
+    own = _typed(field.annotation, tuple(field.metadata))
+    default = field.get_default()
+    plain = isinstance(default, bool | int | float | str) and not field.is_required()
+    return {**own, "default": default} if plain and "$ref" not in own else own
+
+
+def _typed(of: Any, metadata: tuple[Any, ...] = ()) -> Schema:
+    """The schema of a type as pydantic reads it, with the short forms that a validator before it takes."""
+    origin, args = get_origin(of), get_args(of)
+    if any(getattr(m, "func", None) is parse_padding for m in metadata):
+        return _padding()
+    if origin is Annotated:
+        return _typed(args[0], (*args[1:], *metadata))
+    if origin is Literal:
+        return {"enum": list(args)}
+    if origin in (Union, types.UnionType):
+        return any_of(*(_typed(a, metadata if a is not type(None) else ()) for a in args))
+    if origin is tuple:
+        return _tuple(args, metadata)
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _typed(args[1])}
+    if isinstance(of, type) and issubclass(of, Activation):
+        return {"$ref": "#/definitions/activation"}
+    if isinstance(of, type) and issubclass(of, Config):
+        body = {**closed(fields(of)), "required": required(of), "description": cleandoc(of.__doc__ or "")}
+        return any_of(fields(of)[SHORT[of]], body) if of in SHORT else body
+    return _bounded(dict(PLAIN[of]), metadata)
+
+
+def _tuple(args: tuple[Any, ...], metadata: tuple[Any, ...]) -> Schema:
+    """A list; of equal parts and with a validator before it, one value stands for all."""
+    item = formula(_typed(args[0]))
+    if len(args) == 2 and args[1] is Ellipsis:
+        least = next((m.min_length for m in metadata if isinstance(m, MinLen)), 0)
+        return {"type": "array", "items": item, "minItems": least}
+    fixed = {"type": "array", "items": item, "minItems": len(args), "maxItems": len(args)}
+    return any_of(item, fixed)
+
+
+def _padding() -> Schema:
+    side = formula({"type": "integer", "minimum": 0})
+    four = {"type": "array", "items": side, "minItems": 4, "maxItems": 4}
+    return any_of({"enum": ["valid", "same"]}, side, four)
+
+
+def _bounded(plain: Schema, metadata: Iterable[Any]) -> Schema:
+    for m in metadata:
+        for kind, attribute, word in BOUNDS:
+            if isinstance(m, kind):
+                plain[word] = getattr(m, attribute)
+        if isinstance(m, MinLen):
+            plain["minLength"] = m.min_length
+        if isinstance(m, MaxLen):
+            plain["maxLength"] = m.max_length
+        if pattern := getattr(m, "pattern", None):
+            plain["pattern"] = pattern
+        for inner in getattr(m, "metadata", ()):  # what Field(...) inside of Annotated holds
+            plain = _bounded(plain, [inner])
+    return plain
+
+
+def any_of(*ways: Schema) -> Schema:
+    return {"anyOf": list(ways)} if len(ways) > 1 else ways[0]
+
+
+def one_or_more(item: Schema) -> Schema:
+    return any_of(item, {"type": "array", "items": item})
+
+
+def formula(value: Schema) -> Schema:
+    """A value, or a formula that gives it."""
+    if value in ({}, PLAIN[str]) or value.get("$ref", "").startswith("#/definitions/"):
+        return value
+    return any_of(value, {"$ref": "#/definitions/formula"})
+
+
+def closed(properties: Schema, needed: Iterable[str] = ()) -> Schema:
+    """A mapping with these keys and no others."""
+    more = {"required": list(needed)} if needed else {}
+    return {"type": "object", "properties": properties, "additionalProperties": False, **more}

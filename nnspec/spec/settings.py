@@ -1,0 +1,51 @@
+"""The plain keys at the top of a spec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from nnspec.spec.model import Config, Count, NotNegative
+
+SEEDS = 1 << 32
+
+
+class EarlyStopping(Config):
+    """Stops when ``watch`` has not become better by more than ``change`` for ``patience`` epochs."""
+
+    patience: Count
+    watch: str = "validation.loss"
+    change: NotNegative = 0.0
+
+
+class Checkpoint(Config):
+    """``keep: best`` keeps the weights of the best epoch beside the last ones; ``every`` so many steps saves within epochs."""
+
+    keep: Literal["best", "last"] = "best"
+    watch: str | None = None
+    every: Count | None = None
+
+
+def _patience(value: Any) -> Any:
+    return {"patience": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _keep(value: Any) -> Any:
+    return {"keep": value} if isinstance(value, str) else value
+
+
+class Settings(Config):
+    """Keys whose values need nothing else of the spec."""
+
+    nnspec: Literal[1]
+    name: Annotated[str, Field(min_length=1, max_length=100)] = "network"
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] = 0
+    epochs: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    batch_size: Count = 32
+    precision: Literal["float32", "float64"] = "float32"
+    math: Literal["fast", "strict"] = "fast"
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    early_stopping: Annotated[EarlyStopping, BeforeValidator(_patience)] | None = None
+    checkpoint: Annotated[Checkpoint, BeforeValidator(_keep)] = Checkpoint()

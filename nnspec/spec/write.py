@@ -1,0 +1,175 @@
+"""A document as YAML in its canonical spelling: short forms expanded, overrides and included blocks worked in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nnspec.layers.layer import Entry
+from nnspec.spec.blocks import Block
+from nnspec.spec.load import Document
+from nnspec.spec.model import Kind
+from nnspec.spec.scalars import resolve
+from nnspec.spec.source import Mapping as MappingNode
+from nnspec.spec.source import Node, Scalar, Sequence, plain
+from nnspec.training.losses import Loss
+from nnspec.training.metrics import Metric
+from nnspec.training.optimizers import Optimizer
+from nnspec.training.schedules import Schedule
+
+WIDTH = 110
+Tree = Any  # plain values: dicts, lists, scalars
+
+
+def write(doc: Document) -> str:
+    """The whole spec; what it says needs no other file but the data's."""
+    out: dict[str, Tree] = {}
+    pairs = doc.root.pairs
+    for key in ("nnspec", "name", *(k for k in pairs if k not in ("nnspec", "name"))):
+        if key == "name":
+            out["name"] = doc.settings.name
+        elif key == "include":
+            continue
+        elif key in pairs:
+            out[key] = _part(key, pairs[key], doc)
+    if doc.blocks:
+        out["blocks"] = {name: _block(b) for name, b in doc.blocks.items()}
+    return dump(out)
+
+
+def _part(key: str, node: Node, doc: Document) -> Tree:
+    families: dict[str, type[Kind]] = {"optimizer": Optimizer, "schedule": Schedule, "loss": Loss, "metrics": Metric}
+    if key == "layers":
+        return _entries(node, doc.blocks)
+    if key in families:
+        return _choices(node, families[key])
+    if key == "data":
+        return _data(node, doc.file)
+    return _tree(plain(node))
+
+
+def _tree(value: Any) -> Tree:
+    if isinstance(value, tuple):
+        return [_tree(v) for v in value]
+    return {k: _tree(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _entries(node: Node, blocks: Mapping[str, Block]) -> list[Tree]:
+    return [_entry(item, blocks) for item in node.items] if isinstance(node, Sequence) else _tree(plain(node))
+
+
+def _entry(node: Node, blocks: Mapping[str, Block]) -> Tree:
+    """``kind: {fields}``, or ``kind`` alone where it has none."""
+    if not isinstance(node, MappingNode) or len(node.pairs) != 1:
+        return _tree(plain(node))
+    ((kind, body),) = node.pairs.items()
+    if kind == "residual" or kind == "branches":
+        return {kind: _structure(kind, body, blocks)}
+    if body is None or (isinstance(body, Scalar) and body.value is None):
+        return kind
+    primary = next(iter(blocks[kind].args), None) if kind in blocks else getattr(Entry.registry.get(kind), "primary", None)
+    if not isinstance(body, MappingNode) and primary:
+        return {kind: {primary: _tree(plain(body))}}
+    return {kind: _tree(plain(body))}
+
+
+def _structure(kind: str, body: Node, blocks: Mapping[str, Block]) -> Tree:
+    if isinstance(body, Sequence):
+        return {
+            "layers" if kind == "residual" else "paths": _entries(body, blocks) if kind == "residual" else [_entries(p, blocks) for p in body.items]
+        }
+    out: dict[str, Tree] = {}
+    for key, value in body.pairs.items() if isinstance(body, MappingNode) else ():
+        if key in ("layers", "shortcut"):
+            out[key] = _entries(value, blocks)
+        elif key == "paths" and isinstance(value, Sequence):
+            out[key] = [_entries(p, blocks) for p in value.items]
+        else:
+            out[key] = _tree(plain(value))
+    return out
+
+
+def _choices(node: Node, family: type[Kind]) -> Tree:
+    """Every choice as ``{kind: {fields}}``; a list stays one."""
+    if isinstance(node, Sequence):
+        return [_choices(item, family) for item in node.items]
+    if isinstance(node, Scalar):
+        return {node.value: {}} if isinstance(node.value, str) and node.value in family.registry else node.value
+    out: dict[str, Tree] = {}
+    for kind, body in node.pairs.items() if isinstance(node, MappingNode) else ():
+        primary = getattr(family.registry.get(kind), "primary", None)
+        if isinstance(body, Scalar) and body.value is None:
+            out[kind] = {}
+        else:
+            out[kind] = _tree(plain(body)) if isinstance(body, MappingNode) or primary is None else {primary: _tree(plain(body))}
+    return out
+
+
+def _data(node: Node, file: Path | None) -> Tree:
+    """The data section with its paths made absolute, so that a run's folder can stand elsewhere."""
+    tree = _tree(plain(node))
+    if isinstance(tree, str):
+        return {tree: {}}
+    for source in tree.values() if isinstance(tree, dict) else ():
+        if file is not None and isinstance(source, dict) and isinstance(source.get("path"), str) and "$" not in source["path"]:
+            source["path"] = str((file.resolve().parent / source["path"]).resolve())
+    return tree
+
+
+def _block(b: Block) -> Tree:
+    """A block; the variables of the file it came from become defaults of its arguments."""
+    args: dict[str, Tree] = {k: "required" if v is None else _tree(plain(v)) for k, v in b.args.items()}
+    if b.included:
+        args.update({k: _tree(v) for k, v in b.vars.items() if k not in args})
+    out: dict[str, Tree] = {"args": args} if args else {}
+    if b.inputs:
+        out["inputs"] = list(b.inputs)
+    if b.outputs:
+        out["outputs"] = {own: target for own, target, _ in b.outputs}
+    out["layers"] = _tree(plain(b.layers))
+    return out
+
+
+def dump(tree: Tree, indent: int = 0) -> str:
+    """YAML of plain values that our reader, and every reader of YAML 1.2, reads back as they were."""
+    pad = "  " * indent
+    lines: list[str] = []
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            lines.append(_line(f"{pad}{scalar(key)}:", value, indent))
+    else:
+        for value in tree:
+            lines.append(_line(f"{pad}-", value, indent))
+    return "".join(lines)
+
+
+def _line(head: str, value: Tree, indent: int) -> str:
+    short = flow(value)
+    if len(head) + len(short) < WIDTH or not value or not isinstance(value, (dict, list)):
+        return f"{head} {short}\n"
+    return f"{head}\n{dump(value, indent + 1)}"
+
+
+def flow(value: Tree) -> str:
+    """A value on one line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{scalar(k)}: {flow(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(flow, value))}]"
+    return scalar(value)
+
+
+def scalar(value: Tree) -> str:
+    """A scalar, quoted where it would be read as something else."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value).replace("inf", ".inf").replace("nan", ".nan")
+    if isinstance(value, int):
+        return str(value)
+    plain_ = value and value.isascii() and all(c.isalnum() or c in "_-./$" for c in value) and value[0] not in "-."
+    return value if plain_ and resolve(value) == value else json.dumps(value, ensure_ascii=True)

@@ -1,0 +1,132 @@
+"""Specs with one or more mistakes each; what is said of them stands in ``tests/golden/errors``."""
+
+GOOD = """\
+nnspec: 1
+name: small
+vars: {width: 6}
+data: digits
+blocks:
+  conv_bn:
+    args: {filters: required, stride: 1}
+    layers:
+      - conv2d: {filters: $filters, kernel: 3, stride: $stride, padding: same, bias: false}
+      - batch_norm
+      - relu
+layers:
+  - conv_bn: {filters: $width}
+  - residual:
+      layers:
+        - conv_bn: {filters: $width}
+  - max_pool2d: 2
+  - flatten
+  - dense: {units: 32, activation: relu}
+  - dropout: 0.2
+  - dense: 10
+loss: cross_entropy
+metrics: [accuracy]
+optimizer:
+  adam: {learning_rate: 1e-3}
+schedule: {cosine: {warmup: 1}}
+epochs: 10
+batch_size: 64
+"""
+
+
+def changed(old: str, new: str) -> str:
+    assert old in GOOD, old
+    return GOOD.replace(old, new, 1)
+
+
+BAD: dict[str, str] = {
+    # the file
+    "empty": "",
+    "only_a_list": "- 1\n- 2\n",
+    "no_version": changed("nnspec: 1\n", ""),
+    "wrong_version": changed("nnspec: 1", "nnspec: 2"),
+    "duplicate_key": changed("epochs: 10\n", "epochs: 10\nepochs: 20\n"),
+    "tag": changed("epochs: 10", "epochs: !!int 10"),
+    "python_tag": changed("name: small", "name: !!python/object/apply:os.system [ls]"),
+    "merge_key": changed("  adam: {learning_rate: 1e-3}", "  adam: {<<: {learning_rate: 1e-3}}"),
+    "tab": changed("  - flatten", "\t- flatten"),
+    "unclosed_bracket": changed("metrics: [accuracy]", "metrics: [accuracy"),
+    "torn_formula": changed("filters: $width}", "filters: $(max(8, width))}"),
+    "two_documents": GOOD + "---\nnnspec: 1\n",
+    "unknown_alias": changed("epochs: 10", "epochs: *n"),
+    "control_character": changed("name: small", "name: \"sm\x07all\""),
+    "huge_number": changed("epochs: 10", "epochs: 123456789012345678901234567890"),
+    # keys at the top
+    "misspelt_key": changed("epochs: 10", "epoch: 10"),
+    "foreign_key": changed("batch_size: 64", "batchsize: 64"),
+    "no_layers": "nnspec: 1\ndata: digits\n",
+    "layers_is_a_mapping": "nnspec: 1\ndata: digits\nlayers:\n  flatten:\n  dense: 10\n",
+    "epochs_is_a_word": changed("epochs: 10", "epochs: many"),
+    "epochs_in_quotes": changed("epochs: 10", 'epochs: "10"'),
+    "seed_is_negative": changed("epochs: 10", "epochs: 10\nseed: -1"),
+    "precision_for_later": changed("epochs: 10", "epochs: 10\nprecision: mixed_float16"),
+    "phases_for_later": changed("epochs: 10", "epochs: 10\nphases: []"),
+    "optimizer_without_loss": changed("loss: cross_entropy\n", ""),
+    # layers
+    "foreign_layer": changed("  - dense: 10", "  - Linear: 10"),
+    "foreign_layer_conv2d": changed("conv2d: {filters: $filters", "Conv2D: {filters: $filters"),
+    "foreign_field": changed("conv2d: {filters: $filters, kernel: 3", "conv2d: {out_channels: $filters, kernel_size: 3"),
+    "misspelt_layer": changed("  - max_pool2d: 2", "  - max_pol2d: 2"),
+    "misspelt_field": changed("units: 32", "unit: 32"),
+    "layer_for_later": changed("  - flatten\n", "  - lstm: 4\n  - flatten\n"),
+    "key_for_later": changed("units: 32,", "units: 32, regularize: {kernel: {l1: 1e-4}},"),
+    "missing_field": changed("dense: {units: 32, activation: relu}", "dense: {activation: relu}"),
+    "units_is_a_float": changed("units: 32", "units: 32.0"),
+    "units_is_zero": changed("units: 32", "units: 0"),
+    "units_are_too_many": changed("units: 32", "units: 1000000000"),
+    "rate_of_one": changed("dropout: 0.2", "dropout: 1.0"),
+    "no_such_activation": changed("activation: relu", "activation: rellu"),
+    "foreign_activation": changed("activation: relu", "activation: LeakyReLU"),
+    "activation_with_a_wrong_argument": changed("activation: relu", "activation: {leaky_relu: steep}"),
+    "padding_is_a_word": changed("padding: same", "padding: full"),
+    "flatten_takes_nothing": changed("  - flatten\n", "  - flatten: 3\n"),
+    "two_layers_in_one_entry": changed("  - flatten\n  - dense: {units: 32, activation: relu}\n", "  - dense: 32\n    dropout: 0.1\n"),
+    "field_beside_the_layer": changed("  - dense: 10", "  - dense:\n    units: 10"),
+    "bad_name": changed("units: 32,", "units: 32, name: 2nd,"),
+    "name_twice": changed("units: 32,", "units: 32, name: head,").replace("  - dense: 10", "  - dense: {units: 10, name: head}"),
+    "unknown_from": changed("  - dense: 10", "  - dense: {units: 10, from: dense1}"),
+    "from_below": changed("units: 32,", "units: 32, from: last,").replace("  - dense: 10", "  - dense: {units: 10, name: last}"),
+    "unreachable": changed("  - dense: 10", "  - dense: {units: 10, from: flatten_1}"),
+    "init_of_nothing": changed("units: 32,", "units: 32, init: {kernal: he_normal},"),
+    "init_of_a_wrong_shape": changed("units: 32,", "units: 32, init: {bias: [1, 2, 3]},"),
+    "repeat_too_often": changed("units: 32,", "units: 32, repeat: 1000000000,"),
+    "repeat_lists_differ": changed("dense: {units: 32,", "dense: {repeat: {units: [32, 16], bias: [true]},"),
+    # shapes
+    "window_too_large": changed("max_pool2d: 2", "max_pool2d: 9"),
+    "residual_of_other_width": changed("      layers:\n        - conv_bn: {filters: $width}", "      layers:\n        - conv_bn: {filters: 12}"),
+    "residual_of_other_size": changed("      layers:\n        - conv_bn: {filters: $width}", "      layers:\n        - conv_bn: {filters: $width, stride: 2}"),
+    "conv_after_flatten": changed("  - flatten\n", "  - flatten\n  - conv2d: 8\n"),
+    "reshape_does_not_fit": changed("  - flatten\n", "  - reshape: [7, 13]\n  - flatten\n"),
+    "classes_differ": changed("  - dense: 10", "  - dense: 9"),
+    "groups_do_not_divide": changed("padding: same, bias: false}", "padding: same, bias: false, groups: 4}"),
+    # blocks and formulas
+    "unknown_argument": changed("conv_bn: {filters: $width}", "conv_bn: {filters: $width, strid: 2}"),
+    "missing_argument": changed("  - conv_bn: {filters: $width}", "  - conv_bn: {stride: 2}"),
+    "unused_block": changed("layers:\n  - conv_bn: {filters: $width}", "  spare:\n    layers: [relu]\nlayers:\n  - conv_bn: {filters: $width}"),
+    "block_without_layers": changed("    layers:\n      - conv2d", "    layer:\n      - conv2d"),
+    "unknown_variable": changed("conv_bn: {filters: $width}", "conv_bn: {filters: $widht}"),
+    "formula_too_large": changed("filters: $width}", 'filters: "$(9**9**9)"}'),
+    "division_by_zero": changed("filters: $width}", 'filters: "$(width // 0)"}'),
+    "formula_gives_a_fraction": changed("filters: $width}", 'filters: "$(width / 4)"}'),
+    # loss, metrics, optimizer, schedule, data
+    "foreign_loss": changed("loss: cross_entropy", "loss: categorical_crossentropy"),
+    "loss_for_later": changed("loss: cross_entropy", "loss: huber"),
+    "perceptron_without_step": changed("loss: cross_entropy", "loss: perceptron"),
+    "misspelt_metric": changed("[accuracy]", "[acuracy]"),
+    "foreign_rate": changed("learning_rate: 1e-3", "lr: 1e-3"),
+    "negative_rate": changed("learning_rate: 1e-3", "learning_rate: -1"),
+    "two_optimizers": changed("  adam: {learning_rate: 1e-3}", "  adam: {learning_rate: 1e-3}\n  sgd: {learning_rate: 0.1}"),
+    "schedule_for_later": changed("schedule: {cosine: {warmup: 1}}", "schedule: {plateau: {patience: 3}}"),
+    "bad_length": changed("warmup: 1", "warmup: 5 hours"),
+    "unknown_data": changed("data: digits", "data: mnist_digits"),
+    "missing_file": changed("data: digits", "data: {csv: {path: nowhere.csv, target: y}}"),
+    "unknown_stratify": changed("data: digits", "data: {digits: {}, split: {train: 0.8, test: 0.2, stratify: digits}}"),
+    "fractions_above_one": changed("data: digits", "data: {digits: {}, split: {train: 0.8, test: 0.3}}"),
+    "augment_for_later": changed("data: digits", "data: {digits: {}, augment: [flip: horizontal]}"),
+    "watch_nothing": changed("epochs: 10", "epochs: 10\nearly_stopping: {patience: 3, watch: validation.acuracy}"),
+    "several_at_once": changed("units: 32, activation: relu", "units: 32, activation: rellu").replace("epochs: 10", "epochs: ten").replace("1e-3", "fast")
+    .replace("dropout: 0.2", "Dropout: 0.2"),
+}
