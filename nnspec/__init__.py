@@ -1,0 +1,50 @@
+"""The public names of nnspec: a spec in, a trained network out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnspec.compiler import Spec, load
+    from nnspec.errors import DataError, MissingExtraError, NnspecError, NumbersError, ResourceError, SpecError
+    from nnspec.runtime.saving import load_model
+    from nnspec.runtime.session import Model, compile
+
+    __version__: str
+
+# Where each public name lives. Names are imported when they are first used, so that ``nnspec --help`` is quick.
+_HOMES = {
+    "load": "nnspec.compiler",
+    "Spec": "nnspec.compiler",
+    "compile": "nnspec.runtime.session",
+    "load_model": "nnspec.runtime.saving",
+    "Model": "nnspec.runtime.session",
+    "NnspecError": "nnspec.errors",
+    "SpecError": "nnspec.errors",
+    "DataError": "nnspec.errors",
+    "NumbersError": "nnspec.errors",
+    "ResourceError": "nnspec.errors",
+    "MissingExtraError": "nnspec.errors",
+}
+
+__all__ = [
+    "DataError", "MissingExtraError", "Model", "NnspecError", "NumbersError", "ResourceError", "Spec", "SpecError",
+    "compile", "load", "load_model",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("nnspec")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nnspec' has no attribute '{name}'")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -1,0 +1,1 @@
+"""Drives programs and computes nothing itself: sessions, the training loop, checkpoints."""

@@ -1,0 +1,109 @@
+"""What is fed from Python, checked and converted: names, rows, shapes, dtypes, and numbers that index something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nnspec.errors import Problem, SpecError, nearest, one_of
+from nnspec.ir.graph import Graph, Value
+from nnspec.ir.op import Array, Input
+from nnspec.ir.types import DType, Symbol, TensorType, show
+from nnspec.ops.elementwise import Cast
+from nnspec.ops.index import Gather, OneHot, Pick, TopK
+from nnspec.ops.movement import Reshape
+from nnspec.ops.softmax import SoftmaxCrossEntropy
+
+
+def convert(name: str, given: Any, dtype: DType) -> Array:
+    """An array of the wanted dtype; floats become floats, whole numbers whole numbers, nothing else is converted."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise SpecError(Problem(f"'{name}' does not hold numbers", found=f"dtype {array.dtype}", wanted=str(dtype), rule="feed"))
+    if dtype.is_float:
+        return np.ascontiguousarray(array, dtype.numpy)
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.trunc(array)).all()):
+        raise SpecError(Problem(f"'{name}' holds numbers that are not whole", found=f"dtype {array.dtype}", wanted=str(dtype), rule="feed"))
+    return np.ascontiguousarray(array, dtype.numpy)
+
+
+def check_names(given: Iterable[str], wanted: Iterable[str], optional: Iterable[str] = ()) -> None:
+    """Raises SpecError where names are missing or unknown."""
+    given, wanted, known = set(given), set(wanted), {*wanted, *optional}
+    problems = [Problem(f"'{n}' is not fed by anything", wanted=one_of(known), rule="feed") for n in sorted(wanted - given)]
+    problems += [Problem(f"nothing is called '{n}'", wanted=one_of(known), hint=nearest(n, known), rule="feed") for n in sorted(given - known)]
+    if problems:
+        raise SpecError(*problems)
+
+
+def fit(name: str, array: Array, type: TensorType, sizes: dict[str, int]) -> None:
+    """Checks a shape against a type, rows first, and notes the lengths of named axes; raises SpecError."""
+    ok = array.ndim == len(type.shape)
+    if ok:
+        for length, dim in zip(array.shape[1:], type.shape[1:], strict=True):
+            if isinstance(dim, int):
+                ok = ok and dim == length
+            elif isinstance(dim, Symbol):
+                ok = ok and sizes.setdefault(str(dim), length) == length
+    if not ok:
+        hint = "a batch has its rows first" if array.ndim == len(type.shape) - 1 else ""
+        known = f" with {', '.join(f'{k} = {v}' for k, v in sizes.items())}" if sizes else ""
+        raise SpecError(Problem(f"'{name}' does not fit", found=f"shape {array.shape}", wanted=f"{show(type.shape)}{known}", hint=hint, rule="feed"))
+
+
+def rows_of(arrays: Mapping[str, Array]) -> int:
+    """The number of rows, the same for all; raises SpecError."""
+    counts = {name: len(a) if a.ndim else -1 for name, a in arrays.items()}
+    if len(set(counts.values())) != 1 or -1 in counts.values():
+        raise SpecError(
+            Problem(
+                "the arrays differ in their number of rows",
+                found=", ".join(f"{k}: {v if v >= 0 else 'none'}" for k, v in counts.items()),
+                wanted="as many rows in each",
+                rule="feed",
+            )
+        )
+    n = next(iter(counts.values()))
+    if n == 0:
+        raise SpecError(Problem("there are no rows", wanted="at least one row", rule="feed"))
+    return n
+
+
+def limits(graph: Graph) -> dict[str, int]:
+    """For each input whose numbers index something: how many there are to index."""
+    found: dict[str, int] = {}
+    for c in graph.calls:
+        match c.op:
+            case Gather():
+                ids, n = c.inputs[1], c.inputs[0].shape[0]
+            case Pick() | TopK() | SoftmaxCrossEntropy():
+                ids, n = c.inputs[1], c.inputs[0].shape[-1]
+            case OneHot(depth=depth):
+                ids, n = c.inputs[0], depth
+            case _:
+                continue
+        source = _source(ids)
+        if source is not None and isinstance(n, int):
+            found[source] = min(n, found.get(source, n))
+    return found
+
+
+def _source(v: Value) -> str | None:
+    while isinstance(v.op, (Cast, Reshape)):
+        v = v.inputs[0]
+    return v.op.label if isinstance(v.op, Input) else None
+
+
+def check_limits(arrays: Mapping[str, Array], most: Mapping[str, int]) -> None:
+    """Raises SpecError where a number has nothing to index."""
+    for name, n in most.items():
+        array = arrays.get(name)
+        if array is not None and array.size and (array.min() < 0 or array.max() >= n):
+            bad = np.argwhere((array < 0) | (array >= n))[0]
+            raise SpecError(
+                Problem(
+                    f"'{name}' holds a number that nothing has", found=f"{array[tuple(bad)]} in row {bad[0]}", wanted=f"0 to {n - 1}", rule="feed"
+                )
+            )

@@ -1,0 +1,50 @@
+"""The rows of a spec's own data, as the model's programs want them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nnspec.data.load import Dataset, Rows, load
+from nnspec.errors import Problem, SpecError
+from nnspec.ir.op import Array
+from nnspec.runtime.session import Model
+
+
+def groups(model: Model) -> dict[str, tuple[str, ...]]:
+    """The columns behind each input and target of the model."""
+    out = dict(model.spec.built.columns)
+    for t in model.targets:
+        if t.columns:
+            out.setdefault(t.feed, t.columns)
+    return out
+
+
+def dataset(model: Model) -> Dataset:
+    """The spec's data, read and prepared; the preparation becomes the model's, or is the model's where it has one."""
+    declaration = model.spec.document.data
+    if declaration is None:
+        raise SpecError(
+            Problem("the spec has no data", model.spec.document.root.place, wanted="data: …", hint="or feed arrays: fit(x, y)", rule="missing-key")
+        )
+    precision = model.spec.settings.precision
+    data = load(declaration, precision, model.preparation)
+    model.preparation = data.preparation
+    return data
+
+
+def assembled(model: Model, rows: Rows) -> Rows:
+    """A split's rows by input and target."""
+    return rows.assembled(groups(model))
+
+
+def rows_for_scoring(model: Model) -> Mapping[str, Array]:
+    """The test split, else the validation split."""
+    data = dataset(model)
+    for split in ("test", "validation"):
+        if split in data.splits:
+            return assembled(model, data.splits[split]).arrays
+    raise SpecError(
+        Problem(
+            "the data has neither a test nor a validation split", data.declaration.place, wanted="split: {train: 0.8, test: 0.2}", rule="missing-key"
+        )
+    )

@@ -1,0 +1,254 @@
+"""The training loop: epochs of batches, measured, watched, saved, and continued to the bit where they were left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nnspec.data.batches import batches, count, order
+from nnspec.data.load import Rows
+from nnspec.errors import DataError, NumbersError, Problem, SpecError
+from nnspec.ir.op import Array
+from nnspec.runtime import checkpoint
+from nnspec.runtime.callbacks import Callback, Entry, State, watches
+from nnspec.runtime.checkpoint import Standing
+from nnspec.runtime.interrupt import Interrupted, Signals
+from nnspec.runtime.resume import Splits, command, record, refuse_differences
+from nnspec.runtime.run_folder import RECORD, RESULT, RunFolder
+from nnspec.runtime.saving import described
+from nnspec.runtime.session import CHUNK, Model
+
+SECONDS = 2.0  # between checkpoints at the ends of epochs, at least
+WEIGHTS = "parameters/"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What training leaves: the history by epoch, and the last metrics (``train.``, ``validation.`` and ``test.``)."""
+
+    folder: Path | None
+    history: tuple[Entry, ...]
+    metrics: Mapping[str, float]
+    best: checkpoint.Mark | None = None
+    stop: str = ""  # why it ended before its last epoch, if it did
+
+
+class Loop:
+    """One run of a model over arrays."""
+
+    def __init__(
+        self, model: Model, splits: Splits, folder: RunFolder | None, epochs: int, callbacks: Sequence[Callback]
+    ) -> None:
+        if "train" not in splits:
+            raise SpecError(Problem("there are no rows to train on", rule="feed"))
+        self.model, self.splits, self.folder, self.callbacks = model, splits, folder, callbacks
+        self.early, self.best, problems = watches(model.spec, splits)
+        if problems:
+            raise SpecError(*problems)
+        rows = len(next(iter(splits["train"].values())))
+        size = min(model.spec.settings.batch_size, rows)
+        self.rows = Rows(splits["train"], np.arange(rows))
+        self.state = State(model.spec.name, folder.path if folder else None, epochs, count(rows, size), rows, size)
+        self.every = model.spec.settings.checkpoint.every
+        self.signals = Signals()
+        self._pending: tuple[dict[str, Array], Standing] | None = None  # the best epoch's, not yet written
+        self._saved = time.monotonic()
+        self._began = self._saved
+
+    # The folder
+
+    def prepare(self, folder: RunFolder, going: bool) -> None:
+        """Continues from the folder's checkpoint, or writes what a new run says of itself."""
+        now = record(self.model, self.splits, self.state.epochs)
+        if going:
+            self.state.notes = refuse_differences(folder, self.model.spec.text, now)
+            self.restore(folder)
+            (folder.path / RESULT).unlink(missing_ok=True)
+        else:
+            folder.clear()
+        for name, text in described(self.model).items():
+            folder.write(name, text)
+        folder.write_json(RECORD, now)
+        self.state.history = list(folder.start_metrics(self.state.epoch))
+
+    def restore(self, folder: RunFolder) -> None:
+        """Model, sums, watches and position from the last checkpoint."""
+        arrays, at = checkpoint.read(folder.last, self.model.state())
+        state = self.state
+        position = at.epoch * state.batches + at.batch
+        if at.epoch > state.epochs or at.batch > state.batches or at.step < position:
+            raise DataError(
+                Problem(
+                    f"{folder.last}: header: the position is not one of this run",
+                    found=f"epoch {at.epoch}, batch {at.batch}, step {at.step}",
+                    wanted=f"{state.batches} batches an epoch",
+                    rule="checkpoint",
+                )
+            )
+        if self.best is not None and at.best is not None:
+            kept = checkpoint.peek(folder.best).best
+            if kept is None or kept.epoch < at.best.epoch:
+                raise DataError(
+                    Problem(
+                        f"{folder.best}: this is not the best epoch that {folder.last.name} knows",
+                        wanted=f"epoch {at.best.epoch}",
+                        rule="checkpoint",
+                    )
+                )
+        self.model.restore(arrays)
+        self.model.step = at.step
+        state.epoch, state.batch, state.step = at.epoch, at.batch, position
+        state.taken, state.sums = at.rows, dict(at.sums)
+        state.rate = self._rate(position - 1) if position else 0.0
+        state.stop = at.stop
+        if self.best is not None:
+            self.best.mark = at.best
+        if self.early is not None:
+            self.early.watch.mark = at.patience
+
+    def standing(self) -> Standing:
+        """Where the run stands now."""
+        s = self.state
+        best, patience = self.best.mark if self.best else None, self.early.watch.mark if self.early else None
+        return Standing(s.epoch, s.batch, self.model.step, s.taken, dict(s.sums), best, patience, s.stop)
+
+    def save(self) -> None:
+        """The best checkpoint, where there is a new one, then the last: one killed in between finds the best again."""
+        if self.folder is None:
+            return
+        self.folder.sync_metrics()
+        if self._pending is not None:
+            checkpoint.save(self.folder.best, *self._pending)
+            self._pending = None
+        checkpoint.save(self.folder.last, self.model.state(), self.standing())
+        self._saved = time.monotonic()
+
+    # The loop
+
+    def run(self) -> Run:
+        """All epochs, then the test split."""
+        try:
+            with self.signals:
+                for callback in self.callbacks:
+                    callback.on_start(self.state)
+                self._compile()
+                self._epochs()
+                return self._finish()
+        finally:
+            for callback in self.callbacks:
+                callback.on_end(self.state)
+
+    def _compile(self) -> None:
+        """Makes the programs that measure before the first step is taken: that memory is short is told then."""
+        for split in ("validation", "test"):
+            if split in self.splits:
+                self.model.score({name: array[:CHUNK] for name, array in self.splits[split].items()})
+
+    def _epochs(self) -> None:
+        try:
+            while self.state.epoch < self.state.epochs and not self.state.stop:
+                self._epoch()
+            self.save()
+        except Interrupted as e:
+            self.save()
+            raise type(e)(self._how_to_resume()) from None
+        except NumbersError as e:
+            self.save()
+            raise NumbersError(*self._where(e)) from e
+
+    def _epoch(self) -> None:
+        self._began = time.monotonic()
+        state = self.state
+        mixed = order(self.model.seed, state.epoch, state.rows)
+        for batch in batches(self.rows, state.batch_size, mixed, state.batch, reuse=True):
+            self._step(batch.arrays, batch.size)
+        self._measure()
+        if state.epoch == state.epochs or state.stop or time.monotonic() - self._saved >= SECONDS:
+            self.save()
+        self.signals.check()
+
+    def _step(self, arrays: Mapping[str, Array], size: int) -> None:
+        state = self.state
+        state.rate = self._rate(state.step)
+        scores = self.model.train_step(arrays, state.rate, state.batch_size)
+        for name, value in scores.items():
+            state.sums[name] = state.sums.get(name, 0.0) + value * size
+        state.taken += size
+        state.batch += 1
+        state.step += 1
+        for callback in self.callbacks:
+            callback.on_step(state)
+        if self.every is not None and state.step % self.every == 0:
+            self.save()
+        self.signals.check()
+
+    def _measure(self) -> None:
+        """Ends an epoch: its metrics, then what depends on them."""
+        state = self.state
+        entry: Entry = {
+            "epoch": state.epoch + 1,
+            "step": state.step,
+            "rate": state.rate,
+            "seconds": 0.0,
+            **state.metrics,
+        }
+        if "validation" in self.splits:
+            entry.update(
+                {f"validation.{name}": value for name, value in self.model.score(self.splits["validation"]).items()}
+            )
+        entry["seconds"] = round(time.monotonic() - self._began, 6)
+        state.epoch, state.batch, state.taken, state.sums = state.epoch + 1, 0, 0, {}
+        state.history.append(entry)
+        if self.folder is not None:
+            self.folder.append(entry)
+        if self.early is not None:
+            self.early.on_epoch(state)
+        better = self.best is not None and self.best.improved(state.epoch, entry)
+        try:
+            for callback in self.callbacks:
+                callback.on_epoch(state)
+        finally:
+            if better and self.folder is not None:
+                weights = {name: array for name, array in self.model.state().items() if name.startswith(WEIGHTS)}
+                self._pending = weights, self.standing()
+
+    def _finish(self) -> Run:
+        state = self.state
+        metrics = {name: value for name, value in (state.history[-1] if state.history else {}).items() if "." in name}
+        if "test" in self.splits:
+            metrics.update({f"test.{name}": value for name, value in self.model.score(self.splits["test"]).items()})
+        best = self.best.mark if self.best else None
+        if self.folder is not None:
+            marked = {"epoch": best.epoch, "value": best.value} if best else None
+            self.folder.write_json(
+                RESULT, {"epochs": state.epoch, "stop": state.stop, "best": marked, "metrics": metrics}
+            )
+        return Run(state.folder, tuple(state.history), metrics, best, state.stop)
+
+    def _rate(self, step: int) -> float:
+        return self.model.rate(step, self.state.batches, self.state.epochs)
+
+    # Messages
+
+    def _how_to_resume(self) -> Problem:
+        state = self.state
+        where = f"after {state.step} steps, {state.epoch} of {state.epochs} epochs done"
+        if self.folder is None:
+            return Problem(
+                f"interrupted {where}", hint="out=FOLDER saves a run, so that it can be resumed", rule="interrupted"
+            )
+        what = f"interrupted {where}; saved in {self.folder.path}"
+        return Problem(what, hint=command(self.model, self.folder), rule="interrupted")
+
+    def _where(self, e: NumbersError) -> list[Problem]:
+        """The same problems with the batch they came up in."""
+        state = self.state
+        batch = f"epoch {state.epoch + 1}, batch {state.batch + 1} of {state.batches}"
+        saved = (
+            f"; the weights before it are in {self.folder.last}" if self.folder else "; the weights are those before it"
+        )
+        return [Problem(f"{batch}: {p.message}{saved}", p.place, p.found, p.wanted, p.hint, p.rule) for p in e.problems]

@@ -1,0 +1,95 @@
+"""A model in a folder: its spec, what it knows of its data, its weights. A run's folder is one too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nnspec.compiler import loads
+from nnspec.data import stored
+from nnspec.data.prepare import Preparation
+from nnspec.errors import DataError, Place, Problem, Source, SpecError
+from nnspec.runtime import checkpoint
+from nnspec.runtime.atomic import replace
+from nnspec.runtime.run_folder import BEST, DATA, LAST, PREPARATION, SPEC
+from nnspec.runtime.session import Model, compile
+
+
+def described(model: Model) -> dict[str, str]:
+    """The files that a model is made from, but for its weights: name and content."""
+    files = {SPEC: model.spec.text}
+    if model.spec.document.data is not None:
+        files[DATA] = json.dumps(stored.to_json(model.spec.document.data), indent=2) + "\n"
+    if model.preparation is not None:
+        files[PREPARATION] = json.dumps(model.preparation.to_json(), indent=2) + "\n"
+    return files
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """Writes the model into a folder that is empty, or holds a model already. Raises SpecError, ResourceError."""
+    known = {SPEC, DATA, PREPARATION, LAST}
+    if folder.is_file() or (folder.is_dir() and {p.name for p in folder.iterdir()} - known):
+        raise SpecError(Problem(f"{folder} holds something else", wanted="a new folder", rule="model-folder"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in described(model).items():
+        replace(folder / name, [text.encode()])
+    checkpoint.save(folder / LAST, model.state(), checkpoint.Standing(step=model.step))
+
+
+def load_model(path: str | Path, which: str = "last", backend: str = "numpy") -> Model:
+    """The model of a folder that ``save`` or a run has written; ``which="best"`` takes the run's best weights.
+
+    Raises DataError where the folder is no model or a file is damaged.
+    """
+    folder = Path(path)
+    if which not in ("last", "best"):
+        raise SpecError(Problem(f"no weights are called '{which}'", wanted="last or best", rule="model-folder"))
+    if not (folder / SPEC).is_file():
+        raise DataError(
+            Problem(
+                f"{folder} is not the folder of a model or a run",
+                found="no spec.yaml",
+                wanted="a folder that nnspec has written",
+                rule="model-folder",
+            )
+        )
+    text = _read(folder, SPEC) or ""
+    place = Place(Source(str(folder / DATA), ""))
+    described_data = _json(folder, DATA)
+    declaration = stored.from_json(described_data, place) if described_data is not None else None
+    model = compile(loads(text, str(folder / SPEC), data=declaration), backend)
+    prepared = _json(folder, PREPARATION)
+    if prepared is not None:
+        model.preparation = _preparation(prepared, folder / PREPARATION)
+    arrays, standing = checkpoint.read(folder / (BEST if which == "best" else LAST), model.state(), "parameters/" if which == "best" else "")
+    model.restore(arrays)
+    model.step = standing.step
+    return model
+
+
+def _preparation(content: Any, path: Path) -> Preparation:
+    try:
+        return Preparation.from_json(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise DataError(Problem(f"{path}: the preparation is damaged", found=f"{type(e).__name__}: {e}"[:200], rule="model-folder")) from None
+
+
+def _read(folder: Path, name: str) -> str | None:
+    path = folder / name
+    if not path.is_file():
+        return None
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise DataError(Problem(f"{path}: the file cannot be read", found=str(e)[:200], rule="model-folder")) from None
+
+
+def _json(folder: Path, name: str) -> Any:
+    text = _read(folder, name)
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise DataError(Problem(f"{folder / name}: this is not JSON", found=str(e)[:100], rule="model-folder")) from None

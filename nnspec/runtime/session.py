@@ -1,0 +1,430 @@
+"""A compiled model: parameters, one step, predictions, evaluation. It drives programs and computes nothing itself."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnspec.codegen.backend import Executable, load_backend
+from nnspec.compiler import Spec, check_trainable, compile_graph
+from nnspec.data.prepare import Preparation
+from nnspec.errors import NumbersError, Problem, SpecError
+from nnspec.ir.graph import Graph
+from nnspec.ir.op import Array
+from nnspec.ir.program import Program
+from nnspec.ir.types import DType, TensorType
+from nnspec.layers.initializers import default
+from nnspec.network.graph import LayerGraph
+from nnspec.network.graph import Parameter as Declared
+from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound
+from nnspec.network.segments import Segments, Slot, arrange
+from nnspec.network.targets import Target
+from nnspec.runtime.feeds import check_limits, check_names, convert, fit, limits, rows_of
+from nnspec.runtime.interpreter import HostMemory, Interpreted
+from nnspec.runtime.memory import refuse, refuse_parameters, size
+from nnspec.runtime.replay import blame
+
+if TYPE_CHECKING:
+    from nnspec.runtime.trainer import Run
+
+PROGRAMS = 16
+CHUNK = 256
+SAMPLE_WEIGHT = "sample_weight"
+
+
+def compile(spec: Spec, backend: str = "numpy", precision: str | None = None, seed: int | None = None, threads: int | None = None) -> Model:
+    """A model of the spec on a backend, its parameters initialised from the seed.
+
+    ``precision`` and ``seed`` stand for the spec's own. ``backend="interpret"`` runs the ops' references.
+    """
+    return Model(spec.with_(precision=precision, seed=seed, threads=threads), backend)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A program that can run, with what its inputs must keep to."""
+
+    run: Executable | Interpreted
+    graph: Graph
+    program: Program | None
+    limits: Mapping[str, int]
+
+
+class Parameter:
+    """A learned tensor, or a statistic, under its path; reads and writes host arrays in canonical layout."""
+
+    def __init__(self, model: Model, declared: Declared) -> None:
+        self._model, self._declared = model, declared
+        self.name, self.role, self.layer = declared.path, declared.param.role, declared.kind
+        self.shape, self.trainable = declared.param.shape, declared.trainable
+        self.dtype = model.segments.dtype.numpy
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        array = self._model.read(self.name)
+        return array if dtype is None else array.astype(dtype)
+
+    def assign(self, array: Any) -> None:
+        """New values of the parameter's shape; raises SpecError where they do not fit."""
+        values = convert(self.name, array, self._model.segments.dtype)
+        if values.shape != self.shape:
+            raise SpecError(Problem(f"parameter '{self.name}' does not fit", found=f"shape {values.shape}", wanted=f"{self.shape}", rule="feed"))
+        self._model.write(self.name, values)
+
+    def __repr__(self) -> str:
+        return f"<parameter {self.name} {self.shape} {self.dtype}>"
+
+
+class Model:
+    """A spec compiled for a backend."""
+
+    def __init__(self, spec: Spec, backend: str = "numpy") -> None:
+        self.spec = spec
+        self.interpreted = backend == "interpret"
+        self.backend = load_backend("numpy" if self.interpreted else backend)
+        self.seed, self.step = spec.settings.seed, 0
+        self.preparation: Preparation | None = None
+        self._programs: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
+        optimizer = spec.document.optimizer
+        dtype = DType(spec.settings.precision)
+        self.segments: Segments = arrange(spec.built.network, optimizer.group if optimizer else (lambda role: "parameters"), dtype)
+        self._slots = optimizer.state if optimizer else ()
+        types = self.segments.types(self._slots)
+        declared = spec.built.network.parameters
+        refuse_parameters(types, sorted(((p, size({p: TensorType(d.param.shape, dtype)})) for p, d in declared.items()), key=lambda x: -x[1]))
+        self.memory = HostMemory(types) if self.interpreted else self.backend.memory(types)
+        self.parameters: Mapping[str, Parameter] = {path: Parameter(self, d) for path, d in declared.items()}
+        self.restore({f"parameters/{path}": self._initial(path, d).astype(dtype.numpy) for path, d in declared.items()})
+
+    def _initial(self, path: str, declared: Declared) -> Array:
+        start = declared.init or default(declared.param.init)
+        return start.values(declared.param.shape, self.seed, path)
+
+    @property
+    def graph(self) -> LayerGraph:
+        """The layers as a networkx graph."""
+        return self.spec.graph
+
+    # Parameters and state
+
+    def read(self, path: str) -> Array:
+        """A copy of a parameter."""
+        place = self.segments.slots[path]
+        return self.memory.read(place.segment)[place.offset : place.offset + place.size].reshape(place.shape).copy()
+
+    def write(self, path: str, values: Array) -> None:
+        """Replaces a parameter."""
+        self.restore({f"parameters/{path}": values})
+
+    def state(self) -> dict[str, Array]:
+        """Everything that a continuation needs, bit-exact, in canonical layout."""
+        held = {label: self.memory.read(label) for label in self.memory.types}
+        out: dict[str, Array] = {}
+        for key, label, place in self._places():
+            out[key] = held[label][place.offset : place.offset + place.size].reshape(place.shape)
+        return out
+
+    def _places(self) -> Iterator[tuple[str, str, Slot]]:
+        """Every part of the state: its key, the vector that holds it, and where."""
+        slots = self.segments.slots
+        yield from ((f"parameters/{path}", slots[path].segment, slots[path]) for path in self.parameters)
+        for slot in self._slots:
+            learned = (path for path, p in self.parameters.items() if p.trainable)
+            yield from ((f"optimizer/{slot}/{path}", f"{slots[path].segment}.{slot}", slots[path]) for path in learned)
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Takes back what ``state`` gave; optimizer state may be left out."""
+        held = {label: self.memory.read(label) for label in self.memory.types}
+        for key, label, place in self._places():
+            if key in state:
+                held[label][place.offset : place.offset + place.size] = state[key].reshape(-1)
+        for label, values in held.items():
+            self.memory.write(label, values)
+
+    # Training
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        return (*self.spec.built.losses, *self.spec.built.metrics)
+
+    def rate(self, step: int, per_epoch: int = 1, epochs: int | None = None) -> float:
+        """The learning rate of a step, counted from 0."""
+        optimizer, schedule = self.spec.document.optimizer, self.spec.document.schedule
+        assert optimizer is not None
+        total = per_epoch * (epochs if epochs is not None else self.spec.settings.epochs or 1)
+        return optimizer.learning_rate if schedule is None else schedule.rate(step, optimizer.learning_rate, per_epoch, total)
+
+    def train_batch(self, feeds: Mapping[str, Any]) -> dict[str, float]:
+        """One step on one batch; the results are those before the update.
+
+        Keys are input names, ``target`` or the target columns' names, and ``sample_weight``. Raises SpecError where they do
+        not fit, NumbersError where the step would make a weight NaN or infinite: it is not taken.
+        """
+        arrays, weights = self.feeds(feeds)
+        n = rows_of(arrays)
+        stated = self.spec.settings.batch_size if "batch_size" in self.spec.document.root.pairs else 0
+        capacity = stated if n < stated else n
+        return self.train_step(arrays, self.rate(self.step), capacity, weights)
+
+    def train_step(self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None) -> dict[str, float]:
+        """One step on converted arrays of at most ``capacity`` rows; what is missing is padded at weight 0."""
+        check_trainable(self.spec)
+        n = len(next(iter(arrays.values())))
+        weighted = weights is not None or n < capacity
+        ready = self._ready("train", arrays, capacity, weighted)
+        self._fill(ready, arrays, n, capacity, weights)
+        self._set(ready, rate)
+        ready.run.run()
+        if not bool(ready.run.outputs["finite"]):
+            raise NumbersError(self._blame(ready, n))
+        self.step += 1
+        return _scores(ready.run.outputs)
+
+    def gradients(self, feeds: Mapping[str, Any], phase: str | None = None) -> dict[str, Array]:
+        """d loss / d parameter on one batch, in training mode; nothing is updated."""
+        if phase is not None:
+            raise SpecError(Problem("phases: not in this version", rule="not-in-this-version"))
+        arrays, weights = self.feeds(feeds)
+        n = rows_of(arrays)
+        ready = self._ready("gradients", arrays, n, weights is not None)
+        self._fill(ready, arrays, n, n, weights)
+        self._set(ready, 0.0)
+        ready.run.run()
+        return {name.removeprefix("gradient:"): np.array(a) for name, a in ready.run.outputs.items() if name.startswith("gradient:")}
+
+    def score(self, rows: Mapping[str, Array], chunk: int = CHUNK, weights: Array | None = None) -> dict[str, float]:
+        """The loss and the metrics over any number of rows, in inference: weighted means over all of them."""
+        total: dict[str, float] = {}
+        mass = 0.0
+        n = len(next(iter(rows.values())))
+        for start in range(0, n, chunk):
+            part = {name: a[start : start + chunk] for name, a in rows.items()}
+            own = None if weights is None else weights[start : start + chunk]
+            size = min(chunk, n - start)
+            ready = self._ready("score", part, min(chunk, n), own is not None or size < min(chunk, n))
+            self._fill(ready, part, size, min(chunk, n), own)
+            ready.run.run()
+            m = float(size) if own is None else float(own.astype(np.float64).sum())
+            mass += m
+            for name, value in _scores(ready.run.outputs).items():
+                total[name] = total.get(name, 0.0) + value * m
+        return {name: value / mass for name, value in total.items()}
+
+    def evaluate(self, data: Mapping[str, Any] | None = None) -> dict[str, float]:
+        """Loss and metrics on data as for ``train_batch``, or on the spec's test (else validation) split."""
+        if data is not None:
+            arrays, weights = self.feeds(data)
+            rows_of(arrays)
+            return self.score(arrays, weights=weights)
+        from nnspec.runtime.loading import rows_for_scoring
+
+        return self.score(rows_for_scoring(self))
+
+    def fit(self, x: Any = None, y: Any = None, *, epochs: int | None = None, out: str | Path | None = None) -> Run:
+        """Trains on the spec's own data, epochs and callbacks, or on ``x`` and ``y``; with ``out`` into a run folder."""
+        from nnspec.runtime.fit import fit as fit_model
+
+        return fit_model(self, x, y, epochs=epochs, out=out)
+
+    # Answers
+
+    def predict(self, x: Any, raw: bool = False, network: str | None = None) -> Any:
+        """The network's answer for any number of rows: array in, array out; dicts by name where there are several.
+
+        Probabilities where the loss has a link, physical units where the target was prepared; ``raw`` gives the output as it is.
+        """
+        if network is not None:
+            raise SpecError(Problem("networks: not in this version", rule="not-in-this-version"))
+        inputs = self.spec.built.network.inputs
+        given = dict(x) if isinstance(x, Mapping) else {next(iter(inputs)): x}
+        check_names(given, inputs)
+        sizes: dict[str, int] = {}
+        arrays = {}
+        for name, type in inputs.items():
+            arrays[name] = self._prepared(name, self.spec.built.columns.get(name, ()), given[name], type.dtype)
+            fit(name, arrays[name], type, sizes)
+        n = rows_of(arrays)
+        chunk = min(n, CHUNK)
+        names = self.spec.built.network.output_names
+        parts: dict[str, list[Array]] = {name: [] for name in names}
+        for start in range(0, n, chunk):
+            part = {name: a[start : start + chunk] for name, a in arrays.items()}
+            ready = self._ready("predict", part, chunk, False)
+            size = min(chunk, n - start)
+            self._fill(ready, part, size, chunk, None)
+            ready.run.run()
+            for name in names:
+                parts[name].append(np.array(ready.run.outputs[f"{'raw' if raw else 'output'}:{name}"][:size]))
+        results = {name: np.concatenate(p) if len(p) > 1 else p[0] for name, p in parts.items()}
+        if not raw:
+            results = {name: self._physical(name, a) for name, a in results.items()}
+        return results if len(names) > 1 else results[names[0]]
+
+    def _physical(self, name: str, array: Array) -> Array:
+        """A prediction in the target's own unit."""
+        port = dict(zip(self.spec.built.network.output_names, self.spec.built.network.outputs, strict=True))[name]
+        target = next((t for t in self.spec.built.losses if t.port == port and t.columns and not t.term.of.classes), None)
+        if target is None or self.preparation is None:
+            return array
+        columns = target.columns if len(target.columns) > 1 else target.columns[0]
+        return np.asarray(self.preparation.undo(columns, array), array.dtype)
+
+    def classes(self, name: str | None = None) -> tuple[str, ...] | None:
+        """The class names of an output, where the data has them."""
+        network = self.spec.built.network
+        port = dict(zip(network.output_names, network.outputs, strict=True))[name or network.output_names[0]]
+        return next((t.classes for t in self.spec.built.losses if t.port == port and t.classes and t.term.of.classes), None)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the spec and the weights; ``nnspec.load_model`` reads them."""
+        from nnspec.runtime.saving import save_model
+
+        save_model(self, Path(folder))
+
+    # Programs
+
+    def phase(self) -> Phase:
+        """What the graphs depend on but for shapes."""
+        scales = {}
+        if self.preparation is not None:
+            for t in self.targets:
+                if t.columns:
+                    scales[t.feed] = tuple(float(v) for v in np.atleast_1d(self.preparation.scale(t.columns if len(t.columns) > 1 else t.columns[0])))
+        return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales)
+
+    def program(self, kind: str, rows: int, sizes: Mapping[str, int] | None = None) -> Program:
+        """The plan of one of the model's programs (``train``, ``score``, ``predict``) for so many rows, from declared types."""
+        feeds = self._declared(kind)
+        graph = self._graph(kind, bound(feeds, rows, sizes or {}), False)
+        return compile_graph(graph, self.backend, self._title(kind, rows))
+
+    def _declared(self, kind: str) -> dict[str, TensorType]:
+        types = dict(self.spec.built.network.inputs)
+        if kind in ("train", "score", "gradients"):
+            types.update({t.feed: t.type for t in self.targets if t.type is not None})
+        return types
+
+    def _title(self, kind: str, rows: int) -> str:
+        what = {"train": "training step", "score": "evaluation", "predict": "prediction", "gradients": "gradients"}[kind]
+        return f"{what} of {self.spec.name}, batch {rows}, {self.segments.dtype}"
+
+    def _graph(self, kind: str, types: Mapping[str, TensorType], weighted: bool) -> Graph:
+        phase = self.phase()
+        build: dict[str, Callable[[], Graph]] = {
+            "train": lambda: phase.training(types, weighted),
+            "score": lambda: phase.evaluation(types, weighted),
+            "gradients": lambda: phase.derivative(types, weighted),
+            "predict": lambda: phase.prediction(types),
+        }
+        return build[kind]()
+
+    def _ready(self, kind: str, arrays: Mapping[str, Array], rows: int, weighted: bool) -> Ready:
+        """The program for arrays of these shapes; at most 16 are kept."""
+        types = {name: TensorType((rows, *a.shape[1:]), DType(a.dtype.name)) for name, a in arrays.items()}
+        key = (kind, weighted, tuple(types.items()), self.preparation)
+        ready = self._programs.get(key)
+        if ready is None:
+            ready = self._programs[key] = self._make(kind, types, rows, weighted)
+            while len(self._programs) > PROGRAMS:
+                self._programs.popitem(last=False)
+        self._programs.move_to_end(key)
+        return ready
+
+    def _make(self, kind: str, types: Mapping[str, TensorType], rows: int, weighted: bool) -> Ready:
+        graph = self._graph(kind, types, weighted)
+        if isinstance(self.memory, HostMemory):
+            return Ready(Interpreted(graph, self.memory), graph, None, limits(graph))
+        program = compile_graph(graph, self.backend, self._title(kind, rows))
+
+        def peak(n: int) -> int:
+            other = {name: TensorType((n, *t.shape[1:]), t.dtype) for name, t in types.items()}
+            return compile_graph(self._graph(kind, other, weighted), self.backend, "").peak
+
+        refuse(program, rows, peak)
+        return Ready(self.backend.bind(program, self.memory), graph, program, limits(graph))
+
+    def feeds(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Array], Array | None]:
+        """Feeds of a batch converted and checked; targets take the dtype that their loss makes of what is given."""
+        given = dict(feeds)
+        weights = given.pop(SAMPLE_WEIGHT, None)
+        inputs = self.spec.built.network.inputs
+        targets = {t.feed: t for t in reversed(self.targets) if t.feed not in inputs}
+        check_names(given, [*inputs, *targets], [SAMPLE_WEIGHT])
+        sizes: dict[str, int] = {}
+        arrays: dict[str, Array] = {}
+        for name, type in inputs.items():
+            arrays[name] = self._prepared(name, self.spec.built.columns.get(name, ()), given[name], type.dtype)
+            fit(name, arrays[name], type, sizes)
+        for name, target in targets.items():
+            arrays[name] = self._target(target, given[name], sizes)
+        n = rows_of(arrays)
+        if weights is None:
+            return arrays, None
+        row_weights = convert(SAMPLE_WEIGHT, weights, self.segments.dtype)
+        if row_weights.shape != (n,) or (row_weights < 0).any() or not row_weights.sum() > 0:
+            raise SpecError(
+                Problem("'sample_weight' does not fit", found=f"shape {row_weights.shape}", wanted=f"({n},), at least 0, not all 0", rule="feed")
+            )
+        return arrays, row_weights
+
+    def _prepared(self, name: str, columns: tuple[str, ...], given: Any, dtype: DType) -> Array:
+        """What is fed is as the data has it; where the model has a fitted preparation, it is applied."""
+        if self.preparation is None or not columns or not dtype.is_float:
+            return convert(name, given, dtype)
+        array = convert(name, given, DType.float64)
+        if len(columns) > 1 and array.ndim and array.shape[-1] != len(columns):
+            return convert(name, given, dtype)  # fit says what is wrong
+        return convert(name, self.preparation.apply(columns if len(columns) > 1 else columns[0], array), dtype)
+
+    def _target(self, target: Target, given: Any, sizes: dict[str, int]) -> Array:
+        """A target as class numbers where it holds whole numbers and the loss takes classes, else as numbers."""
+        array = np.asarray(given)
+        wanted = target.type
+        assert wanted is not None
+        output = target.port.type
+        assert output is not None
+        if not wanted.dtype.is_float and array.ndim == len(output.shape) and array.ndim > len(wanted.shape):
+            wanted = output  # one-hot
+        if wanted.dtype.is_float and array.ndim == len(wanted.shape) - 1 and wanted.shape[-1] == 1:
+            wanted = TensorType(wanted.shape[:-1], wanted.dtype)
+        array = self._prepared(target.feed, target.columns, given, wanted.dtype)
+        fit(target.feed, array, wanted, sizes)
+        return array
+
+    def _fill(self, ready: Ready, arrays: Mapping[str, Array], n: int, capacity: int, weights: Array | None) -> None:
+        """Writes a batch into a program's inputs; rows that are missing repeat the first at weight 0."""
+        check_limits(arrays, ready.limits)
+        for name, held in ready.run.inputs.items():
+            if name in arrays:
+                held[:n] = arrays[name]
+                if n < capacity:
+                    held[n:] = arrays[name][0]
+        if WEIGHT in ready.run.inputs:
+            held = ready.run.inputs[WEIGHT]
+            held[:n] = 1 if weights is None else weights
+            held[n:] = 0
+
+    def _set(self, ready: Ready, rate: float) -> None:
+        for name, value in ((RATE, rate), (STEP, self.step), (SEED, self.seed)):
+            if name in ready.run.inputs:
+                ready.run.inputs[name][...] = value
+
+    def _blame(self, ready: Ready, n: int) -> Problem:
+        """The first layer of the step that went wrong, found by replaying it op by op."""
+        states = {name: self.memory.read(name) for name in self.segments.types(self._slots)}
+        layer = blame(ready.graph, {**states, **{k: np.array(v) for k, v in ready.run.inputs.items()}})
+        return Problem(
+            f"step {self.step + 1} would make the weights NaN or infinite; it was not taken",
+            found=layer,
+            wanted="finite numbers",
+            hint="a smaller learning_rate, clip_norm, or prepared inputs",
+            rule="numbers",
+        )
+
+
+def _scores(outputs: Mapping[str, Array]) -> dict[str, float]:
+    return {name.removeprefix("metric:"): float(a) for name, a in outputs.items() if name == "loss" or name.startswith("metric:")}

@@ -1,0 +1,84 @@
+"""Trains a model: its data found, a run continued where there is one, and the loop over all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nnspec.compiler import check_trainable
+from nnspec.data.load import Dataset
+from nnspec.data.prepare import Preparation
+from nnspec.errors import DataError, Problem, SpecError
+from nnspec.runtime.callbacks import Callback
+from nnspec.runtime.loading import assembled, dataset
+from nnspec.runtime.loop import Loop, Run
+from nnspec.runtime.resume import Splits, epochs_before
+from nnspec.runtime.run_folder import PREPARATION, RunFolder
+from nnspec.runtime.session import Model
+
+__all__ = ["Run", "Splits", "train"]
+
+
+def train(
+    model: Model,
+    data: Dataset | Splits | None = None,
+    folder: RunFolder | None = None,
+    epochs: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+) -> Run:
+    """Trains a model on data (by default the spec's own) for so many epochs (by default the spec's).
+
+    With a folder everything is left there: ``last.safetensors`` at the end, at an interruption, every
+    ``checkpoint.every`` steps, and at the ends of epochs, there at most every two seconds; ``best.safetensors`` just
+    before it. When saves happen does not change what is learned. With ``resume`` a run goes on from
+    ``last.safetensors``, in the middle of an epoch too, and ends with the same bits as one that was never stopped;
+    without that file it starts anew.
+
+    Ctrl-C and SIGTERM finish the step, save, and raise Interrupted. Raises SpecError where the spec does not fit its
+    data or the run to be resumed, NumbersError with the weights intact, ResourceError where the disk is full, DataError
+    for a checkpoint that cannot be read.
+    """
+    check_trainable(model.spec)
+    total = model.spec.settings.epochs if epochs is None else epochs
+    going = resume and folder is not None and folder.last.exists()
+    if going and folder is not None:
+        model.preparation = _preparation(folder)
+        total = epochs_before(folder, total) if epochs is None else total
+    if total is None:
+        raise SpecError(
+            Problem(
+                "the spec does not say how long to train",
+                model.spec.document.root.place,
+                wanted="epochs: 10",
+                rule="missing-key",
+            )
+        )
+    loop = Loop(model, _splits(model, data), folder, total, callbacks)
+    if folder is not None:
+        loop.prepare(folder, going)
+    return loop.run()
+
+
+def _preparation(folder: RunFolder) -> Preparation | None:
+    if not (folder.path / PREPARATION).exists():
+        return None
+    try:
+        return Preparation.from_json(folder.read_json(PREPARATION))
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise DataError(
+            Problem(
+                f"{folder.path / PREPARATION}: this is no preparation",
+                found=f"{type(e).__name__}: {e}"[:100],
+                rule="run-folder",
+            )
+        ) from e
+
+
+def _splits(model: Model, data: Dataset | Splits | None) -> Splits:
+    """The arrays that the model is fed, by split."""
+    if data is None:
+        data = dataset(model)
+    if isinstance(data, Dataset):
+        model.preparation = data.preparation
+        data = {split: assembled(model, rows).arrays for split, rows in data.splits.items()}
+    return {split: arrays for split, arrays in data.items() if len(next(iter(arrays.values())))}
