@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
 from numpy.typing import NDArray
@@ -68,6 +67,8 @@ def load_backend(name: str) -> Backend:
 
     Raises SpecError where no backend is called so, MissingExtraError where it is not installed.
     """
+    from importlib.metadata import entry_points  # slow, and not needed to check a spec
+
     name = OTHER_NAMES.get(name, name)
     found = {e.name: e for e in entry_points(group=GROUP)}
     if name not in found:

@@ -1,7 +1,5 @@
 """What can be written in a spec's data section: sources, kinds of columns, the split and preparations."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator

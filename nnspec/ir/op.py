@@ -53,6 +53,7 @@ REGISTRY: dict[str, type[Op]] = {}
 
 
 @dataclass_transform(frozen_default=True)
+@dataclass(frozen=True, repr=False)
 class Op:
     """An operation on values. Subclasses declare attributes as fields and become frozen dataclasses by themselves."""
 
@@ -65,7 +66,8 @@ class Op:
     auxiliary: ClassVar[int] = 0  # how many of the last outputs only serve the gradient
 
     def __init_subclass__(cls, abstract: bool = False, **_: Any) -> None:
-        dataclass(frozen=True, repr=False)(cls)
+        if any(not text.startswith("ClassVar") for text in vars(cls).get("__annotations__", {}).values()):
+            dataclass(frozen=True, repr=False)(cls)  # one without fields of its own has inherited all: half the time of an import
         if not abstract:
             REGISTRY[cls.__name__] = cls
 
@@ -97,7 +99,7 @@ class Op:
         return out if isinstance(out, tuple) else (out,)
 
     def attributes(self) -> Iterator[tuple[str, Any]]:
-        for f in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass, made so above
+        for f in fields(self):
             yield f.name, getattr(self, f.name)
 
     def __call__(self, *inputs: Value) -> Any:

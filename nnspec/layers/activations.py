@@ -3,8 +3,6 @@
 An activation is one declaration here. Tests, the reference and the schema find it by themselves.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
@@ -25,7 +23,7 @@ from nnspec.spec.words import FOREIGN
 class Activation(Layer):
     """``y = f(x)``, one element at a time unless it says otherwise."""
 
-    activations: ClassVar[dict[str, type[Activation]]] = {}
+    activations: ClassVar[dict[str, type[Any]]] = {}
     family = "activation"
 
     def __init_subclass__(cls, kind: str = "", primary: str | None = None, **kwargs: Any) -> None:

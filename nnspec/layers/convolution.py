@@ -1,7 +1,5 @@
 """Convolutions over images, channels last."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Annotated, Any
 

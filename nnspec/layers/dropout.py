@@ -1,7 +1,5 @@
 """Dropout."""
 
-from __future__ import annotations
-
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.types import DType
 from nnspec.layers.layer import Layer, Mode, Values

@@ -1,7 +1,5 @@
 """Vectors for numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from nnspec.ir.graph import Value

@@ -1,7 +1,5 @@
 """What parameters start with: counted random numbers keyed by (seed, parameter path), so that nothing else moves them."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from math import prod, sqrt
 from typing import Any, ClassVar, Literal
@@ -26,7 +24,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 class Initializer(Kind):
     """Values for a parameter of a shape, from the seed and the parameter's path."""
 
-    registry: ClassVar[dict[str, type[Initializer]]] = {}
+    registry: ClassVar[dict[str, type[Any]]] = {}
 
     @abstractmethod
     def values(self, shape: tuple[int, ...], seed: int, path: str) -> Array:

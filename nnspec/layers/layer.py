@@ -1,7 +1,5 @@
 """What a layer is: fields, parameters, state, and how it is built from ops. It has no shape formulas of its own."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -74,7 +72,7 @@ class Built:
 class Entry(Kind):
     """Anything that stands in a list of layers under its own name."""
 
-    registry: ClassVar[dict[str, type[Entry]]] = {}
+    registry: ClassVar[dict[str, type[Any]]] = {}
     inputs: ClassVar[tuple[int, int]] = (1, 1)  # least and most
     family: ClassVar[str] = "layer"
 

@@ -1,7 +1,5 @@
 """Layers of several inputs."""
 
-from __future__ import annotations
-
 from functools import reduce
 from typing import Annotated, ClassVar
 

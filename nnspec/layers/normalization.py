@@ -1,7 +1,5 @@
 """Batch and layer normalisation, as layers with their parameters and statistics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Annotated, Literal
 

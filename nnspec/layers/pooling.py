@@ -1,7 +1,5 @@
 """Pooling over images, channels last."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from nnspec.ir.graph import Value

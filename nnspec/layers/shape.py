@@ -1,7 +1,5 @@
 """Layers that only move elements."""
 
-from __future__ import annotations
-
 from math import prod
 from typing import Annotated
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import networkx as nx
-
 from nnspec.data.inputs import input_columns, input_type
 from nnspec.errors import NnspecError, Place, Problem, SpecError, nearest, one_of
 from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
@@ -59,7 +57,6 @@ def build(doc: Document) -> Built:
     _watches(doc, problems)
     if problems:
         raise SpecError(*sorted(problems, key=_order))
-    network.graph.graph.update(name=network.name, outputs=tuple(p.node for p in network.outputs))
     return Built(network, columns, losses, metrics)
 
 
@@ -200,15 +197,15 @@ def _outputs(doc: Document, network: Network, end: tuple[Port, ...], scope: Scop
 
 def _unused(doc: Document, network: Network, expander: Expander, also: list[Port], problems: list[Problem]) -> None:
     """Layers that nothing reads, inputs that feed nothing, blocks that nothing calls."""
-    ends = {p.node for p in (*network.outputs, *also)} & set(network.graph)
-    reached = set(ends).union(*(nx.ancestors(network.graph, end) for end in ends)) if ends else set()
+    reached = network.ancestors(p.node for p in (*network.outputs, *also))
+    read_in_vain = {source for source, target, _, _ in network.edges if target not in reached}
     marks: set[tuple[str, int, int]] = set()
-    for path, data in network.graph.nodes(data=True):
+    for path, data in network.nodes.items():
         place = data["place"]
         if path in reached or place is None:
             continue
         mark = (place.file, place.line, place.column)
-        if mark not in marks and not any(successor not in reached for successor in network.graph.successors(path)):
+        if mark not in marks and path not in read_in_vain:  # of a chain, its end
             what = f"input '{path}' feeds nothing" if data["kind"] == "input" else f"nothing reads layer '{path}'"
             problems.append(
                 Problem(

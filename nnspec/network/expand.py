@@ -155,7 +155,7 @@ class Expander:
 
     def one(self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[tuple[Port, ...], dict[str, Port]]:
         """One copy of an entry: a structure, a block's body, or a layer."""
-        if len(self.network.graph) > MOST_LAYERS:
+        if len(self.network.nodes) > MOST_LAYERS:
             raise _TooMany(Problem(f"more than {MOST_LAYERS:,} layers", written.place, wanted=f"at most {MOST_LAYERS:,}", rule="too-large"))
         frozen = ctx.frozen or not truth(self.resolve(written.common.get("trainable"), ctx.env), True, "trainable")
         ctx = replace(ctx, frozen=frozen)
@@ -289,7 +289,7 @@ class Expander:
         assert isinstance(resolved, MappingNode)
         entry = validate(member, resolved, written.place, what, ("name", "from", "repeat", "when", "trainable", "init"))
         port = self.leaf(entry, name, {k: plain(v) for k, v in resolved.pairs.items()}, current, written, ctx, self.environment(ctx.env, current))
-        leaf = self.network.graph.nodes[port.node]["leaf"] if port.type is not None else None
+        leaf = self.network.nodes[port.node]["leaf"] if port.type is not None else None
         params = {p.name: Port(port.node, p.name, TensorType(p.shape, self.dtype), batched=False) for p in leaf.params} if leaf else {}
         return (port,), params
 
@@ -383,7 +383,7 @@ def initializer(node: Node, shape: tuple[int, ...], what: str) -> Initializer:
 
 def _shape_problem(e: ShapeError, path: str, x: tuple[Port, ...], written: Written, network: Network, ctx: Context) -> Problem:
     def source(p: Port) -> str:
-        line = network.graph.nodes[p.node]["line"] if p.node in network.graph else 0
+        line = network.nodes[p.node]["line"] if p.node in network.nodes else 0
         return f"'{p.node}{'.' + p.output if p.output else ''}'" + (f" (line {line})" if line else "")
 
     if len(x) > 1:

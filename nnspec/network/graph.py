@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import networkx as nx
 
 from nnspec.errors import Place
 from nnspec.ir.graph import Value
@@ -15,9 +14,11 @@ from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry, Param
 
 if TYPE_CHECKING:
+    import networkx as nx
+
     LayerGraph: TypeAlias = nx.MultiDiGraph[str]
 else:
-    LayerGraph = nx.MultiDiGraph  # not generic while running
+    LayerGraph = Any
 
 
 @dataclass(frozen=True)
@@ -64,68 +65,86 @@ class Parameter:
 
 @dataclass
 class Network:
-    """A whole network: ``graph.nodes`` stand in topological order."""
+    """A whole network: its nodes in topological order, and an edge for each use. ``graph`` is all of it as networkx has it."""
 
     name: str
     inputs: dict[str, TensorType]
-    graph: LayerGraph = field(default_factory=LayerGraph)
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    edges: list[tuple[str, str, int, dict[str, Any]]] = field(default_factory=list)
     outputs: tuple[Port, ...] = ()
     output_names: tuple[str, ...] = ()
     names: dict[str, Port] = field(default_factory=dict)
 
     def add_input(self, name: str, type: TensorType, place: Place | None) -> Port:
-        self.graph.add_node(
-            name,
-            kind="input",
-            name=name,
-            shape=type.shape[1:],
-            dtype=str(type.dtype),
-            parameters=0,
-            trainable=0,
-            flops=0,
-            place=place,
-            line=place.line if place else 0,
-            fields={},
-            frames=(),
-            params=(),
-            leaf=None,
-        )
+        self.nodes[name] = {
+            "kind": "input",
+            "name": name,
+            "shape": type.shape[1:],
+            "dtype": str(type.dtype),
+            "parameters": 0,
+            "trainable": 0,
+            "flops": 0,
+            "place": place,
+            "line": place.line if place else 0,
+            "fields": {},
+            "frames": (),
+            "params": (),
+            "leaf": None,
+        }
         return Port(name, type=type)
 
     def add_layer(self, leaf: Leaf, y: Value, flops: int, fields: Mapping[str, Any], frames: tuple[str, ...]) -> Port:
         type = y.type
         rows = [(p.name, p.shape, _count(p), p.role, p.trainable and not leaf.frozen) for p in leaf.params]
-        self.graph.add_node(
-            leaf.path,
-            kind=leaf.entry.kind,
-            name=leaf.path.rsplit("/", 1)[-1],
-            shape=type.shape[1:],
-            dtype=str(type.dtype),
-            parameters=sum(r[2] for r in rows),
-            trainable=sum(r[2] for r in rows if r[4]),
-            flops=flops,
-            place=leaf.place,
-            line=leaf.place.line,
-            fields=dict(fields),
-            frames=frames,
-            frozen=leaf.frozen,
-            params=tuple((name, shape, str(type.dtype), role, trains) for name, shape, _, role, trains in rows),
-            leaf=leaf,
-        )
+        self.nodes[leaf.path] = {
+            "kind": leaf.entry.kind,
+            "name": leaf.path.rsplit("/", 1)[-1],
+            "shape": type.shape[1:],
+            "dtype": str(type.dtype),
+            "parameters": sum(r[2] for r in rows),
+            "trainable": sum(r[2] for r in rows if r[4]),
+            "flops": flops,
+            "place": leaf.place,
+            "line": leaf.place.line,
+            "fields": dict(fields),
+            "frames": frames,
+            "frozen": leaf.frozen,
+            "params": tuple((name, shape, str(type.dtype), role, trains) for name, shape, _, role, trains in rows),
+            "leaf": leaf,
+        }
         for position, port in enumerate(leaf.inputs):
-            self.graph.add_edge(
-                port.node,
-                leaf.path,
-                key=position,
-                output=port.output,
-                shape=port.shape if port.type else (),
-                dtype=str(port.type.dtype) if port.type else "",
-            )
+            data = {"output": port.output, "shape": port.shape if port.type else (), "dtype": str(port.type.dtype) if port.type else ""}
+            self.edges.append((port.node, leaf.path, position, data))
         return Port(leaf.path, type=type, value=y)
+
+    @cached_property
+    def graph(self) -> LayerGraph:
+        """The layers as a networkx graph, made when it is first asked for: importing networkx takes longer than checking a spec."""
+        import networkx as nx
+
+        graph: LayerGraph = nx.MultiDiGraph(name=self.name, outputs=tuple(p.node for p in self.outputs))
+        graph.add_nodes_from(self.nodes.items())
+        for source, target, position, data in self.edges:
+            graph.add_edge(source, target, key=position, **data)
+        return graph
+
+    def ancestors(self, ends: Iterable[str]) -> set[str]:
+        """The nodes from which one of ``ends`` can be reached, and these themselves."""
+        sources: dict[str, list[str]] = {}
+        for source, target, _, _ in self.edges:
+            sources.setdefault(target, []).append(source)
+        reached: set[str] = set()
+        stack = [end for end in ends if end in self.nodes]
+        while stack:
+            node = stack.pop()
+            if node not in reached:
+                reached.add(node)
+                stack += sources.get(node, [])
+        return reached
 
     @property
     def leaves(self) -> list[Leaf]:
-        return [data["leaf"] for _, data in self.graph.nodes(data=True) if data["leaf"] is not None]
+        return [data["leaf"] for data in self.nodes.values() if data["leaf"] is not None]
 
     @property
     def parameters(self) -> dict[str, Parameter]:

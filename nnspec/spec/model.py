@@ -1,7 +1,5 @@
 """What every part of a spec that has fields is made of: strict, frozen pydantic models that know their kind."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,7 +10,7 @@ LARGEST = 10_000_000  # units, filters, sizes: more than any network has, less t
 class Config(BaseModel):
     """Fields of one thing in a spec. Lists arrive as tuples; unknown keys are errors; nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 class Kind(Config):

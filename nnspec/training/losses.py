@@ -1,9 +1,7 @@
 """What is made small: for each row a number, from an output and a target. The step takes their weighted mean."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
@@ -18,7 +16,7 @@ from nnspec.spec.model import Kind
 class Loss(Kind):
     """A loss of an output ``y`` and a target ``t``, rows first."""
 
-    registry: ClassVar[dict[str, type[Loss]]] = {}
+    registry: ClassVar[dict[str, type[Any]]] = {}
     classes: ClassVar[bool] = False  # the target is a class, and ``predict`` gives probabilities
 
     @abstractmethod

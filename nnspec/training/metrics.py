@@ -1,9 +1,7 @@
 """What is measured: for each row a number; over a split the weighted mean of all rows, never of batches."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.op import ShapeError
@@ -18,7 +16,7 @@ from nnspec.training.losses import like, per_row
 class Metric(Kind):
     """A measure of an output ``y`` against a target ``t``."""
 
-    registry: ClassVar[dict[str, type[Metric]]] = {}
+    registry: ClassVar[dict[str, type[Any]]] = {}
     better: ClassVar[str] = "more"  # or "less"
     power: ClassVar[int] = 0  # how it grows with the target's unit: metrics are given in physical units
 

@@ -3,8 +3,6 @@
 Arithmetic is PyTorch's, names and defaults are Keras's; ``t`` counts steps from 1.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -39,7 +37,7 @@ Updated = tuple[Value, dict[str, Value]]
 class Optimizer(Kind):
     """``learning_rate``, ``weight_decay``, ``clip_norm`` (of all gradients together), ``clip_value``."""
 
-    registry: ClassVar[dict[str, type[Optimizer]]] = {}
+    registry: ClassVar[dict[str, type[Any]]] = {}
     slots: ClassVar[tuple[str, ...]] = ()
     decoupled: ClassVar[bool] = False
 

@@ -1,7 +1,5 @@
 """The learning rate at each step: a plain function of the step's number, worked out by the host."""
 
-from __future__ import annotations
-
 import math
 import re
 from abc import abstractmethod
@@ -41,7 +39,7 @@ SpanField = Annotated[Span, BeforeValidator(_span)]
 class Schedule(Kind):
     """Every schedule takes ``warmup: n``: the first n steps are multiplied by ``(t + 1) / n``, and t then counts from there."""
 
-    registry: ClassVar[dict[str, type[Schedule]]] = {}
+    registry: ClassVar[dict[str, type[Any]]] = {}
     warmup: SpanField = Span(0.0)
 
     def rate(self, step: int, base: float, per_epoch: int, total: int) -> float:

@@ -1,0 +1,77 @@
+"""The commands by name: their one-line helps without their imports, so that ``nnspec --help`` is quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from nnspec.errors import Problem, SpecError, nearest
+
+COMMANDS: dict[str, str] = {
+    "run": "Train a spec into a run folder; --resume continues one.",
+    "check": "Every problem of one or more specs at once.",
+    "summary": "Layers with shapes, parameters, FLOPs and memory.",
+    "graph": "Draw the network: svg, mmd, dot or json.",
+    "plan": "What the compiler did: passes, kernels, buffers, memory.",
+    "evaluate": "Loss and metrics of a run on its test split.",
+    "predict": "Answers of a run for csv or npz files, or typed rows.",
+    "new": "Write a starter spec.",
+    "schema": "The language as JSON Schema, for editors.",
+    "doctor": "What this machine and installation offer.",
+}
+
+LATER: dict[str, str] = {
+    "bench": "time a training step",
+    "tune": "time alternatives of kernels",
+    "parity": "compare backends",
+    "test": "a spec's own expectations",
+    "sweep": "search over settings",
+    "diff": "what two specs differ in",
+    "gradcheck": "gradients against differences",
+    "view": "runs in a browser",
+    "rule": "explain a rule of check",
+    "compare": "two runs side by side",
+    "export": "a run as ONNX or safetensors",
+    "import": "a spec from ONNX",
+    "zoo": "the shipped specs",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            command: click.Command = import_module(f"nnspec.cli.{cmd_name}").command
+            return command
+        return _later(cmd_name) if cmd_name in LATER else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            hint = f"nnspec run {name}" if name.endswith((".yaml", ".yml")) else nearest(name, [*COMMANDS, *LATER])
+            raise SpecError(Problem(f"no command is called '{name}'", wanted=", ".join(COMMANDS), hint=hint))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+        with formatter.section("In later versions"):
+            formatter.write_text(", ".join(LATER))
+
+
+def _later(name: str) -> click.Command:
+    """A command that says it is not there yet, whatever it is called with."""
+
+    def refuse() -> NoReturn:
+        raise SpecError(Problem(f"nnspec {name}: not in this version", hint=f"later: {LATER[name]}"))
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    return click.Command(name, callback=refuse, context_settings=settings, hidden=True)

@@ -1,0 +1,117 @@
+"""``nnspec doctor``: versions, backends, processor and memory, and what to install where something is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nnspec.cli.options import json_option, print_json
+
+FEATURES = (
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512bw",
+    "avx512_bf16",
+    "amx_tile",
+    "neon",
+    "asimd",
+    "sve",
+)
+
+
+@click.command("doctor")
+@json_option
+def command(as_json: bool) -> None:
+    """Say what this machine and installation offer, and what is missing."""
+    facts = dict(examine())
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        click.echo(f"{name:<12} {_line(value)}")
+
+
+def examine() -> Iterator[tuple[str, Any]]:
+    """Every fact by its name."""
+    from importlib.metadata import version
+
+    yield "nnspec", f"{version('nnspec')} in {Path(__file__).resolve().parent.parent}"
+    yield "python", f"{platform.python_version()} ({platform.python_implementation()}), {sys.executable}"
+    yield "system", f"{platform.system()} {platform.release()}, {platform.machine()}"
+    yield "numpy", _numpy()
+    yield "backends", {name: backend(name) for name in ("numpy", "cupy")}
+    yield "cpu", _features()
+    yield "cores", _cores()
+    yield "memory", _memory()
+    yield "terminal", "yes" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else "plain output"
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{k}: {v}" for k, v in value.items())
+    return str(value)
+
+
+def _numpy() -> str:
+    import numpy as np
+
+    config: Any = np.show_config(mode="dicts") or {}
+    blas = config.get("Build Dependencies", {}).get("blas", {})
+    return f"{np.__version__}, BLAS {blas.get('name', 'unknown')} {blas.get('version', '')}".rstrip()
+
+
+def backend(name: str) -> str:
+    """``ready``, or what is missing and the line that installs it."""
+    from nnspec.codegen.backend import load_backend
+    from nnspec.errors import NnspecError
+
+    try:
+        load_backend(name)
+    except NnspecError as e:
+        problem = e.problems[0]
+        return " — ".join(part for part in (problem.message, problem.found, problem.hint) if part)
+    return "ready"
+
+
+def _features() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    fields = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    flags = set((fields.get("flags") or fields.get("Features") or "").split())
+    model = fields.get("model name", platform.machine())
+    return f"{model}; {' '.join(f for f in FEATURES if f in flags) or 'no vector features known'}"
+
+
+def _cores() -> str:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota()
+    limit = f", limited to {quota:g} by the control group" if quota is not None and quota < usable else ""
+    return f"{usable} of {os.cpu_count()}{limit}"
+
+
+def _quota() -> float | None:
+    """Cores that the control group gives, where it gives a number."""
+    try:
+        most, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return int(most) / int(period) if most != "max" else None
+    except (OSError, ValueError):
+        return None
+
+
+def _memory() -> str:
+    from nnspec.runtime.memory import available, show
+
+    free = available()
+    return f"{show(free)} available" if free < 1 << 61 else "unknown"

@@ -1,0 +1,96 @@
+"""``nnspec evaluate``: loss and metrics of a run on its data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnspec.cli.options import json_option, print_json
+from nnspec.errors import Problem, SpecError, one_of
+
+if TYPE_CHECKING:
+    from nnspec.data.column import Array
+    from nnspec.data.load import Dataset
+    from nnspec.runtime.session import Model
+
+SPLITS = ("train", "validation", "test")
+
+
+@click.command("evaluate")
+@click.argument("run", metavar="RUN")
+@click.option(
+    "--which", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Which weights of the run."
+)
+@click.option("--split", type=click.Choice(SPLITS), help="Which rows; by default test, else validation.")
+@json_option
+def command(run: str, which: str, split: str | None, as_json: bool) -> None:
+    """Loss and metrics of a run on its test split (else validation).
+
+    The rows are read again from where the run's spec said they are.
+    """
+    from nnspec.runtime.loading import assembled
+    from nnspec.runtime.saving import load_model
+
+    model = load_model(run, which=which)
+    record = record_of(Path(run))
+    splits = read_again(model, record).splits
+    chosen = split or next((name for name in ("test", "validation") if name in splits), None)
+    if chosen is None or chosen not in splits:
+        raise SpecError(
+            Problem(
+                f"the data has no {chosen or 'test or validation'} split", wanted=one_of(splits), hint="--split train"
+            )
+        )
+    arrays = assembled(model, splits[chosen]).arrays
+    warn_of_changes(arrays, chosen, record)
+    metrics = {f"{chosen}.{name}": value for name, value in model.score(arrays).items()}
+    if as_json:
+        print_json({"run": run, "metrics": metrics})
+        return
+    for name, value in metrics.items():
+        click.echo(f"{name:<24} {value:.6g}")
+
+
+def record_of(run: Path) -> dict[str, Any]:
+    """What the run says of itself; nothing for a model that was only saved."""
+    try:
+        record = json.loads((run / "run.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def read_again(model: Model, record: dict[str, Any]) -> Dataset:
+    """The rows of the run's data, prepared as they were for it."""
+    from nnspec.data.declare import declare
+    from nnspec.data.load import load
+    from nnspec.spec.formulas import substitute
+
+    document = model.spec.document
+    node = document.root.pairs.get("data")
+    if node is None:
+        raise SpecError(
+            Problem(
+                "the spec of this run has no data",
+                document.root.place,
+                hint="evaluate from Python: model.evaluate(data)",
+            )
+        )
+    source = record.get("spec")
+    file = source.get("path") if isinstance(source, dict) else None
+    folder = Path(file).parent if isinstance(file, str) else Path.cwd()
+    declaration = declare(substitute(node, document.env), folder, model.seed)
+    return load(declaration, model.spec.settings.precision, model.preparation)
+
+
+def warn_of_changes(arrays: Mapping[str, Array], split: str, record: dict[str, Any]) -> None:
+    """Says so where the rows are not those of the run any more."""
+    from nnspec.runtime.resume import fingerprint
+
+    before = record.get("data")
+    if isinstance(before, dict) and before.get(split) not in (None, fingerprint({split: arrays})[split]):
+        click.echo(f"the {split} rows have changed since the run", err=True)

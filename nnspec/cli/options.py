@@ -1,0 +1,96 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from nnspec.compiler import Spec
+
+F = TypeVar("F", bound=Callable[..., Any])
+Folder = click.Path(path_type=Path)
+
+
+def _settings(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """``KEY=VALUE`` pairs; the values are read as YAML by the spec's own reader."""
+    settings: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key.strip() or not equals:
+            raise click.BadParameter(f"'{text}' is not KEY=VALUE, as in optimizer.adam.learning_rate=0.01")
+        if key.strip() in settings:
+            raise click.BadParameter(f"'{key.strip()}' is set twice")
+        settings[key.strip()] = value
+    return settings
+
+
+def spec_options(command: F) -> F:
+    """``SPEC --set KEY=VALUE --allow-include DIR``."""
+    return overrides(click.argument("spec", metavar="SPEC")(command))
+
+
+def overrides(command: F) -> F:
+    """``--set KEY=VALUE`` and ``--allow-include DIR``, several times each."""
+    command = click.option(
+        "--allow-include", "allowed", multiple=True, type=Folder, metavar="DIR",
+        help="A folder outside of the spec's that it may include files from.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--set", "settings", multiple=True, callback=_settings, metavar="KEY=VALUE",
+        help="Override a value, as in --set vars.width=12; entries of lists by name.",
+    )(command)  # fmt: skip
+
+
+def backend_option(command: F) -> F:
+    """``--backend auto|numpy|cupy``."""
+    return click.option(
+        "--backend", default="auto", show_default=True, metavar="auto|numpy|cupy",
+        help="Where it runs; cpu and gpu are accepted for numpy and cupy.",
+    )(command)  # fmt: skip
+
+
+def json_option(command: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+
+
+def read(spec: str, settings: dict[str, str], allowed: tuple[Path, ...]) -> Spec:
+    """The spec of a call."""
+    from nnspec.compiler import load
+
+    return load(spec, set=settings, allow_include=allowed)
+
+
+def backend_name(wanted: str, say: bool = False) -> str:
+    """The backend's own name; for ``auto`` it can say what was chosen and why."""
+    if wanted != "auto":
+        return {"cpu": "numpy", "gpu": "cupy"}.get(wanted, wanted)
+    if say:
+        click.echo(f"backend: numpy ({_why()})", err=True)
+    return "numpy"
+
+
+def _why() -> str:
+    from importlib.util import find_spec
+
+    alone = find_spec("nnspec_cupy") is None
+    return "auto: no other is installed" if alone else "auto: no estimate for a GPU in this version"
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on standard output; what is not finite becomes null."""
+    import json
+
+    click.echo(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

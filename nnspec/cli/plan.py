@@ -1,0 +1,83 @@
+"""``nnspec plan``: what the compiler did to a spec's training step, or to its prediction where nothing is trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nnspec.cli.options import backend_name, backend_option, read, spec_options
+
+if TYPE_CHECKING:
+    from nnspec.cli.traced import Stage
+    from nnspec.ir.program import Program
+
+ROWS = 10  # of each table
+
+
+@click.command("plan")
+@spec_options
+@backend_option
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rows of a batch; by default the spec's.")
+@click.option("--axis", "axes", multiple=True, metavar="NAME=N", help="The length of a named axis.")
+@click.option("--source", is_flag=True, help="Print the program as Python source, and nothing else.")
+def command(
+    spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, batch: int | None,
+    axes: tuple[str, ...], source: bool,
+) -> None:  # fmt: skip
+    """Say what the compiler did: passes, kernels, buffers, peak memory, FLOPs."""
+    parsed = read(spec, settings, allowed)
+
+    from nnspec.cli.traced import passed, planned, trace
+    from nnspec.codegen.backend import load_backend
+
+    device = load_backend(backend_name(backend))
+    stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, lengths(axes)), device))
+    program = planned(parsed, stages, device)
+    if source:
+        click.echo(device.source(program), nl=False)
+        return
+    click.echo("\n".join(report(program, stages)))
+
+
+def lengths(axes: tuple[str, ...]) -> dict[str, int]:
+    """``NAME=N`` pairs."""
+    found = {}
+    for text in axes:
+        name, _, value = text.partition("=")
+        if not value.isdecimal() or int(value) < 1:
+            raise click.BadParameter(f"'{text}' is not NAME=N", param_hint="--axis")
+        found[name] = int(value)
+    return found
+
+
+def report(program: Program, stages: list[Stage]) -> Iterator[str]:
+    """The plan as a person reads it."""
+    from nnspec.view import amounts
+
+    yield program.title
+    work = amounts.flops(stages[-1][1].flops)
+    yield f"   {work} a step, {len(program.steps)} calls, {amounts.memory(program.peak)} at the peak"
+    yield "\npasses"
+    for (_, before), (name, after) in zip(stages, stages[1:], strict=False):
+        was, now = len(before.calls), len(after.calls)
+        yield f"   {name:<18} {was:>6} -> {now:<6} {'' if was == now else f'{now - was:+d}'}".rstrip()
+    yield "\nkernels"
+    calls: Counter[str] = Counter()
+    each: Counter[str] = Counter()
+    for step in program.steps:
+        calls[step.call.op.name] += 1
+        each[step.call.op.name] += step.call.op.flops(*(v.type for v in step.call.inputs))
+    for name, flops in sorted(each.items(), key=lambda item: (-item[1], item[0]))[:ROWS]:
+        yield f"   {name:<18} {calls[name]:>4} x   {amounts.flops(flops)}"
+    if len(each) > ROWS:
+        yield f"   {len(each) - ROWS} more"
+    yield "\nmemory"
+    for name, size in program.arenas.items():
+        yield f"   {name:<32} {amounts.memory(size):>12}"
+    yield "\nlargest buffers"
+    for array in program.largest(ROWS):
+        yield f"   {array.name:<32} {amounts.memory(array.bytes):>12}   {array.type}"

@@ -1,0 +1,74 @@
+"""``nnspec predict``: a run's answers, one line an input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnspec.cli.options import json_option, print_json
+
+if TYPE_CHECKING:
+    from nnspec.runtime.session import Model
+
+SHOWN = 5  # classes on a line
+
+
+@click.command("predict", context_settings={"ignore_unknown_options": True})  # so that -1,2 is a row
+@click.argument("run", metavar="RUN")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.UNPROCESSED)
+@click.option(
+    "--which", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Which weights of the run."
+)
+@click.option("--raw", is_flag=True, help="The network's output as it is: logits, prepared units.")
+@json_option
+def command(run: str, inputs: tuple[str, ...], which: str, raw: bool, as_json: bool) -> None:
+    """Answers of a run for inputs: csv files, npz files, or rows typed as 5.1,3.5,1.4,0.2.
+
+    A csv file has the columns that the network was trained on, an npz file arrays by their names or the inputs'.
+    Values are in the data's own units. Where the network tells classes apart, their names and probabilities are
+    printed.
+    """
+    from nnspec.cli.rows import Reader
+    from nnspec.runtime.saving import load_model
+
+    model = load_model(run, which=which)
+    reader = Reader(model)
+    for batch in [reader.read(text) for text in inputs]:
+        outputs = model.predict(batch.feeds, raw=raw)
+        by_name = outputs if isinstance(outputs, dict) else {"": outputs}
+        for row, label in enumerate(batch.labels):
+            answers = {name: answer(model, name, values[row], raw) for name, values in by_name.items()}
+            result = next(iter(answers.values())) if len(answers) == 1 else {"outputs": answers}
+            if as_json:
+                print_json({"input": label, **result})
+            else:
+                click.echo(f"{label}  {'; '.join(_line(name, a) for name, a in answers.items())}")
+
+
+def answer(model: Model, name: str, values: Any, raw: bool) -> dict[str, Any]:
+    """One row's answer: a class with probabilities, or the output."""
+    classes = model.classes(name or None)
+    if raw or classes is None or values.ndim != 1:
+        return {"output": values.tolist()}
+    if len(values) == 1 and len(classes) == 2:
+        values = [1.0 - float(values[0]), float(values[0])]  # one unit says how likely the second class is
+    if len(values) != len(classes):
+        return {"output": list(map(float, values))}
+    probabilities = dict(zip(classes, map(float, values), strict=True))
+    return {"class": max(probabilities, key=lambda c: probabilities[c]), "probabilities": probabilities}
+
+
+def _line(name: str, answer: dict[str, Any]) -> str:
+    head = f"{name}: " if name else ""
+    if "class" not in answer:
+        return head + _numbers(answer["output"])
+    ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
+    more = f", {len(ranked) - SHOWN} more" if len(ranked) > SHOWN else ""
+    return head + ", ".join(f"{c} {p:.4f}" for c, p in ranked[:SHOWN]) + more
+
+
+def _numbers(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_numbers, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,249 @@
+"""Rows to predict: from csv and npz files, or typed as numbers and class names with commas between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import numpy as np
+
+from nnspec.data.cells import number
+from nnspec.data.column import Array, Column, Raw, Table, index_of
+from nnspec.data.config import CategoryColumn, ColumnKind, Csv, DropColumn, NumberColumn
+from nnspec.data.csv_file import read_csv
+from nnspec.data.csv_records import read_records
+from nnspec.data.inputs import assemble
+from nnspec.data.npz_file import read_npz
+from nnspec.data.section import Section
+from nnspec.errors import DataError, Problem, SpecError, nearest, one_of
+from nnspec.spec.formulas import substitute
+
+if TYPE_CHECKING:
+    from nnspec.runtime.session import Model
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows by input, ready for ``predict``, and what to call each of them."""
+
+    labels: tuple[str, ...]
+    feeds: Mapping[str, Array]
+
+
+class Reader:
+    """Reads rows for one model: the columns of its data where it has data, else its inputs by name."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.shapes = {name: tuple(t.shape) for name, t in model.spec.inputs.items()}
+        self.data = model.spec.document.data
+        self.columns: Mapping[str, tuple[str, ...]] = model.spec.built.columns
+        self.needed = [c for name in self.shapes for c in self.columns.get(name, ())]
+
+    def read(self, text: str) -> Batch:
+        """One INPUT of the command line. Raises DataError for a file, SpecError for a typed row."""
+        path = Path(text)
+        suffix = path.suffix.lower()
+        if suffix in (".csv", ".npz") and not path.is_file():
+            raise DataError(
+                Problem(
+                    f"the data file '{text}' cannot be read",
+                    found="nothing there",
+                    wanted="a csv or npz file, or a row of numbers",
+                )
+            )
+        if suffix == ".npz":
+            return self._npz(path)
+        if path.is_file():
+            return self._csv(path)
+        return self._typed(text)
+
+    # The three forms
+
+    def _csv(self, path: Path) -> Batch:
+        fields = self._csv_fields(path)
+        if self._flat():
+            table = self._table(read_csv(path, fields, {}))
+            rows = np.stack([self._numbers(name, raw) for name, raw in table.columns.items()], axis=1)
+            return Batch(_labels(path, table.rows), self._unflatten(rows, path.name))
+        first = next(read_records(path, fields.separator), None)
+        names = [c.strip() for c in first.cells] if first is not None and fields.header is True else list(self.needed)
+        if missing := [c for c in self.needed if c not in names]:
+            raise DataError(
+                *(
+                    Problem(f"{path}: the file has no column '{c}'", wanted=one_of(names), hint=nearest(c, names))
+                    for c in missing
+                )
+            )
+        kinds = {name: self._kind(name) for name in names}
+        table = self._table(read_csv(path, fields, kinds))
+        return Batch(
+            _labels(path, table.rows), self._feeds({c: self._values(c, table.columns[c]) for c in self.needed})
+        )
+
+    def _npz(self, path: Path) -> Batch:
+        held = _names_in(path)
+        sources = {name: (name,) if name in held else self.columns.get(name, (name,)) for name in self.shapes}
+        wanted = {c for columns in sources.values() for c in columns}
+        if missing := sorted(wanted - set(held)):
+            raise DataError(*(_no_array(path, c, held) for c in missing))
+        kinds = {name: self._kind(name) if name in wanted else DropColumn() for name in held}
+        table = self._table(read_npz(path, {n: k for n, k in kinds.items() if not isinstance(k, NumberColumn)}))
+        feeds = {}
+        for name, columns in sources.items():
+            values = {c: self._values(c, table.columns[c]) for c in columns}
+            feeds[name] = self._given(name, values[name]) if name in values else self._input(name, values)
+        return Batch(_labels(path, table.rows), feeds)
+
+    def _typed(self, text: str) -> Batch:
+        cells = [cell.strip() for cell in text.split(",")]
+        if self._flat():
+            numbers = np.array([[number(cell) for cell in cells]], np.float64)
+            if not np.isfinite(numbers).all():
+                raise self._not_a_row(text, "numbers with commas between them")
+            return Batch((text,), self._unflatten(numbers, text))
+        if len(cells) != len(self.needed):
+            raise self._not_a_row(text, f"{','.join(self.needed)}", f"{len(cells)} values")
+        return Batch(
+            (text,), self._feeds({c: self._typed_value(c, cell) for c, cell in zip(self.needed, cells, strict=True)})
+        )
+
+    # Their values
+
+    def _flat(self) -> bool:
+        """Whether a row is one input's numbers in order: no data that names columns, or one column of arrays."""
+        if len(self.shapes) != 1 or self.data is None:
+            return len(self.shapes) == 1
+        only = self._column(self.needed[0])
+        return len(self.needed) == 1 and not only.plain_number and only.classes is None
+
+    def _unflatten(self, rows: Array, what: str) -> dict[str, Array]:
+        ((name, shape),) = self.shapes.items()
+        known = [d if isinstance(d, int) else -1 for d in shape]
+        wanted = math.prod(d for d in known if d != -1)
+        if known.count(-1) > 1 or rows.shape[1] % wanted or (-1 not in known and rows.shape[1] != wanted):
+            raise self._not_a_row(what, f"{wanted} numbers for '{name}'", f"{rows.shape[1]} values")
+        return {name: self._whole(self.columns.get(name, (name,)), rows.reshape(len(rows), *known))}
+
+    def _feeds(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: self._input(name, values) for name in self.shapes}
+
+    def _input(self, name: str, values: Mapping[str, Array]) -> Array:
+        """An input from its columns."""
+        columns = self.columns.get(name, (name,))
+        return assemble({c: self._whole((c,), values[c]) for c in columns}, columns)
+
+    def _given(self, name: str, x: Array) -> Array:
+        """An input that is one array; numbers may leave out their axis of length 1."""
+        x = x[:, None] if x.ndim == 1 and self.shapes[name] == (1,) else x
+        return self._whole(self.columns.get(name, (name,)), x)
+
+    def _whole(self, columns: Sequence[str], x: Array) -> Array:
+        """What ``predict`` takes: numbers in their own unit, classes with missing ones filled; all else is there."""
+        preparation = self.model.preparation
+        filled = x if preparation is None else preparation.apply(tuple(columns) if len(columns) > 1 else columns[0], x)
+        numbers = x.dtype.kind == "f"
+        if (numbers and not np.isfinite(filled).all()) or (
+            not numbers and self.data is not None and (filled < 0).any()
+        ):
+            raise DataError(
+                Problem(
+                    f"'{', '.join(columns)}' has no value in some row, or one that is not finite",
+                    wanted="a value in every row",
+                )
+            )
+        return x if numbers else filled
+
+    def _values(self, name: str, raw: Raw) -> Array:
+        """A column as numbers, or as class numbers."""
+        if raw.texts is None:
+            return self._numbers(name, raw)
+        classes = self._column(name).classes or ()
+        if strange := [t for t in raw.texts if t not in classes]:
+            row = int(np.argwhere(raw.values() == raw.texts.index(strange[0]))[0][0])
+            raise DataError(
+                Problem(
+                    f"row {row + 1} of column '{name}' is none of its classes",
+                    raw.where(row),
+                    found=f"'{strange[0][:60]}'",
+                    wanted=one_of(classes),
+                    hint=nearest(strange[0], classes),
+                )
+            )
+        return index_of(raw.texts, classes)[raw.values()]
+
+    def _numbers(self, name: str, raw: Raw) -> Array:
+        if raw.texts is not None:
+            raise DataError(Problem(f"column '{name}' holds texts", raw.where(0), wanted="numbers"))
+        values = raw.values()
+        return values if values.dtype.kind in "iu" and self.data is None else values.astype(np.float64)
+
+    def _typed_value(self, name: str, cell: str) -> Array:
+        classes = self._column(name).classes
+        if classes is None:
+            value = number(cell) if cell else math.nan
+            if cell and not math.isfinite(value):
+                raise self._not_a_row(cell, f"a number for '{name}'")
+            return np.array([value], np.float64)
+        if cell and cell not in classes:
+            raise SpecError(
+                Problem(f"'{cell}' is no class of '{name}'", wanted=one_of(classes), hint=nearest(cell, classes))
+            )
+        return np.array([classes.index(cell) if cell else -1], np.int64)
+
+    def _column(self, name: str) -> Column:
+        """The column of that name, or the only one of the input of that name."""
+        assert self.data is not None
+        if name not in self.data.columns and len(self.columns.get(name, ())) == 1:
+            name = self.columns[name][0]
+        return self.data.columns[name]
+
+    def _kind(self, name: str) -> ColumnKind:
+        if self.data is None or (name not in self.needed and name not in self.shapes):
+            return NumberColumn() if self.data is None else DropColumn()
+        stacked = name in self.shapes and name not in self.data.columns and len(self.columns[name]) > 1
+        return NumberColumn() if stacked or self._column(name).classes is None else CategoryColumn()
+
+    def _csv_fields(self, path: Path) -> Csv:
+        """Separator, decimal mark and header as in the spec's own csv."""
+        document = self.model.spec.document
+        if self.data is not None and self.data.source == "csv":
+            fields = Section(substitute(document.root.pairs["data"], document.env)).fields
+            if isinstance(fields, Csv):
+                return fields
+        return Csv(path=str(path))
+
+    def _table(self, table: Table) -> Table:
+        if table.problems:
+            raise DataError(*table.problems)
+        return table
+
+    def _not_a_row(self, text: str, wanted: str, found: str = "") -> SpecError:
+        return SpecError(
+            Problem(
+                f"'{text[:60]}' is neither a file nor a row",
+                found=found,
+                wanted=wanted,
+                hint="a .csv or .npz file may be given",
+            )
+        )
+
+
+def _labels(path: Path, rows: int) -> tuple[str, ...]:
+    return tuple(f"{path}:{row}" for row in range(1, rows + 1))
+
+
+def _names_in(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return list(archive.files)
+    except (ValueError, OSError, EOFError, BadZipFile, AttributeError, TypeError) as e:
+        raise DataError(Problem(f"{path}: the file is no npz of arrays", found=str(e)[:200])) from None
+
+
+def _no_array(path: Path, name: str, held: list[str]) -> Problem:
+    return Problem(f"{path}: the file has no array '{name}'", wanted=one_of(held), hint=nearest(name, held))

@@ -1,0 +1,41 @@
+"""``nnspec summary``: a line a layer with shape, parameters and FLOPs, and what a training step takes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from nnspec.cli.options import json_option, print_json, read, spec_options
+
+WIDTH = 120  # of a table that is not shown on a terminal
+
+
+@click.command("summary")
+@spec_options
+@json_option
+def command(spec: str, settings: dict[str, str], allowed: tuple[Path, ...], as_json: bool) -> None:
+    """Layers with output shapes, parameters and FLOPs; the memory of a training step.
+
+    No parameter is allocated. FLOPs are twice the multiply-adds of one row forward; shapes leave the batch out.
+    """
+    parsed = read(spec, settings, allowed)
+
+    from nnspec.cli.traced import open_axes, passed, planned, trace, trains
+    from nnspec.codegen.backend import load_backend
+    from nnspec.view import summary
+
+    batch = parsed.settings.batch_size
+    memory: int | None = None
+    if trains(parsed) and not open_axes(parsed):
+        backend = load_backend("numpy")
+        memory = planned(parsed, list(passed(trace(parsed, batch, {}), backend)), backend).peak
+    if as_json:
+        print_json(summary.as_json(parsed.graph, memory))
+        return
+
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console.print(summary.table(parsed.graph, memory, batch if memory is not None else None))

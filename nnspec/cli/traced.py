@@ -1,0 +1,64 @@
+"""A spec's graphs and plans without a model: no parameter is allocated for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from nnspec.errors import Problem, SpecError
+
+if TYPE_CHECKING:
+    from nnspec.codegen.backend import Backend
+    from nnspec.compiler import Spec
+    from nnspec.ir.graph import Graph
+    from nnspec.ir.program import Program
+
+Stage = tuple[str, "Graph"]
+
+
+def trains(spec: Spec) -> bool:
+    """Whether the spec says what is made small, and how."""
+    return bool(spec.built.losses) and spec.document.optimizer is not None
+
+
+def open_axes(spec: Spec) -> list[str]:
+    """The named axes of the network's inputs, whose lengths a plan has to know."""
+    from nnspec.ir.types import Symbol
+
+    return sorted({str(d) for t in spec.inputs.values() for d in t.shape if isinstance(d, Symbol)})
+
+
+def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
+    """The graph of the training step, or of prediction where nothing is trained, before any pass."""
+    from nnspec.ir.types import DType
+    from nnspec.network.phases import Phase, bound
+    from nnspec.network.segments import arrange
+
+    if missing := [name for name in open_axes(spec) if name not in sizes]:
+        raise SpecError(Problem(f"the axis '{missing[0]}' has no length here", hint=f"--axis {missing[0]}=64"))
+    optimizer = spec.document.optimizer
+    group = optimizer.group if optimizer else (lambda role: "parameters")
+    segments = arrange(spec.built.network, group, DType(spec.settings.precision))
+    phase = Phase(spec.built, segments, optimizer, {})
+    types = dict(spec.built.network.inputs)
+    if not trains(spec):
+        return phase.prediction(bound(types, rows, sizes))
+    types |= {t.feed: t.type for t in (*spec.built.losses, *spec.built.metrics) if t.type is not None}
+    return phase.training(bound(types, rows, sizes), False)
+
+
+def passed(graph: Graph, backend: Backend) -> Iterator[Stage]:
+    """The graph before, and after each pass by its name."""
+    from nnspec.passes import PIPELINE
+    from nnspec.passes.expand import expand
+
+    yield "", graph
+    for step in PIPELINE:
+        graph = expand(graph, backend.claims) if step is expand else step(graph)
+        yield step.__name__, graph
+
+
+def planned(spec: Spec, stages: list[Stage], backend: Backend) -> Program:
+    """The program of the last stage."""
+    what = "training step" if trains(spec) else "prediction"
+    return backend.plan(stages[-1][1], f"{what} of {spec.name}")

@@ -1,0 +1,169 @@
+"""The JSON Schema: it accepts what the compiler accepts, and refuses what an editor can know to be wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnspec.layers.activations import Activation
+from nnspec.layers.layer import Entry
+from nnspec.network.entry import LATER, STRUCTURES
+from nnspec.spec.blocks import COMMON
+from nnspec.spec.load import PARTS
+from nnspec.spec.schema import required, schema
+from nnspec.spec.settings import Settings
+from nnspec.spec.source import plain, read
+from nnspec.training.losses import Loss
+from nnspec.training.metrics import Metric
+from nnspec.training.optimizers import Optimizer
+from nnspec.training.schedules import Schedule
+
+jsonschema = pytest.importorskip("jsonschema", reason="install the extra 'test'")
+ROOT = Path(__file__).resolve().parent.parent
+SPECS = sorted(
+    [*(ROOT / "specs" / "quickstart").glob("*.yaml"), *(ROOT / "nnspec" / "cli" / "templates").glob("*.yaml")]
+)
+VALIDATOR = jsonschema.Draft7Validator(schema())
+MINIMAL = {"nnspec": 1, "inputs": {"x": {"shape": [3]}}}
+FULL = """\
+nnspec: 1
+name: full
+vars: {w: 3}
+data:
+  csv: {path: x.csv, target: y}
+  columns: {a: number, b: {number: {missing: median}}, c: {category: {classes: [p, q]}}, d: drop}
+  split: {train: 0.8, validation: 0.2, stratify: c}
+  prepare: [standardize: [a, b], rescale: {scale: 0.5}]
+inputs: {n: {columns: [a, b]}, c: {columns: c}, image: {shape: [height, 8, $w], dtype: float32}}
+blocks:
+  unit: {args: {filters: required, stride: 1}, layers: [conv2d: {filters: $filters, stride: $stride}, relu]}
+  short: [relu]
+layers:
+  - conv2d: {filters: $w, kernel: [3, $w], padding: [1, 0, 1, 0], activation: {leaky_relu: 0.2}, name: first}
+  - conv2d: {kernel: 3, padding: 1, repeat: {filters: [4, 8]}}
+  - unit: {repeat: {filters: [8, 16], stride: [1, 2]}}
+  - short
+  - residual: [dense: 3]
+  - residual: {layers: [dense: $(2 * w)], shortcut: []}
+  - branches: {merge: {concat: 0}, paths: [[], [relu]], when: $w}
+  - concat: {from: [first, n], axis: -1}
+  - dropout: $(0.1 * w)
+  - dense: {units: 4, init: {kernel: he_normal, bias: 0.1}, trainable: false}
+  - dense: {units: 2, init: {kernel: [[1, 2], [3, 4]]}}
+outputs: [first]
+loss: [cross_entropy: {from: first, target: y, weight: 0.5}, mse]
+metrics: {accuracy: , top_k: 2}
+optimizer: {adamw: {learning_rate: 1e-3, weight_decay: {rate: 0.01, only: kernels}, clip_norm: 1}}
+schedule: {cosine: {warmup: 500 steps, minimum: 1e-5}}
+early_stopping: {watch: validation.loss, patience: 3}
+checkpoint: best
+epochs: $(2 * w)
+precision: float64
+x-note: {anything: [1, 2]}
+"""
+
+
+def lists(value: Any) -> Any:
+    """Tuples as lists, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {key: lists(inner) for key, inner in value.items()}
+    return [lists(inner) for inner in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def problems(spec: Any) -> list[str]:
+    return [f"{e.json_path}: {e.message}"[:300] for e in VALIDATOR.iter_errors(spec)]
+
+
+def test_the_schema_is_one_of_draft_7() -> None:
+    jsonschema.Draft7Validator.check_schema(schema())
+    json.dumps(schema(), allow_nan=False)
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_every_shipped_spec_is_valid(path: Path) -> None:
+    assert problems(lists(plain(read(path.read_text("utf-8"), path.name)))) == []
+
+
+def test_a_spec_of_everything_is_valid() -> None:
+    assert problems(lists(plain(read(FULL, "full.yaml")))) == []
+
+
+def test_every_key_at_the_top_is_known() -> None:
+    assert set(schema()["properties"]) == {*Settings.model_fields, *PARTS}
+
+
+def test_structures_and_the_keys_of_all_entries_are_those_of_the_walk() -> None:
+    entry = schema()["definitions"]["entry"]["anyOf"][1]["properties"]
+    assert set(entry) == {*Entry.registry, *STRUCTURES}
+    dense = entry["dense"]["anyOf"][-1]["properties"]
+    assert set(dense) == {*COMMON, *Entry.registry["dense"].model_fields}
+    assert not set(dense) & set(LATER)
+    for kind, keys in STRUCTURES.items():
+        ways = entry[kind].get("anyOf", [entry[kind]])
+        assert set(ways[-1]["properties"]) == {*keys, *COMMON}
+
+
+@pytest.mark.parametrize("kind", [k for k, cls in Entry.registry.items() if not required(cls)])
+def test_a_layer_that_needs_nothing_may_stand_alone(kind: str) -> None:
+    assert problems({**MINIMAL, "layers": [kind]}) == []
+
+
+@pytest.mark.parametrize("kind", Activation.activations)
+def test_every_activation_is_a_value(kind: str) -> None:
+    assert problems({**MINIMAL, "layers": [{"dense": {"units": 2, "activation": kind}}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "family"), [("loss", Loss), ("optimizer", Optimizer), ("schedule", Schedule), ("metrics", Metric)]
+)
+def test_every_member_of_a_family_is_a_value(key: str, family: Any) -> None:
+    for kind, cls in family.registry.items():
+        if not required(cls):
+            assert problems({**MINIMAL, "layers": ["relu"], key: kind}) == []
+
+
+WRONG = [
+    "Dense",
+    "conv2d",
+    {"Linear": 3},
+    {"lstm": 4},
+    {"dense": -1},
+    {"dense": {"unts": 3}},
+    {"dense": {"units": 2.5}},
+    {"dense": {"units": 3, "activation": "rellu"}},
+    {"conv2d": {"filters": 3, "padding": "sam"}},
+    {"dense": 3, "relu": None},
+    {"residual": {"layer": []}},
+    {"branches": {"paths": [[]]}},
+]
+
+
+@pytest.mark.parametrize("entry", WRONG, ids=str)
+def test_a_wrong_entry_is_refused(entry: Any) -> None:
+    assert problems({**MINIMAL, "layers": [entry]})
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"nnspec": 2},
+        {"epoch": 3},
+        {"epochs": "many"},
+        {"batch_size": 0},
+        {"loss": "crossentropy"},
+        {"optimizer": {"adam": {"lr": 0.1}}},
+        {"data": "iriss"},
+        {"data": {"digits": {}, "iris": {}}},
+        {"data": {"csv": {}}},
+        {"inputs": {"x": {"shap": [3]}}},
+        {"layers": []},
+        {"early_stopping": {"patience": 0}},
+    ],
+    ids=str,
+)
+def test_a_wrong_part_is_refused(part: dict[str, Any]) -> None:
+    assert problems({**MINIMAL, "layers": ["relu"], **part})
