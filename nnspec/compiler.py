@@ -70,8 +70,10 @@ def load(path: str | Path, set: Mapping[str, object] | None = None, allow_includ
 
 
 def loads(text: str, name: str = "spec.yaml", set: Mapping[str, object] | None = None, data: Declaration | None = None) -> Spec:
-    """``load`` from a text instead of a file."""
-    return finish(take_apart(read(text, name), None, set or {}, (), data))
+    """``load`` from a text instead of a file; ``data`` is what a stored model knows of its data."""
+    document = take_apart(read(text, name), None, set or {}, (), data)
+    document.kept = data is None
+    return finish(document)
 
 
 def finish(document: Document) -> Spec:

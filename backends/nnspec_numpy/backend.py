@@ -18,6 +18,7 @@ from nnspec_numpy.emit import WORDS, source
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.memory import Arenas, NumpyMemory
 from nnspec_numpy.plan import NumpyRules
+from nnspec_numpy.threads import set_threads
 
 
 class NumpyExecutable:
@@ -62,6 +63,10 @@ class NumpyBackend:
     def memory(self, types: Mapping[str, TensorType]) -> NumpyMemory:
         """Zeroed state."""
         return NumpyMemory(types)
+
+    def set_threads(self, count: int) -> None:
+        """For matrix products; everything else uses one."""
+        set_threads(count)
 
     def bind(self, program: Program, memory: NumpyMemory) -> NumpyExecutable:
         """The program over ``memory``, ready to run."""

@@ -14,8 +14,6 @@ from nnspec.errors import Problem, SpecError, one_of
 
 if TYPE_CHECKING:
     from nnspec.data.column import Array
-    from nnspec.data.load import Dataset
-    from nnspec.runtime.session import Model
 
 SPLITS = ("train", "validation", "test")
 
@@ -32,12 +30,12 @@ def command(run: str, which: str, split: str | None, as_json: bool) -> None:
 
     The rows are read again from where the run's spec said they are.
     """
-    from nnspec.runtime.loading import assembled
+    from nnspec.runtime.loading import assembled, dataset
     from nnspec.runtime.saving import load_model
 
     model = load_model(run, which=which)
     record = record_of(Path(run))
-    splits = read_again(model, record).splits
+    splits = dataset(model).splits
     chosen = split or next((name for name in ("test", "validation") if name in splits), None)
     if chosen is None or chosen not in splits:
         raise SpecError(
@@ -62,29 +60,6 @@ def record_of(run: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def read_again(model: Model, record: dict[str, Any]) -> Dataset:
-    """The rows of the run's data, prepared as they were for it."""
-    from nnspec.data.declare import declare
-    from nnspec.data.load import load
-    from nnspec.spec.formulas import substitute
-
-    document = model.spec.document
-    node = document.root.pairs.get("data")
-    if node is None:
-        raise SpecError(
-            Problem(
-                "the spec of this run has no data",
-                document.root.place,
-                hint="evaluate from Python: model.evaluate(data)",
-            )
-        )
-    source = record.get("spec")
-    file = source.get("path") if isinstance(source, dict) else None
-    folder = Path(file).parent if isinstance(file, str) else Path.cwd()
-    declaration = declare(substitute(node, document.env), folder, model.seed)
-    return load(declaration, model.spec.settings.precision, model.preparation)
 
 
 def warn_of_changes(arrays: Mapping[str, Array], split: str, record: dict[str, Any]) -> None:

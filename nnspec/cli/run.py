@@ -31,15 +31,18 @@ def command(
     name = "interpret" if interpret else backend_name(backend, say=True)
 
     from nnspec.compiler import check_trainable
+    from nnspec.runtime.callbacks import Drawing
     from nnspec.runtime.progress import progress
-    from nnspec.runtime.run_folder import open_run
+    from nnspec.runtime.run_folder import CURVES, open_run
     from nnspec.runtime.session import compile
     from nnspec.runtime.trainer import train
+    from nnspec.view.curves import draw
 
     check_trainable(parsed)
     model = compile(parsed, backend=name, threads=threads)
     with open_run(out, parsed.name, resume) as folder:
-        run = train(model, folder=folder, epochs=epochs, callbacks=(progress(),), resume=resume)
+        curves = Drawing(lambda text: folder.write(CURVES, text), draw)
+        run = train(model, folder=folder, epochs=epochs, callbacks=(progress(), curves), resume=resume)
     if as_json:
         print_json({"run": str(folder.path), "metrics": dict(run.metrics)})
         return

@@ -59,6 +59,9 @@ class Backend(Protocol):
 
     def memory(self, types: Mapping[str, TensorType]) -> Memory: ...
 
+    def set_threads(self, count: int) -> None:
+        """How many threads programs may use, in this process."""
+
     def bind(self, program: Program, memory: Memory) -> Executable: ...
 
 

@@ -15,6 +15,7 @@ def to_json(declaration: Declaration) -> dict[str, Any]:
         "rows": declaration.rows,
         "seed": declaration.seed,
         "targets": list(declaration.targets),
+        "split": dict(declaration.split.parts),
         "columns": [
             {"name": c.name, "kind": c.kind, "shape": list(c.shape), "dtype": c.dtype, "classes": list(c.classes) if c.classes else None}
             for c in declaration.columns.values()
@@ -37,13 +38,13 @@ def from_json(stored: Any, place: Place) -> Declaration:
             int(stored["rows"]),
             names,
             int(stored["seed"]),
-            Fractions(),
+            Fractions(tuple((str(part), float(share)) for part, share in stored["split"].items())),
             (),
             {},
             place,
             _unread(place),
         )
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise DataError(Problem("the model's data file is damaged", place, found=f"{type(e).__name__}: {e}", rule="model-file")) from None
 
 

@@ -8,8 +8,6 @@ read. Outputs count as uses.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from nnspec.autodiff import Vjp
 from nnspec.ir.graph import Call, Graph, Value, call
 from nnspec.passes.rewrite import Uses, rewrite_calls
@@ -25,6 +23,6 @@ def _narrow(c: Call, uses: Uses) -> tuple[Value, ...] | None:
     read = [i for i, v in enumerate(c.outputs) if uses[v]]
     if len(read) == len(c.outputs) or not read:
         return None
-    narrow = call(replace(c.op, wanted=tuple(c.op.wanted[i] for i in read)), c.inputs)
+    narrow = call(c.op.but(wanted=tuple(c.op.wanted[i] for i in read)), c.inputs)
     results = dict(zip(read, narrow.outputs, strict=True))
     return tuple(results.get(i, v) for i, v in enumerate(c.outputs))

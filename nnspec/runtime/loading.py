@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from nnspec.data.declare import declare
 from nnspec.data.load import Dataset, Rows, load
 from nnspec.errors import Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.runtime.session import Model
+from nnspec.spec.formulas import substitute
 
 
 def groups(model: Model) -> dict[str, tuple[str, ...]]:
@@ -21,11 +24,14 @@ def groups(model: Model) -> dict[str, tuple[str, ...]]:
 
 def dataset(model: Model) -> Dataset:
     """The spec's data, read and prepared; the preparation becomes the model's, or is the model's where it has one."""
-    declaration = model.spec.document.data
+    document = model.spec.document
+    declaration = document.data
     if declaration is None:
         raise SpecError(
-            Problem("the spec has no data", model.spec.document.root.place, wanted="data: …", hint="or feed arrays: fit(x, y)", rule="missing-key")
+            Problem("the spec has no data", document.root.place, wanted="data: …", hint="or feed arrays: fit(x, y)", rule="missing-key")
         )
+    if not document.kept:  # a stored model: the rows are read again from where its spec says they are
+        declaration = declare(substitute(document.root.pairs["data"], document.env), Path.cwd(), model.seed)
     precision = model.spec.settings.precision
     data = load(declaration, precision, model.preparation)
     model.preparation = data.preparation

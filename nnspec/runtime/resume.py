@@ -34,7 +34,7 @@ def record(model: Model, splits: Splits, epochs: int) -> dict[str, Any]:
         "epochs": epochs,
         "batch_size": settings.batch_size,
         "data": fingerprint(splits),
-        "choices": {"math": settings.math, "threads": settings.threads},
+        "choices": {"math": settings.math, "threads": settings.threads or 1},
         "spec": {"path": str(file.resolve()), "sha256": _sha256(file)} if file else None,
         "command": sys.argv,
         **environment(),

@@ -86,6 +86,7 @@ class Model:
         self.spec = spec
         self.interpreted = backend == "interpret"
         self.backend = load_backend("numpy" if self.interpreted else backend)
+        self.backend.set_threads(spec.settings.threads or 1)
         self.seed, self.step = spec.settings.seed, 0
         self.preparation: Preparation | None = None
         self._programs: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
@@ -296,11 +297,9 @@ class Model:
                     scales[t.feed] = tuple(float(v) for v in np.atleast_1d(self.preparation.scale(t.columns if len(t.columns) > 1 else t.columns[0])))
         return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales)
 
-    def program(self, kind: str, rows: int, sizes: Mapping[str, int] | None = None) -> Program:
-        """The plan of one of the model's programs (``train``, ``score``, ``predict``) for so many rows, from declared types."""
-        feeds = self._declared(kind)
-        graph = self._graph(kind, bound(feeds, rows, sizes or {}), False)
-        return compile_graph(graph, self.backend, self._title(kind, rows))
+    def graph_of(self, kind: str, rows: int, sizes: Mapping[str, int] | None = None) -> Graph:
+        """The graph of ops behind one of the model's programs (``train``, ``score``, ``predict``, ``gradients``), before any pass."""
+        return self._graph(kind, bound(self._declared(kind), rows, sizes or {}), False)
 
     def _declared(self, kind: str) -> dict[str, TensorType]:
         types = dict(self.spec.built.network.inputs)

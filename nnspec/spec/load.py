@@ -64,6 +64,7 @@ class Document:
     optimizer: Optimizer | None = None
     schedule: Schedule | None = None
     problems: list[Problem] = field(default_factory=list)
+    kept: bool = True  # whether the data's rows are where the declaration came from; a stored model has none
     broken: set[str] = field(default_factory=set)  # blocks whose declaration is wrong
     allow: tuple[Path, ...] = ()
 

@@ -1,0 +1,86 @@
+"""Every quickstart spec trains to what it promises, on seeds that CI draws; all seeds with NNSPEC_FULL."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnspec
+from nnspec.codegen.check_plan import check_plan
+from nnspec.passes import run_pipeline
+from nnspec.runtime.session import Model, compile
+
+SPECS = Path(__file__).parent.parent / "specs" / "quickstart"
+FULL = bool(os.environ.get("NNSPEC_FULL"))
+SHIPPED = sorted(p.stem for p in SPECS.glob("*.yaml"))
+# What the mean over seeds reaches: metric, at least (or at most for an error), and how many seeds.
+PROMISES: dict[str, tuple[str, float, int]] = {
+    "digits_cnn": ("test.accuracy", 0.98, 5 if FULL else 2),
+    "digits_mlp": ("test.accuracy", 0.96, 3),
+    "iris": ("test.accuracy", 0.95, 5),
+    "residual": ("test.accuracy", 0.98, 3 if FULL else 1),
+    "regression": ("validation.mae", 2.0, 3),
+    "xor": ("train.accuracy", 1.0, 3),
+    "perceptron_and": ("train.accuracy", 1.0, 3),
+    "perceptron_or": ("train.accuracy", 1.0, 3),
+}
+
+
+def trained(name: str, seed: int = 0) -> tuple[Model, dict[str, float]]:
+    model = compile(nnspec.load(SPECS / f"{name}.yaml", set={"seed": seed}))
+    return model, dict(model.fit().metrics)
+
+
+def test_every_shipped_spec_promises_something() -> None:
+    assert set(SHIPPED) == {*PROMISES, "perceptron_xor"}
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_a_spec_reaches_what_it_promises(name: str) -> None:
+    metric, bound, seeds = PROMISES[name]
+    reached = float(np.mean([trained(name, seed)[1][metric] for seed in range(seeds)]))
+    assert reached <= bound if metric.endswith("mae") else reached >= bound
+
+
+def test_a_perceptron_cannot_learn_xor_and_two_layers_can() -> None:
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    single, _ = trained("perceptron_xor")
+    assert (single.predict(x)[:, 0] == [0, 1, 1, 0]).sum() < 4
+    double, _ = trained("xor")
+    assert ((double.predict(x)[:, 0] > 0.5) == [0, 1, 1, 0]).all()
+
+
+@pytest.mark.parametrize("name", ["perceptron_and", "perceptron_or"])
+def test_a_perceptron_learns_what_a_line_parts(name: str) -> None:
+    model, _ = trained(name)
+    wanted = [0, 0, 0, 1] if name.endswith("and") else [0, 1, 1, 1]
+    assert model.predict([[0, 0], [0, 1], [1, 0], [1, 1]])[:, 0].tolist() == wanted
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_two_live_buffers_of_a_shipped_spec_overlap(name: str) -> None:
+    model = compile(nnspec.load(SPECS / f"{name}.yaml"))
+    for kind in ("train", "score", "predict"):
+        graph = run_pipeline(model.graph_of(kind, 4), model.backend.claims)
+        check_plan(graph, model.backend.plan(graph, name))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_compiled_step_of_a_shipped_spec_equals_the_interpreted_one(name: str) -> None:
+    spec = nnspec.load(SPECS / f"{name}.yaml", set={"precision": "float64"})
+    rng = np.random.default_rng(0)
+    models = [compile(spec, backend=b) for b in ("numpy", "interpret")]
+    feeds = {n: rng.uniform(0, 1, (3, *t.shape)) for n, t in spec.inputs.items()}
+    for t in spec.built.losses:
+        assert t.type is not None
+        shape = (3, *(d for d in t.type.shape[1:] if isinstance(d, int)))
+        feeds[t.feed] = rng.integers(0, 2, shape) if t.classes or t.term.of.kind == "perceptron" else rng.uniform(0, 1, shape)
+    for _ in range(2):
+        a, b = (m.train_batch(feeds) for m in models)
+        assert a == pytest.approx(b, rel=1e-10)
+    first, second = (m.state() for m in models)
+    for key, array in first.items():
+        np.testing.assert_allclose(array, second[key], rtol=1e-8, atol=1e-11)
