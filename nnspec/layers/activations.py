@@ -15,7 +15,7 @@ from nnspec.ir.graph import Value
 from nnspec.layers.layer import Layer, Mode, Param, Values, fixed
 from nnspec.ops import activation as named
 from nnspec.ops import softmax as normalised
-from nnspec.ops.elementwise import absolute, arctan, exp, expm1, greater, less, maximum, minimum, relu, sigmoid, step, tanh, where
+from nnspec.ops.elementwise import absolute, arctan, exp, expm1, greater, less, maximum, minimum, relu, sigmoid, square, step, tanh, where
 from nnspec.spec.model import Number, Positive
 from nnspec.spec.words import FOREIGN
 
@@ -121,6 +121,13 @@ class Relu6(Activation, kind="relu6"):
 
     def f(self, x: Value) -> Value:
         return clamp(x, 0.0, 6.0)
+
+
+class SquaredRelu(Activation, kind="squared_relu"):
+    """``max(x, 0)^2``. Source: So et al., "Primer", 2021."""
+
+    def f(self, x: Value) -> Value:
+        return square(relu(x))
 
 
 class LeakyRelu(Activation, kind="leaky_relu", primary="slope"):
