@@ -289,12 +289,8 @@ def parse(value: Any) -> Any:
     member = Activation.activations.get(name)
     if member is None:
         ours = FOREIGN.get(name) or FOREIGN.get(name.lower(), "")
-        raise _wrong(
-            f"no activation is called '{name}'",
-            "",
-            one_of(Activation.activations),
-            f"in nnspec this is '{ours}'" if ours in Activation.activations else nearest(name, Activation.activations),
-        )
+        hint = f"in nnspec this is '{ours}'" if ours in Activation.activations else nearest(name, Activation.activations)
+        raise _wrong(f"no activation is called '{name}'", "", "" if hint else one_of(Activation.activations), hint)
     if body is not None and not isinstance(body, dict):
         if member.primary is None:
             raise _wrong(f"'{name}' takes no argument", repr(body)[:60], name, "")

@@ -62,7 +62,7 @@ def unknown(name: str, known: Iterable[str], place: Place, what: str, rule: str 
         return Problem(f"{name}: not in this version", place, hint=LATER[name], rule="not-in-this-version")
     ours = FOREIGN.get(name) or FOREIGN.get(name.lower())
     hint = f"in nnspec this is '{ours}'" if ours in known else f"in nnspec: {ours}" if ours and " " in ours else nearest(name, known)
-    return Problem(f"no {what} is called '{name}'", place, wanted=one_of(known), hint=hint, rule=rule)
+    return Problem(f"no {what} is called '{name}'", place, wanted="" if hint else one_of(known), hint=hint, rule=rule)
 
 
 def fields_of(member: type[Kind], body: Node | None, what: str) -> MappingNode:
