@@ -223,3 +223,9 @@ def test_the_spec_api() -> None:
     assert loads(spec.text).text == spec.text
     total = sum(n for _, n in spec.graph.nodes(data="parameters"))
     assert total == sum(int(np.prod(p.shape)) for p in compile(spec).parameters.values())
+
+
+def test_a_target_goes_by_its_column_s_name_too() -> None:
+    m = compile(nnspec.load(SPECS / "digits_mlp.yaml"))
+    x, t = RNG.uniform(0, 1, (5, 8, 8, 1)), RNG.integers(0, 10, 5)
+    assert m.evaluate({"image": x, "digit": t}) == m.evaluate({"image": x, "target": t})

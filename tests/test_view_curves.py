@@ -67,6 +67,11 @@ def test_not_a_number_and_a_missing_value_leave_a_gap() -> None:
     assert [len(run) for run in lines(parsed(missing))["b"]] == [2, 2]
 
 
+def test_what_only_counts_is_not_drawn() -> None:
+    history = [{"epoch": e, "step": 10 * e, "rate": 0.1, "seconds": 0.5, "train.accuracy": e / 3} for e in (1, 2, 3)]
+    assert list(lines(parsed(history))) == ["train.accuracy"]
+
+
 def test_one_epoch_is_a_dot() -> None:
     root = parsed([{"train.loss": 0.7}])
     assert len(list(root.iter(f"{NS}circle"))) == 1

@@ -352,6 +352,10 @@ class Model:
         weights = given.pop(SAMPLE_WEIGHT, None)
         inputs = self.spec.built.network.inputs
         targets = {t.feed: t for t in reversed(self.targets) if t.feed not in inputs}
+        for feed, t in targets.items():  # the columns' own names stand for it as well
+            if feed not in given and t.columns and all(c in given for c in t.columns):
+                parts = [np.asarray(given.pop(c)) for c in t.columns]
+                given[feed] = parts[0] if len(parts) == 1 else np.stack(parts, axis=-1)
         check_names(given, [*inputs, *targets], [SAMPLE_WEIGHT])
         sizes: dict[str, int] = {}
         arrays: dict[str, Array] = {}

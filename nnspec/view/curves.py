@@ -13,6 +13,7 @@ from nnspec.view.text import clean, escape, shorten, width
 _WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _GAP = 760.0, 220.0, 70.0, 24.0, 34.0, 72.0
 _MOST_POINTS = 1500  # of a line; more are thinned to the extremes of equal stretches
 _MOST_LINES = 24
+_NO_METRICS = ("epoch", "step", "rate", "seconds")
 _LOG_RANGE = 30.0  # a loss whose largest value is this many times its smallest has a logarithmic axis
 _DASHES = {"train": "", "validation": "6 3", "test": "2 3"}
 
@@ -23,7 +24,7 @@ def draw(history: Sequence[Mapping[str, float]], title: str = "") -> str:
     """The SVG text of a chart: one panel for losses, one for all else; split by colour and dashes, metric by metric.
 
     ``history`` holds one mapping an epoch, such as ``{"train.loss": 0.3, "validation.accuracy": 0.9}``; an ``epoch``
-    in it is the place on the axis, else epochs count from 1. Values missing, NaN or infinite leave a gap.
+    in it is the place on the axis, else epochs count from 1; ``step``, ``rate`` and ``seconds`` are not drawn. Values missing, NaN or infinite leave a gap.
     """
     lines = _lines(history)
     panels = [
@@ -48,7 +49,7 @@ def _is_loss(key: str) -> bool:
 
 
 def _lines(history: Sequence[Mapping[str, float]]) -> list[Line]:
-    keys = list(dict.fromkeys(key for row in history for key in row if key != "epoch"))[:_MOST_LINES]
+    keys = list(dict.fromkeys(key for row in history for key in row if key not in _NO_METRICS))[:_MOST_LINES]
     lines = []
     for key in keys:
         points = [(_value(row.get("epoch", index)), _value(row.get(key))) for index, row in enumerate(history, 1)]
