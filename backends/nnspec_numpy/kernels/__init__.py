@@ -15,4 +15,5 @@ from .pool import POOL
 
 __all__ = ["KERNELS", "Kernel"]
 
-KERNELS: dict[type[Any], Kernel] = {**CONV, **CONV_INPUT_GRAD, **CONV_KERNEL_GRAD, **POOL, **POINTWISE, **COUNTED, **INDEX}
+KERNELS: dict[type[Any], Kernel] = {**CONV, **CONV_INPUT_GRAD, **CONV_KERNEL_GRAD, **POOL, **POINTWISE, **COUNTED,
+                                    **INDEX}

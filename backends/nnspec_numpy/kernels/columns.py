@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 
 import numpy as np
@@ -20,6 +19,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 
 from .kernel import Arrays, Step, cut, flat
+from .move import move
 from .windows import Chunk, Windows, border
 
 BYTES = 1 << 19  # of columns at a time: with the product's operands this stays in a second-level cache
@@ -92,11 +92,11 @@ class Columns:
                 buffer = buffer[:, :count] if self.planes else buffer[:count]
                 where = ((slice(None),) * (2 if self.planes else 1)) + self.windows.inside
                 if chunk.top == 0:
-                    steps.append(partial(np.copyto, buffer[where], source))
+                    steps.append(move(buffer[where], source))
                 source = buffer
             seen = self._seen(source, chunk)
             columns = cut(workspace[0], seen.shape)
-            steps.append(partial(np.copyto, columns, seen))
+            steps.append(move(columns, seen))
             matrices = columns.reshape(self.groups, self.depth, -1).transpose(0, 2, 1) if self.planes \
                 else columns.reshape(self.groups, -1, self.depth)
             yield Piece(steps, list(matrices), self.windows.span(chunk))
@@ -107,7 +107,7 @@ class Columns:
         return cut(workspace[1], (w.channels, images, *w.padded) if self.planes else (images, *w.padded, w.channels))
 
     def _seen(self, source: Array, chunk: Chunk) -> Array:
-        """The chunk's windows: (group, image, *place, *tap, channel), or with planes (group, *tap, channel, image, *place)."""
+        """The chunk's windows: (group, image, *place, *tap, channel), or (group, *tap, channel, image, *place)."""
         w, s = self.windows, source.strides
         image, channel = (s[1], s[0]) if self.planes else (s[0], s[-1])
         axes = s[2:] if self.planes else s[1:-1]

@@ -44,7 +44,7 @@ def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]
     if windows.pointwise:
         return ()
     if w.shape[-2] == 1 and op.groups > 1:
-        return depthwise.workspace(windows, op.groups, x.dtype, sizes(w)[-1])
+        return depthwise.workspace(windows, x.dtype, sizes(w)[-1])
     return tuple(Columns(windows, op.groups, x.dtype).workspace())
 
 

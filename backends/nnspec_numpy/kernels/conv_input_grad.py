@@ -1,7 +1,7 @@
 """The gradient of a convolution in its input.
 
-With stride 1 it is the convolution of the gradient with the flipped kernel; otherwise columns of products are added
-back where their windows stood (col2im).
+With stride 1 it is the convolution of the gradient with the flipped kernel; otherwise the gradient is multiplied with
+the kernel of one tap after the other and added where that tap looked.
 """
 
 from __future__ import annotations
@@ -17,36 +17,42 @@ from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvInputGrad
 
 from . import depthwise
-from .columns import LEAST, Columns
+from .columns import Columns
 from .conv import parts, products
+from .grid import Grid
 from .kernel import Arrays, Kernel, Run, Step, Types, cut, flat, rows_of, sequence, sizes
+from .move import move
 from .windows import Windows, of_convolution
 
-BYTES = 1 << 19  # of columns at a time
+ROWS = 2048  # of a tap's product at a time
+BYTES = 1 << 20  # of products of all taps at a time
+WASTE = 1.5  # how much more the flipped convolution may compute
 
 
 def mirrored(w: Windows, channels: int) -> Windows | None:
-    """The windows of the flipped convolution over the gradient; None where it would compute much more, or needs a crop."""
-    if prod(w.stride) != 1 or prod(w.spatial) > 1.5 * prod(w.out):
+    """The windows of the flipped convolution over the gradient; None where it computes much more, or needs a crop."""
+    if prod(w.stride) != 1 or prod(w.spatial) > WASTE * prod(w.out):
         return None
     low = tuple((k - 1) * d - a for k, d, a in zip(w.size, w.dilation, w.low, strict=True))
-    high = tuple(n + (k - 1) * d - m - a for n, k, d, m, a in zip(w.spatial, w.size, w.dilation, w.out, low, strict=True))
+    high = tuple(n + (k - 1) * d - m - a
+                 for n, k, d, m, a in zip(w.spatial, w.size, w.dilation, w.out, low, strict=True))
     if min(low + high) < 0:
         return None
     return Windows(w.n, w.out, channels, w.size, w.stride, w.dilation, low, high, w.spatial)
 
 
+def few(w: Windows, groups: int) -> bool:
+    """Whether channels are too few for a product that has them as its columns."""
+    return groups == 1 and w.channels < 16
+
+
+def _plane_grid(w: Windows, dtype: DType) -> Grid:
+    one = Grid(w, dtype, planes=True)
+    return Grid(w, dtype, planes=True, most=max(1, BYTES // (prod(w.size) * one.pitch * dtype.size)))
+
+
 def _windows(op: ConvInputGrad, g: tuple[int, ...], w: tuple[int, ...], x: tuple[int, ...]) -> Windows:
     return of_convolution(op, x, w[:-2], g)
-
-
-def _planes(w: Windows, groups: int) -> bool:
-    """Whether columns hold one element of all windows after the other: where channels are few."""
-    return w.channels // groups < min(16, w.out[-1])
-
-
-def _wanted(w: Windows, depth: int, dtype: DType) -> int:
-    return max(LEAST, BYTES // (depth * dtype.size))
 
 
 def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
@@ -56,14 +62,18 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
     if windows.pointwise:
         return ()
     if kernel[-2] == 1 and op.groups > 1:
-        return depthwise.input_workspace(windows, op.groups, dtype, kernel[-1])
+        return depthwise.workspace(windows, dtype, kernel[-1])
     flipped = mirrored(windows, kernel[-1])
     if flipped is not None:
         return flat(prod(kernel), dtype), *Columns(flipped, op.groups, dtype).workspace()
-    wanted = _wanted(windows, prod(kernel[:-1]), dtype)
-    images, lines = windows.images(wanted), windows.lines(wanted)
-    return (flat(images * lines * prod(windows.out[1:]) * prod(kernel[:-1]), dtype),
-            flat(images * prod(windows.padded) * windows.channels, dtype))
+    if few(windows, op.groups):
+        grid = _plane_grid(windows, dtype)
+        places = grid.images * prod(grid.extent)
+        return (flat(prod(kernel[:-1]) * places, dtype), flat(len(grid.phases) * places * windows.channels, dtype),
+                flat(places * kernel[-1], dtype))
+    grid = Grid(windows, dtype)
+    starts = [] if grid.tight else [flat(grid.images * prod(grid.extent) * kernel[-1], dtype)]
+    return flat(ROWS * windows.channels, dtype), *grid.grids(), *starts
 
 
 def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
@@ -71,14 +81,16 @@ def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> R
     x = outputs[0]
     windows = _windows(op, g.shape, w.shape, x.shape)
     if windows.pointwise:
-        triples = zip(parts(rows_of(g), op.groups), parts(rows_of(w), op.groups), parts(rows_of(x), op.groups), strict=True)
+        triples = zip(*(parts(rows_of(a), op.groups) for a in (g, w, x)), strict=True)
         return sequence([partial(np.matmul, a, b.T, out) for a, b, out in triples])
     if w.shape[-2] == 1 and op.groups > 1:
         return sequence(depthwise.backward(windows, g, w, x, space))
     flipped = mirrored(windows, w.shape[-1])
     if flipped is not None:
         return sequence(_convolve(op, flipped, g, w, x, space))
-    return sequence(_scatter(op, windows, g, w, x, space))
+    if few(windows, op.groups):
+        return sequence(_scatter_planes(windows, g, w, x, space))
+    return sequence(_scatter(op, windows, g, w, x, list(space)))
 
 
 def _convolve(op: ConvInputGrad, windows: Windows, g: Array, w: Array, x: Array, space: Arrays) -> list[Step]:
@@ -91,38 +103,56 @@ def _convolve(op: ConvInputGrad, windows: Windows, g: Array, w: Array, x: Array,
     return steps + products(columns, g, [rows_of(t) for t in turned], x, space[1:])
 
 
-def _scatter(op: ConvInputGrad, w: Windows, g: Array, kernel: Array, x: Array, space: Arrays) -> list[Step]:
-    depth = prod(kernel.shape[:-1])
-    wanted = _wanted(w, depth, DType(g.dtype.name))
-    share, planes, rank = kernel.shape[-2], _planes(w, op.groups), len(w.size)
-    images = w.images(wanted)
-    padded = cut(space[1], (w.channels, images, *w.padded) if planes else (images, *w.padded, w.channels))
-    steps: list[Step] = []
-    for chunk in w.chunks(wanted):
-        count, lines = chunk.last - chunk.first, chunk.bottom - chunk.top
-        m = count * lines * prod(w.out[1:])
-        target = padded[:, :count] if planes else padded[:count]
-        target = np.moveaxis(target, 0, -1) if planes else target
-        if chunk.top == 0:
-            steps.append(partial(padded.fill, 0))
-        for i, (rows, part) in enumerate(zip(parts(rows_of(g)[w.span(chunk)], op.groups),
-                                             parts(rows_of(kernel), op.groups), strict=True)):
-            if planes:
-                columns = cut(space[0], (depth, m))
-                steps.append(partial(np.matmul, part, rows.T, columns))
-                seen = columns.reshape(*w.size, share, count, lines, *w.out[1:])
-                seen = np.moveaxis(seen, rank, -1)
-            else:
-                columns = cut(space[0], (m, depth))
-                steps.append(partial(np.matmul, rows, part.T, columns))
-                seen = columns.reshape(count, lines, *w.out[1:], *w.size, share)
-                seen = np.moveaxis(seen, range(rank + 1, 2 * rank + 1), range(rank))
-            channels = target[..., i * share : (i + 1) * share]
-            for tap in w.taps():
-                place = channels[(slice(None), *w.tap(tap, chunk.top, chunk.bottom))]
-                steps.append(partial(np.add, place, seen[tap], place))
-        if chunk.bottom == w.out[0]:
-            steps.append(partial(np.copyto, x[chunk.images], target[(slice(None), *w.inside)]))
+def _scatter(op: ConvInputGrad, w: Windows, g: Array, kernel: Array, x: Array, space: list[Array]) -> list[Step]:
+    """The gradient is laid out as a grid, zero at places of no window, so that a tap's products run on in one line."""
+    grid, channels, filters = Grid(w, DType(g.dtype.name)), w.channels, kernel.shape[-1]
+    product = space.pop(0)
+    steps: list[Step] = [] if grid.covers else [partial(x.fill, 0)]
+    grids = [] if grid.plain else grid.of(space.pop(0))
+    steps += [partial(s.fill, 0) for s in space]
+    taps = list(zip(grid.taps, kernel.reshape(-1, *kernel.shape[-2:]), strict=True))
+    for images in grid.chunks():
+        count = images.stop - images.start
+        targets = grids or [x[images].reshape(-1)]
+        steps += [partial(t.fill, 0) for t in targets]
+        values = rows_of(g[images])
+        if space:
+            laid = cut(space[0], (count, *grid.extent, filters))
+            steps.append(move(laid[(slice(None), *(slice(n) for n in w.out))], g[images]))
+            values = rows_of(laid)
+        stop = (count * grid.pitch - max(t.offset for t, _ in taps)) // channels
+        for start in range(0, stop, ROWS):
+            rows = values[start : min(start + ROWS, stop)]
+            out = cut(product, (len(rows), channels))
+            for tap, factors in taps:
+                triples = zip(parts(rows, op.groups), parts(factors, op.groups), parts(out, op.groups), strict=True)
+                steps += [partial(np.matmul, a, b.T, c) for a, b, c in triples]
+                target = targets[tap.grid][tap.offset + start * channels :][: out.size]
+                steps.append(partial(np.add, target, out.reshape(-1), target))
+        steps += grid.store(x, images, grids) if grids else []
+    return steps
+
+
+def _scatter_planes(w: Windows, g: Array, kernel: Array, x: Array, space: Arrays) -> list[Step]:
+    """One product for all taps: a line for each tap and channel, added where the tap looked, channel after channel.
+
+    A line is as long as a channel's places, so that the lines of a tap run on in one; past the last window it is zero.
+    """
+    grid, taps, filters = _plane_grid(w, DType(g.dtype.name)), prod(w.size), kernel.shape[-1]
+    steps: list[Step] = [partial(space[2].fill, 0), *([] if grid.covers else [partial(x.fill, 0)])]
+    for images in grid.chunks():
+        count = images.stop - images.start
+        size = count * grid.pitch
+        laid = cut(space[2], (count, *grid.extent, filters))
+        steps.append(move(laid[(slice(None), *(slice(n) for n in w.out))], g[images]))
+        product = cut(space[0], (taps * w.channels, size // w.channels))
+        steps.append(partial(np.matmul, rows_of(kernel), rows_of(laid).T, product))
+        grids = [s[:size] for s in space[1].reshape(len(grid.phases), -1)]
+        steps += [partial(s.fill, 0) for s in grids]
+        for tap, lines in zip(grid.taps, product.reshape(taps, -1), strict=True):
+            target = grids[tap.grid][tap.offset :]
+            steps.append(partial(np.add, target, lines[: target.size], target))
+        steps += grid.store(x, images, grids)
     return steps
 
 

@@ -31,7 +31,7 @@ def workspace(op: ConvKernelGrad, inputs: Types, outputs: Types) -> tuple[Tensor
     if windows.pointwise:
         return ()
     if kernel[-2] == 1 and op.groups > 1:
-        return depthwise.kernel_workspace(windows, op.groups, x.dtype, kernel[-1])
+        return depthwise.workspace(windows, x.dtype, kernel[-1])
     return flat(prod(kernel), x.dtype), *Columns(windows, op.groups, x.dtype, LEAST).workspace()
 
 

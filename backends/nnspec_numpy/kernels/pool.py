@@ -1,7 +1,11 @@
-"""Pooling and its gradients: a pass over strided views for each place of the window."""
+"""Pooling and its gradients: for each place of the window, arithmetic on one contiguous slice of parted images.
+
+A choice by masks takes NumPy ten times as long as arithmetic, so a tap's share of a gradient is its bits times 0 or 1.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -11,141 +15,256 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolPick, Pool
 
-from .kernel import Arrays, Kernel, Run, Step, Types, sequence, sizes
-from .windows import Windows, border, of_pool
+from .grid import PIECE, Grid
+from .kernel import Arrays, Kernel, Run, Step, Types, flat, sequence, sizes
+from .move import move
+from .windows import Ints, of_pool
 
-BOOL = DType.bool
-
-
-def views(windows: Windows, padded: Array) -> list[Array]:
-    """For each place of the window, what all windows see there."""
-    return [padded[(slice(None), *windows.tap(tap, 0, windows.out[0]))] for tap in windows.taps()]
+BITS = {4: DType.int32, 8: DType.int64}
 
 
-def padded_type(windows: Windows, dtype: DType) -> list[TensorType]:
-    """The padded images, where there are borders."""
-    return [TensorType((windows.n, *windows.padded, windows.channels), dtype)] if windows.bordered else []
+def grid_of(op: Pool, x: Ints, y: Ints, dtype: DType) -> Grid:
+    return Grid(of_pool(op, x, y), dtype)
 
 
-def gathered(windows: Windows, x: Array, space: list[Array], value: float) -> tuple[list[Step], list[Array]]:
-    """Steps that pad ``x`` where it needs a border, and the views of what they leave."""
-    if not windows.bordered:
-        return [], views(windows, x)
-    padded = space.pop(0)
-    steps = border(padded, windows.low, windows.high, value)
-    steps.append(partial(np.copyto, padded[(slice(None), *windows.inside)], x))
-    return steps, views(windows, padded)
+def _forward(op: Pool, inputs: Types, outputs: Types) -> Grid:
+    return grid_of(op, sizes(inputs[0]), sizes(outputs[0]), inputs[0].dtype)
 
 
-def scattered(windows: Windows, x: Array, space: list[Array]) -> tuple[list[Step], list[Array], list[Step]]:
-    """Steps before, the views to add into, and steps after, for an output ``x`` that windows add to."""
-    if not windows.bordered:
-        return [partial(x.fill, 0)], views(windows, x), []
-    padded = space.pop(0)
-    return [partial(padded.fill, 0)], views(windows, padded), [partial(np.copyto, x, padded[(slice(None), *windows.inside)])]
+def _backward(op: Pool, inputs: Types, outputs: Types) -> Grid:
+    return grid_of(op, sizes(outputs[0]), sizes(inputs[0]), inputs[0].dtype)
 
 
-def apart(windows: Windows) -> bool:
-    """Whether no two windows share a place."""
-    return all(k <= s for k, s in zip(windows.size, windows.stride, strict=True))
+def _piece(dtype: DType) -> TensorType:
+    return flat(PIECE, dtype)
 
 
-def _forward(op: Pool, inputs: Types, outputs: Types) -> Windows:
-    return of_pool(op, sizes(inputs[0]), sizes(outputs[0]))
+class Read:
+    """A pool over images ``x``: chunk by chunk the grids that are read, and the values to write, one a window."""
+
+    def __init__(self, grid: Grid, x: Array, space: list[Array], border: float) -> None:
+        self.grid, self.x = grid, x
+        self.steps: list[Step] = []
+        if not grid.plain:
+            self.grids = grid.of(space.pop(0))
+            self.steps += [partial(g.fill, border) for g in self.grids] if grid.windows.bordered else []
+
+    def chunks(self) -> Iterator[tuple[slice, list[Array]]]:
+        """Each chunk's images, and what every place of the window sees from the chunk's first element on."""
+        for images in self.grid.chunks():
+            grids = [self.x[images].reshape(-1)] if self.grid.plain else self.grids
+            if not self.grid.plain:
+                self.steps += self.grid.load(self.x, images, grids)
+            yield images, [grids[t.grid][t.offset :] for t in self.grid.taps]
+
+    def target(self, y: Array, images: slice, space: Array | None) -> Array:
+        """Where a chunk's values are written: the output itself where its windows are the grid."""
+        return y[images].reshape(-1) if space is None else space
+
+    def finish(self, y: Array, images: slice, space: Array | None) -> None:
+        if space is not None:
+            self.steps.append(move(y[images], self.grid.valid(space, images)))
 
 
-def _backward(op: Pool, inputs: Types, outputs: Types) -> Windows:
-    return of_pool(op, sizes(outputs[0]), sizes(inputs[0]))
+class Write:
+    """A pool's gradient into images ``x``: chunk by chunk the grids to add into, and the values read, one a window."""
+
+    def __init__(self, grid: Grid, x: Array, space: list[Array]) -> None:
+        self.grid, self.x = grid, x
+        self.grids = [] if grid.plain else grid.of(space.pop(0))
+        self.steps: list[Step] = [] if grid.covers else [partial(x.fill, 0)]
+
+    def values(self, g: Array, space: Array | None) -> Iterator[tuple[slice, Array]]:
+        """Each chunk of one value a window, zero at the places of the grid between."""
+        if space is not None:
+            self.steps.append(partial(space.fill, 0))
+        for images in self.grid.chunks():
+            if space is not None:
+                self.steps.append(move(self.grid.valid(space, images), g[images]))
+            yield images, g[images].reshape(-1) if space is None else space
+
+    def targets(self, images: slice, clear: bool) -> list[Array]:
+        """For every place of the window, where the shares of the chunk are added from its first element on."""
+        grids = [self.x[images].reshape(-1)] if self.grid.plain else self.grids
+        self.steps += [partial(g.fill, 0) for g in grids] if clear else []
+        return [grids[t.grid][t.offset :] for t in self.grid.taps]
+
+    def finish(self, images: slice) -> None:
+        if not self.grid.plain:
+            self.steps += self.grid.store(self.x, images, self.grids)
+
+
+def apart(grid: Grid) -> bool:
+    """Whether every place of the window has a grid of its own: no two windows share an element."""
+    return grid.tight and len(grid.phases) == len(grid.taps)
+
+
+def _codes(grid: Grid) -> DType:
+    """A type that numbers the places of the window."""
+    return DType.uint8 if len(grid.taps) <= 256 else DType.int32
 
 
 def max_workspace(op: MaxPool, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    return (*padded_type(_forward(op, inputs, outputs), inputs[0].dtype), TensorType(outputs[0].shape, BOOL))
+    grid = _forward(op, inputs, outputs)
+    codes = _codes(grid)
+    return *grid.grids(), *grid.starts(), flat(grid.images * grid.pitch, codes), _piece(codes), _piece(DType.bool)
 
 
 def bind_max(op: MaxPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
+    """The first of equals: a later one has to be larger. NaN stays."""
     x, (y, index), space = inputs[0], outputs, list(workspace)
-    steps, seen = gathered(of_pool(op, x.shape, y.shape), x, space, -np.inf)
-    larger = space.pop(0)
-    steps += [partial(np.copyto, y, seen[0]), partial(index.fill, 0)]
-    for i, view in enumerate(seen[1:], 1):
-        steps += [partial(np.greater, view, y, larger), partial(np.maximum, y, view, out=y),
-                  partial(np.copyto, index, np.int32(i), where=larger)]
-    return sequence(steps)
+    grid = grid_of(op, x.shape, y.shape, DType(x.dtype.name))
+    read = Read(grid, x, space, -np.inf)
+    values = None if grid.tight else space.pop(0)
+    codes, number, larger = space
+    for images, seen in read.chunks():
+        best = read.target(y, images, values)
+        for at in grid.pieces(images.stop - images.start):
+            read.steps += _largest([s[at] for s in seen], best[at], codes[at], number, larger)
+        read.finish(y, images, values)
+        read.steps.append(partial(np.copyto, index[images], grid.valid(codes, images)))
+    return sequence(read.steps)
+
+
+def _largest(seen: list[Array], best: Array, codes: Array, number: Array, larger: Array) -> Iterator[Step]:
+    number, larger = number[: best.size], larger[: best.size]
+    if len(seen) == 1:
+        yield partial(np.copyto, best, seen[0])
+        yield partial(codes.fill, 0)
+        return
+    yield partial(np.greater, seen[1], seen[0], larger)
+    yield partial(np.copyto, codes, larger)
+    yield partial(np.maximum, seen[0], seen[1], out=best)
+    for i, view in enumerate(seen[2:], 2):
+        yield partial(np.greater, view, best, larger)
+        if number.itemsize == 1:
+            yield partial(np.multiply, larger.view(np.uint8), np.uint8(i), number)
+        else:
+            yield partial(np.copyto, number, larger)
+            yield partial(np.multiply, number, np.int32(i), number)
+        yield partial(np.maximum, codes, number, out=codes)
+        yield partial(np.maximum, best, view, out=best)
+
+
+def _share(i: int, index: Array, bits: Array, mask: Array, here: Array, out: Array) -> Iterator[Step]:
+    """``out = bits`` where the index is ``i``, else 0."""
+    mask, here = mask[: bits.size], here[: bits.size]
+    yield partial(np.equal, index, np.int32(i), here)
+    yield partial(np.copyto, mask, here)
+    yield partial(np.multiply, mask, bits, out)
 
 
 def max_grad_workspace(op: MaxPoolGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    windows = _backward(op, inputs, outputs)
-    g = inputs[0]
-    share = [] if apart(windows) else [TensorType(g.shape, g.dtype)]
-    return (*padded_type(windows, g.dtype), TensorType(g.shape, BOOL), *share)
+    grid = _backward(op, inputs, outputs)
+    bits = BITS[grid.dtype.size]
+    return (*grid.grids(), *grid.starts(), *grid.starts(DType.int32),
+            _piece(bits), _piece(grid.dtype), _piece(DType.bool))
 
 
 def bind_max_grad(op: MaxPoolGrad, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     (g, index), x, space = inputs, outputs[0], list(workspace)
-    windows = of_pool(op, x.shape, g.shape)
-    steps, targets, after = scattered(windows, x, space)
-    here = space.pop(0)
-    for i, view in enumerate(targets):
-        steps.append(partial(np.equal, index, np.int32(i), here))
-        if apart(windows):
-            steps.append(partial(np.copyto, view, g, where=here))
-        else:
-            share = space[0]
-            steps += [partial(share.fill, 0), partial(np.copyto, share, g, where=here), partial(np.add, view, share, view)]
-    return sequence(steps + after)
+    grid = grid_of(op, x.shape, g.shape, DType(g.dtype.name))
+    write = Write(grid, x, space)
+    values, places = (None, None) if grid.tight else (space.pop(0), space.pop(0))
+    mask, share, here = space
+    if places is not None:
+        write.steps.append(partial(places.fill, 0))
+    for images, upstream in write.values(g, values):
+        numbers = index[images].reshape(-1) if places is None else places
+        if places is not None:
+            write.steps.append(move(grid.valid(places, images), index[images]))
+        targets = write.targets(images, clear=not apart(grid))
+        for at in grid.pieces(images.stop - images.start):
+            bits = upstream[at].view(mask.dtype)
+            for i, target in enumerate(targets):
+                out = target[at] if apart(grid) else share[: bits.size]
+                write.steps += _share(i, numbers[at], bits, mask, here, out.view(mask.dtype))
+                if not apart(grid):
+                    write.steps.append(partial(np.add, target[at], out, target[at]))
+        write.finish(images)
+    return sequence(write.steps)
 
 
 def max_pick_workspace(op: MaxPoolPick, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    return (*padded_type(_forward(op, inputs, outputs), inputs[0].dtype), TensorType(outputs[0].shape, BOOL))
+    grid = _forward(op, inputs, outputs)
+    return *grid.grids(), *grid.starts(), *grid.starts(DType.int32), _piece(BITS[grid.dtype.size]), _piece(DType.bool)
 
 
 def bind_max_pick(op: MaxPoolPick, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     (x, index), y, space = inputs, outputs[0], list(workspace)
-    steps, seen = gathered(of_pool(op, x.shape, y.shape), x, space, 0.0)
-    here = space.pop(0)
-    steps.append(partial(y.fill, 0))
-    for i, view in enumerate(seen):
-        steps += [partial(np.equal, index, np.int32(i), here), partial(np.copyto, y, view, where=here)]
-    return sequence(steps)
+    grid = grid_of(op, x.shape, y.shape, DType(x.dtype.name))
+    read = Read(grid, x, space, 0.0)
+    values, places = (None, None) if grid.tight else (space.pop(0), space.pop(0))
+    mask, here = space
+    if places is not None:
+        read.steps.append(partial(places.fill, 0))
+    for images, seen in read.chunks():
+        numbers = index[images].reshape(-1) if places is None else places
+        if places is not None:
+            read.steps.append(move(grid.valid(places, images), index[images]))
+        picked = read.target(y, images, values).view(mask.dtype)
+        for at in grid.pieces(images.stop - images.start):
+            read.steps.append(partial(picked[at].fill, 0))
+            for i, view in enumerate(seen):
+                bits = view[at].view(mask.dtype)
+                read.steps += _share(i, numbers[at], bits, mask, here, mask[: bits.size])
+                read.steps.append(partial(np.bitwise_or, picked[at], mask[: bits.size], picked[at]))
+        read.finish(y, images, values)
+    return sequence(read.steps)
 
 
-def counts(op: Pool, windows: Windows, x: tuple[int, ...], dtype: Any) -> Any:
-    """By what a window's sum is divided: a number, or where there are borders an array."""
-    if windows.bordered:
-        return op.counts(x).astype(dtype)
-    total = 1
-    for n in windows.size:
-        total *= n
-    return dtype.type(total)
+def counts(op: Pool, grid: Grid) -> Array:
+    """By what a window's sum is divided: one number, or with borders one for each element of a chunk's grid."""
+    w = grid.windows
+    each = np.asarray(op.counts((1, *w.spatial, 1)), grid.dtype.numpy)
+    if (each == each.reshape(-1)[0]).all():
+        return each.reshape(-1)[:1].reshape(())
+    spread = np.ones((grid.images, *grid.extent, w.channels), grid.dtype.numpy)
+    grid.valid(spread.reshape(-1), slice(0, grid.images))[...] = each
+    return spread.reshape(-1)
 
 
 def avg_workspace(op: AvgPool, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    return tuple(padded_type(_forward(op, inputs, outputs), inputs[0].dtype))
+    grid = _forward(op, inputs, outputs)
+    return *grid.grids(), *grid.starts()
 
 
 def bind_avg(op: AvgPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
-    x, y = inputs[0], outputs[0]
-    windows = of_pool(op, x.shape, y.shape)
-    steps, seen = gathered(windows, x, list(workspace), 0.0)
-    steps.append(partial(np.copyto, y, seen[0]))
-    steps += [partial(np.add, y, view, y) for view in seen[1:]]
-    steps.append(partial(np.divide, y, counts(op, windows, x.shape, y.dtype), y))
-    return sequence(steps)
+    x, y, space = inputs[0], outputs[0], list(workspace)
+    grid = grid_of(op, x.shape, y.shape, DType(x.dtype.name))
+    read, divisor = Read(grid, x, space, 0.0), counts(op, grid)
+    values = None if grid.tight else space.pop(0)
+    for images, seen in read.chunks():
+        total = read.target(y, images, values)
+        for at in grid.pieces(images.stop - images.start):
+            part, views = total[at], [s[at] for s in seen]
+            first = partial(np.add, *views[:2], part) if len(views) > 1 else partial(np.copyto, part, views[0])
+            read.steps.append(first)
+            read.steps += [partial(np.add, part, view, part) for view in views[2:]]
+            read.steps.append(partial(np.divide, part, divisor[at] if divisor.ndim else divisor, part))
+        read.finish(y, images, values)
+    return sequence(read.steps)
 
 
 def avg_grad_workspace(op: AvgPoolGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    g = inputs[0]
-    return (*padded_type(_backward(op, inputs, outputs), g.dtype), TensorType(g.shape, g.dtype))
+    grid = _backward(op, inputs, outputs)
+    return *grid.grids(), *grid.starts(), _piece(grid.dtype)
 
 
 def bind_avg_grad(op: AvgPoolGrad, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     g, x, space = inputs[0], outputs[0], list(workspace)
-    windows = of_pool(op, x.shape, g.shape)
-    steps, targets, after = scattered(windows, x, space)
-    share = space.pop(0)
-    steps.append(partial(np.divide, g, counts(op, windows, x.shape, g.dtype), share))
-    steps += [partial(np.copyto, view, share) if apart(windows) else partial(np.add, view, share, view) for view in targets]
-    return sequence(steps + after)
+    grid = grid_of(op, x.shape, g.shape, DType(g.dtype.name))
+    write, divisor = Write(grid, x, space), counts(op, grid)
+    values = None if grid.tight else space.pop(0)
+    for images, upstream in write.values(g, values):
+        targets = write.targets(images, clear=not apart(grid))
+        for at in grid.pieces(images.stop - images.start):
+            share = space[0][: at.stop - at.start]
+            write.steps.append(partial(np.divide, upstream[at], divisor[at] if divisor.ndim else divisor, share))
+            write.steps += [partial(np.copyto, t[at], share) if apart(grid) else partial(np.add, t[at], share, t[at])
+                            for t in targets]
+        write.finish(images)
+    return sequence(write.steps)
 
 
 POOL: dict[type[Any], Kernel] = {

@@ -32,10 +32,6 @@ class Chunk:
     def images(self) -> slice:
         return slice(self.first, self.last)
 
-    @property
-    def places(self) -> slice:
-        return slice(self.top, self.bottom)
-
 
 @dataclass(frozen=True)
 class Windows:
@@ -68,12 +64,6 @@ class Windows:
     def pointwise(self) -> bool:
         """Whether every window is one place and every place one window."""
         return not self.bordered and prod(self.size) == 1 and prod(self.stride) == 1
-
-    def tap(self, tap: Ints, top: int, bottom: int) -> tuple[slice, ...]:
-        """The places of the padded image that position ``tap`` of windows ``top`` to ``bottom`` sees."""
-        spans = [(top, bottom), *((0, n) for n in self.out[1:])]
-        return tuple(slice(t * d + a * s, t * d + (b - 1) * s + 1, s)
-                     for t, d, s, (a, b) in zip(tap, self.dilation, self.stride, spans, strict=True))
 
     def taps(self) -> Iterator[Ints]:
         return product(*map(range, self.size))

@@ -1,0 +1,165 @@
+"""Times the NumPy kernels against PyTorch, both on one thread, in the same run: ``python tests/bench/kernels.py [word]``.
+
+Prints microseconds a call, the least of several rounds taken in turns, and their ratio: below 1 is faster. PyTorch runs
+in the better of its two layouts. With a word, only the lines whose name holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # read when NumPy is loaded
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "backends")]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+import nnspec.ops  # noqa: E402, F401  # registers the ops
+from nnspec.ir.op import Array, Op  # noqa: E402
+from nnspec.ir.types import DType, TensorType, known  # noqa: E402
+from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad  # noqa: E402
+from nnspec.ops.elementwise import Erf, Sigmoid  # noqa: E402
+from nnspec.ops.index import ScatterAdd  # noqa: E402
+from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad  # noqa: E402
+from nnspec.ops.random import RandomBits  # noqa: E402
+from nnspec_numpy.kernels import KERNELS  # noqa: E402
+
+ROUNDS = 7
+SECONDS = 0.02  # a round, about
+ATEN = torch.ops.aten
+Call = Callable[[], object]
+Line = tuple[str, Call, list[Call]]
+
+# name: images, height and width, channels, filters, kernel, stride, border, groups
+CONVOLUTIONS = {
+    "LeNet conv 1, 28x28x1 > 6, 5x5, batch 64": (64, 28, 1, 6, 5, 1, 2, 1),
+    "LeNet conv 2, 14x14x6 > 16, 5x5, batch 64": (64, 14, 6, 16, 5, 1, 0, 1),
+    "8x8x32 > 64, 3x3, batch 64": (64, 8, 32, 64, 3, 1, 1, 1),
+    "32x32x64 > 64, 3x3, batch 16": (16, 32, 64, 64, 3, 1, 1, 1),
+    "32x32x64 > 64, 3x3, stride 2, batch 16": (16, 32, 64, 64, 3, 2, 1, 1),
+    "32x32x64 > 64, 1x1, batch 16": (16, 32, 64, 64, 1, 1, 0, 1),
+    "32x32x64 > 64, 3x3, 4 groups, batch 16": (16, 32, 64, 64, 3, 1, 1, 4),
+    "32x32x64, depthwise 3x3, batch 16": (16, 32, 64, 64, 3, 1, 1, 64),
+    "96x96x3 > 16, 3x3, stride 2, batch 8": (8, 96, 3, 16, 3, 2, 1, 1),
+}
+# name: images, height and width, channels, window, stride, border
+POOLS = {
+    "28x28x6, 2x2, batch 64": (64, 28, 6, 2, 2, 0),
+    "32x32x64, 2x2, batch 16": (16, 32, 64, 2, 2, 0),
+    "32x32x64, 3x3, stride 2, batch 16": (16, 32, 64, 3, 2, 1),
+}
+
+
+def kernel(op: Op, *x: Array) -> Call:
+    types = [TensorType(tuple(a.shape), DType(a.dtype.name)) for a in x]
+    outputs = op.types(*types)
+    y = [np.zeros(known(t.shape), t.dtype.numpy) for t in outputs]
+    space = [np.zeros(known(t.shape), t.dtype.numpy) for t in KERNELS[type(op)].workspace(op, types, outputs)]
+    return KERNELS[type(op)].bind(op, list(x), y, space)
+
+
+def normal(*shape: int) -> Array:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def layouts(x: Array) -> list[torch.Tensor]:
+    t = torch.from_numpy(x).permute(0, 3, 1, 2)
+    return [t.contiguous(), t.contiguous(memory_format=torch.channels_last)]
+
+
+def convolutions() -> Iterator[Line]:
+    for name, (n, side, channels, filters, k, stride, pad, groups) in CONVOLUTIONS.items():
+        x, w = normal(n, side, side, channels), normal(k, k, channels // groups, filters)
+        fields: Any = ((stride, stride), ((pad, pad), (pad, pad)), (1, 1), groups)
+        out = (side + 2 * pad - k) // stride + 1
+        g = normal(n, out, out, filters)
+        tw = torch.from_numpy(w).permute(3, 2, 0, 1)
+        forward, data, weights = [], [], []
+        for tx, tg, tk in zip(layouts(x), layouts(g), (tw.contiguous(), tw.contiguous(memory_format=torch.channels_last)), strict=True):
+            def back(mask: list[bool], x: Any = tx, g: Any = tg, w: Any = tk, at: Any = (stride, pad, groups)) -> Call:
+                s, p, m = at
+                return lambda: ATEN.convolution_backward(g, x, w, None, [s, s], [p, p], [1, 1], False, [0, 0], m, mask)
+
+            forward.append(lambda x=tx, w=tk, at=(stride, pad, groups): functional.conv2d(x, w, None, at[0], at[1], 1, at[2]))
+            data.append(back([True, False, False]))
+            weights.append(back([False, True, False]))
+        yield f"conv {name}", kernel(Conv(*fields), x, w), forward
+        yield "  gradient in the input", kernel(ConvInputGrad(*fields, (side, side)), g, w), data
+        yield "  gradient in the kernel", kernel(ConvKernelGrad(*fields, (k, k)), x, g), weights
+
+
+def pools() -> Iterator[Line]:
+    for name, (n, side, channels, k, stride, pad) in POOLS.items():
+        x = normal(n, side, side, channels)
+        fields: Any = ((k, k), (stride, stride), ((pad, pad), (pad, pad)))
+        op = MaxPool(*fields)
+        y, index = op.reference(x)
+        xs, gs = layouts(x), layouts(y)
+        places = [functional.max_pool2d(t, k, stride, pad, return_indices=True)[1] for t in xs]
+        at = ([k, k], [stride, stride], [pad, pad])
+        yield f"max pool {name}", kernel(op, x), [lambda t=t, at=at: ATEN.max_pool2d_with_indices(t, *at) for t in xs]
+        yield ("  gradient", kernel(MaxPoolGrad(*fields, (side, side)), y, index),
+               [lambda t=t, g=g, i=i, at=at: ATEN.max_pool2d_with_indices_backward(g, t, *at, [1, 1], False, i)
+                for t, g, i in zip(xs, gs, places, strict=True)])
+        yield f"mean pool {name}", kernel(AvgPool(*fields), x), [lambda t=t, at=at: ATEN.avg_pool2d(t, *at, False, False) for t in xs]
+        yield ("  gradient", kernel(AvgPoolGrad(*fields, (side, side)), y),
+               [lambda t=t, g=g, at=at: ATEN.avg_pool2d_backward(g, t, *at, False, False, None) for t, g in zip(xs, gs, strict=True)])
+
+
+def others() -> Iterator[Line]:
+    seed, step = np.array(7, np.uint32), np.array(3, np.int64)
+    for shape in ((64, 256), (64, 12544)):
+        t = torch.empty(shape)
+        yield f"dropout bits {shape}", kernel(RandomBits(shape, 5), seed, step), [lambda t=t: t.bernoulli_(0.5)]
+    x = normal(256, 1024)
+    tx = torch.from_numpy(x)
+    yield "sigmoid (256, 1024)", kernel(Sigmoid(), x), [lambda: torch.sigmoid(tx)]
+    yield "erf (256, 1024)", kernel(Erf(), x), [lambda: torch.erf(tx)]
+    for rows, width in ((65, 128), (8000, 256), (8000, 768)):
+        ids = np.random.default_rng(0).integers(0, rows, 2048)
+        g = normal(2048, width)
+        ti, tg = torch.from_numpy(ids), torch.from_numpy(g)
+        yield (f"embedding gradient, 2048 of {rows} rows of {width}", kernel(ScatterAdd(rows), g, ids),
+               [lambda i=ti, g=tg, n=rows: ATEN.embedding_dense_backward(g, i, n, -1, False)])
+
+
+def least(runs: Sequence[Call]) -> list[float]:
+    """The shortest mean time of a call, for each run, in microseconds."""
+    times = []
+    for run in runs:
+        run()
+        start = perf_counter()
+        run()
+        times.append(max(1, int(SECONDS / (perf_counter() - start))))
+    best = [float("inf")] * len(runs)
+    for _ in range(ROUNDS):
+        for i, run in enumerate(runs):
+            start = perf_counter()
+            for _ in range(times[i]):
+                run()
+            best[i] = min(best[i], (perf_counter() - start) / times[i] * 1e6)
+    return best
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    shown = False
+    with torch.no_grad(), np.errstate(all="ignore"):
+        for lines in (convolutions, pools, others):
+            for name, mine, theirs in lines():
+                shown = word in name if not name.startswith(" ") else shown
+                if shown:
+                    own, *other = least([mine, *theirs])
+                    print(f"{name:<50} {own:8.0f} us  torch {min(other):8.0f} us  ratio {own / min(other):5.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
