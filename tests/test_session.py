@@ -161,8 +161,9 @@ def test_nan_in_the_input_is_named() -> None:
         m.train_batch({**FEEDS, "image": bad})
 
 
-def test_the_third_step_allocates_at_most_64_kb() -> None:
-    m = model()
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_the_third_step_allocates_at_most_64_kb(precision: str) -> None:
+    m = model(precision=precision)
     for _ in range(2):
         m.train_batch(FEEDS)
     ready = next(r for k, r in m._programs.items() if k[0] == "train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import nnspec
 from nnspec.codegen.check_plan import check_plan
 from nnspec.passes import run_pipeline
+from nnspec.runtime.loading import assembled, dataset
 from nnspec.runtime.session import Model, compile
 
 SPECS = Path(__file__).parent.parent / "specs" / "quickstart"
@@ -66,6 +68,21 @@ def test_no_two_live_buffers_of_a_shipped_spec_overlap(name: str) -> None:
     for kind in ("train", "score", "predict"):
         graph = run_pipeline(model.graph_of(kind, 4), model.backend.claims)
         check_plan(graph, model.backend.plan(graph, name))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_third_step_of_a_shipped_spec_allocates_at_most_64_kb(name: str, precision: str) -> None:
+    model = compile(nnspec.load(SPECS / f"{name}.yaml", set={"precision": precision}))
+    size = min(model.spec.settings.batch_size, 64)
+    batch = {k: v[:size] for k, v in assembled(model, dataset(model).splits["train"]).arrays.items()}
+    for _ in range(2):
+        model.train_step(batch, 1e-3, len(next(iter(batch.values()))))
+    tracemalloc.start()
+    model.train_step(batch, 1e-3, len(next(iter(batch.values()))))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= 64 * 1024
 
 
 @pytest.mark.parametrize("name", SHIPPED)

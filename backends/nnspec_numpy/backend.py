@@ -20,6 +20,8 @@ from nnspec_numpy.memory import Arenas, NumpyMemory
 from nnspec_numpy.plan import NumpyRules
 from nnspec_numpy.threads import set_threads
 
+BUFFER = 2048  # elements that a ufunc copies at a time where operands are not one flat run: NumPy's own 8192 take 64 kB each in float64
+
 
 class NumpyExecutable:
     """A program bound to memory. ``inputs`` are written in place before ``run``; ``outputs`` are overwritten by it."""
@@ -40,6 +42,7 @@ class NumpyExecutable:
     def run(self) -> None:
         """One step; nothing is allocated but a few small objects."""
         with np.errstate(all="ignore"):
+            np.setbufsize(BUFFER)  # until errstate ends
             self._step()
 
 
