@@ -61,7 +61,7 @@ class Spec:
         return finish(take_apart(d.root, d.file, changed, d.allow, d.data if "seed" not in changed else None))
 
 
-def load(path: str | Path, set: Mapping[str, object] | None = None, allow_include: tuple[Path, ...] = ()) -> Spec:
+def load(path: str | Path, set: Mapping[str, object] | None = None, allow_include: tuple[str | Path, ...] = ()) -> Spec:
     """Reads and checks a spec; ``set`` overrides keys as ``--set`` does: ``{"vars.width": 64}``.
 
     Raises SpecError with all problems at once, each with file, line and column; DataError where a data file is wrong.

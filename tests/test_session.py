@@ -10,7 +10,7 @@ import pytest
 
 import nnspec
 from nnspec.compiler import loads
-from nnspec.errors import NumbersError, ResourceError, SpecError
+from nnspec.errors import DataError, NumbersError, ResourceError, SpecError
 from nnspec.runtime.session import Model, compile
 
 TEXT = """nnspec: 1
@@ -230,3 +230,19 @@ def test_a_target_goes_by_its_column_s_name_too() -> None:
     m = compile(nnspec.load(SPECS / "digits_mlp.yaml"))
     x, t = RNG.uniform(0, 1, (5, 8, 8, 1)), RNG.integers(0, 10, 5)
     assert m.evaluate({"image": x, "digit": t}) == m.evaluate({"image": x, "target": t})
+
+
+def test_a_number_too_large_for_the_precision_is_refused() -> None:
+    with pytest.raises(SpecError, match="does not fit float32"):
+        model().train_batch({**FEEDS, "image": FEEDS["image"].astype(np.float64) + 1e39})
+
+
+def test_a_wrong_data_file_is_the_data_s_fault_alone(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,y\n1,2\n3,oops\n")
+    spec = tmp_path / "s.yaml"
+    spec.write_text("nnspec: 1\ndata: {csv: {path: rows.csv, target: y}, columns: {y: number}}\nlayers: [dense: 1]\nloss: mse\n")
+    with pytest.raises(DataError, match=r"rows.csv:3:3"):
+        nnspec.load(spec)
+    spec.write_text(spec.read_text().replace("dense: 1", "dense: x"))
+    with pytest.raises(SpecError, match="whole number"):
+        nnspec.load(spec)

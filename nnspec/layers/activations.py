@@ -17,7 +17,7 @@ from nnspec.ops import activation as named
 from nnspec.ops import softmax as normalised
 from nnspec.ops.elementwise import absolute, arctan, exp, expm1, greater, less, maximum, minimum, relu, sigmoid, square, step, tanh, where
 from nnspec.spec.model import Number, Positive
-from nnspec.spec.words import FOREIGN
+from nnspec.spec.words import ours
 
 
 class Activation(Layer):
@@ -288,8 +288,7 @@ def parse(value: Any) -> Any:
         raise _wrong("an activation does not fit", repr(value)[:60], "a name, or {name: argument}", "")
     member = Activation.activations.get(name)
     if member is None:
-        ours = FOREIGN.get(name) or FOREIGN.get(name.lower(), "")
-        hint = f"in nnspec this is '{ours}'" if ours in Activation.activations else nearest(name, Activation.activations)
+        hint = ours(name, Activation.activations) or nearest(name, Activation.activations)
         raise _wrong(f"no activation is called '{name}'", "", "" if hint else one_of(Activation.activations), hint)
     if body is not None and not isinstance(body, dict):
         if member.primary is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nnspec.data.inputs import input_columns, input_type
-from nnspec.errors import NnspecError, Place, Problem, SpecError, nearest, one_of
+from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError, nearest, one_of
 from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
@@ -49,14 +49,18 @@ def build(doc: Document) -> Built:
     if doc.layers is not None and not doc.layers.items:
         problems.append(Problem("the list of layers is empty", doc.layers.place, wanted="at least one layer", rule="bad-value"))
     network.names = {name: ref.ports[0] for name, ref in scope.names.items() if ref.ports}
+    ends = len(problems)
     _outputs(doc, network, ports, scope, problems)
     losses, metrics = targets(doc, network, scope, problems)
-    if not expander.problems and doc.layers is not None:  # a layer that failed reads nothing, and would be one more problem
-        _unused(doc, network, expander, [t.port for t in (*losses, *metrics)], problems)
+    if not expander.problems and doc.layers is not None:
+        if len(problems) == ends and not doc.broken:  # what failed reads nothing, and would be one more problem
+            _unread(network, [t.port for t in (*losses, *metrics)], problems)
+        _unused(doc, expander, problems)
     _training(doc, problems)
     _watches(doc, problems)
     if problems:
-        raise SpecError(*sorted(problems, key=_order))
+        wrong = SpecError if len(problems) > len(doc.bad) else DataError  # in the spec, or in its data alone
+        raise wrong(*sorted(problems, key=_order))
     return Built(network, columns, losses, metrics)
 
 
@@ -185,18 +189,32 @@ def _outputs(doc: Document, network: Network, end: tuple[Port, ...], scope: Scop
     names: list[str] = []
     for name, place in doc.outputs:
         try:
-            ports.append(scope.find(name, place)[0])
+            port = scope.one(name, place)
+            if name in names:
+                raise SpecError(Problem(f"'{name}' stands twice in 'outputs'", place, wanted="each name once", rule="repeated-name"))
+            ports.append(port)
             names.append(name)
         except SpecError as e:
             problems += e.problems
     if not doc.outputs:
         ports = list(end)
-        names = [p.node.rsplit("/", 1)[-1] for p in ports] if len(ports) > 1 else ["output"]
+        names = _names_of(ports, scope)
     network.outputs, network.output_names = tuple(ports), tuple(names)
 
 
-def _unused(doc: Document, network: Network, expander: Expander, also: list[Port], problems: list[Problem]) -> None:
-    """Layers that nothing reads, inputs that feed nothing, blocks that nothing calls."""
+def _names_of(ports: list[Port], scope: Scope) -> list[str]:
+    """What the last entry's outputs are called: ``output``, or as ``outputs`` would name them."""
+    if len(ports) == 1:
+        return ["output"]
+    for name, ref in scope.names.items():
+        if ref.ports == tuple(ports) and ref.outputs:
+            return [f"{name}.{output}" for output in ref.outputs]
+    last = [p.node.rsplit("/", 1)[-1] for p in ports]
+    return last if len(set(last)) == len(last) else [p.node for p in ports]
+
+
+def _unread(network: Network, also: list[Port], problems: list[Problem]) -> None:
+    """Layers that nothing reads, inputs that feed nothing."""
     reached = network.ancestors(p.node for p in (*network.outputs, *also))
     read_in_vain = {source for source, target, _, _ in network.edges if target not in reached}
     marks: set[tuple[str, int, int]] = set()
@@ -217,8 +235,12 @@ def _unused(doc: Document, network: Network, expander: Expander, also: list[Port
                 )
             )
         marks.add(mark)
+
+
+def _unused(doc: Document, expander: Expander, problems: list[Problem]) -> None:
+    """Blocks that nothing calls."""
     for name, block in doc.blocks.items():
-        if name not in expander.used and not block.included:
+        if name not in expander.used and name not in doc.refused and not block.included:
             problems.append(
                 Problem(
                     f"block '{name}' is never used",

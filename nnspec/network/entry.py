@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nnspec.errors import Place, Problem, SpecError
@@ -27,6 +27,20 @@ class Written:
     common: Mapping[str, Node]
     fields: Node | None  # a mapping of fields, a primary value, or nothing
     keys: Mapping[str, Place]
+
+    def copy(self, fields: Mapping[str, Node]) -> tuple[Written, dict[str, Node]]:
+        """The entry with the common keys that one copy of a repeat sets, and the fields of its own that are left."""
+        given = {*self.common, *getattr(self.fields, "pairs", ())}
+        problems = [
+            Problem(f"'{k}' is given twice", v.place, found="beside 'repeat', and as one of its lists", wanted="one of them", rule="repeated-key")
+            for k, v in fields.items()
+            if k in given
+        ]
+        if problems:
+            raise SpecError(*problems)
+        common = {k: v for k, v in fields.items() if k in COMMON}
+        own = {k: v for k, v in fields.items() if k not in COMMON}
+        return (replace(self, common={**self.common, **common}) if common else self), own
 
 
 def parse(node: Node, taken: Iterable[str] = (), blocks: Iterable[str] = ()) -> Written:

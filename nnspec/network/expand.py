@@ -10,7 +10,7 @@ from typing import Any
 from nnspec.errors import Problem, SpecError
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import DType, TensorType, show
-from nnspec.layers.initializers import Constant, Given, Initializer
+from nnspec.layers.initializers import Given, Initializer
 from nnspec.layers.layer import Entry, Merge
 from nnspec.network.entry import STRUCTURES, Written, known_kinds, name_of, parse, peek, truth
 from nnspec.network.graph import Leaf, Network, Port
@@ -20,7 +20,7 @@ from nnspec.network.repeat import Copy, copies
 from nnspec.network.scope import Ref, Scope
 from nnspec.spec.blocks import Block
 from nnspec.spec.explain import choose, describe, fields_of, unknown, validate
-from nnspec.spec.formulas import is_formula, substitute
+from nnspec.spec.formulas import Watched, is_formula, substitute
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, literal, plain
 
@@ -96,26 +96,29 @@ class Expander:
     def entry(self, node: Node, current: tuple[Port, ...], ctx: Context, counts: Counter[str]) -> tuple[Port, ...]:
         """One entry with its repeats."""
         written = self.written(node)
-        env = self.environment(ctx.env, current)
         name = name_of(written.common.get("name"))
-        present = truth(self.resolve(written.common.get("when"), env), True, "when")
-        many = copies(self.resolve(written.common.get("repeat"), env))
+        many = copies(self.decide(written, "repeat", ctx, current))
         repeated = "repeat" in written.common
-        source = written.common.get("from")
-        each = source is not None and any(f"${c.counter}" in t or f"$({c.counter}" in t for c in many[:1] for t in _texts(source))
         outputs: dict[str, Port] = {}
+        fed = False
         for n, copy in enumerate(many):
             counts[written.kind] += 1
-            if not present:
+            mine, fields = written.copy(copy.fields)
+            inner = replace(ctx, env={**ctx.env, copy.counter: copy.number} if copy.counter else ctx.env)
+            if not truth(self.decide(mine, "when", inner, current), True, "when"):
                 continue
             own = (f"{name}_{n + 1}" if repeated else name) if name else f"{written.kind}_{counts[written.kind]}"
-            inner = replace(ctx, env={**ctx.env, copy.counter: copy.number} if copy.counter else ctx.env)
-            if source is not None and (n == 0 or each):
-                current = self.sources(source, inner, current)
+            source = mine.common.get("from")
+            if source is not None:
+                names = Watched(self.environment(inner.env, current))
+                read = substitute(source, names)
+                if not fed or copy.counter in names.read or "from" in copy.fields:
+                    current = self.sources(read, inner)
+            fed = True
             ctx.scope.below.pop(own, None)
-            current, outputs = self.one(written, own, copy, current, inner)
+            current, outputs = self.one(mine, own, replace(copy, fields=fields), current, inner)
             ctx.scope.define(own, Ref(current, written.place, outputs, explicit=bool(name)))
-        if name and repeated and present and many:
+        if name and repeated and fed:
             ctx.scope.define(name, Ref(current, written.place, outputs))
         ctx.scope.below.pop(name, None)
         return current
@@ -133,9 +136,18 @@ class Expander:
     def resolve(self, node: Node | None, env: Mapping[str, Any]) -> Node | None:
         return None if node is None else substitute(node, env)
 
-    def sources(self, node: Node, ctx: Context, current: tuple[Port, ...]) -> tuple[Port, ...]:
+    def decide(self, written: Written, key: str, ctx: Context, current: tuple[Port, ...]) -> Node | None:
+        """``repeat`` or ``when``: what decides whether an entry is there, worked out over the entry's input."""
+        node, source = written.common.get(key), written.common.get("from")
+        if node is not None and _reads_input(node):
+            if source is not None:
+                current = self.sources(substitute(source, self.environment(ctx.env, current)), ctx)
+            if any(p.type is None for p in current):
+                raise SpecError()  # the input failed, and has been reported
+        return self.resolve(node, self.environment(ctx.env, current))
+
+    def sources(self, node: Node, ctx: Context) -> tuple[Port, ...]:
         """What ``from`` names."""
-        node = substitute(node, self.environment(ctx.env, current))
         items = node.items if isinstance(node, Sequence) else [node]
         ports: list[Port] = []
         problems: list[Problem] = []
@@ -247,6 +259,8 @@ class Expander:
                     f"block '{written.kind}' uses itself: this is a cycle", written.place, found=chain[:200], wanted="blocks that end", rule="cycle"
                 )
             )
+        if any(p.type is None for p in current) and any(_reads_input(n) for n in (written.fields, *copy.fields.values()) if n is not None):
+            return (Port(path),), {}
         args = block.arguments(written.fields, copy.fields, written.place, self.environment(ctx.env, current))
         if block.inputs and len(current) != len(block.inputs):
             raise SpecError(
@@ -255,6 +269,16 @@ class Expander:
                     written.place,
                     found=f"{len(current)}",
                     wanted=f"from: [{', '.join(block.inputs)}]",
+                    rule="inputs",
+                )
+            )
+        if not block.inputs and len(current) > 1 and "from" in written.common:
+            raise SpecError(
+                Problem(
+                    f"block '{written.kind}' takes one input",
+                    written.place,
+                    found=f"{len(current)}",
+                    hint="join them first, or name them in the block: inputs: [a, b]",
                     rule="inputs",
                 )
             )
@@ -267,7 +291,7 @@ class Expander:
         outputs: dict[str, Port] = {}
         for own, target, place in block.outputs:
             try:
-                outputs[own] = scope.find(target, place)[0]
+                outputs[own] = scope.one(target, place)
             except SpecError as e:
                 self.report(*e.problems)
                 outputs[own] = Port("")
@@ -287,11 +311,22 @@ class Expander:
             return (Port(ctx.at(name)),), {}
         resolved = substitute(node, self.environment(ctx.env, current))
         assert isinstance(resolved, MappingNode)
+        self.refuse_blocks(resolved, member)
         entry = validate(member, resolved, written.place, what, ("name", "from", "repeat", "when", "trainable", "init"))
         port = self.leaf(entry, name, {k: plain(v) for k, v in resolved.pairs.items()}, current, written, ctx, self.environment(ctx.env, current))
         leaf = self.network.nodes[port.node]["leaf"] if port.type is not None else None
         params = {p.name: Port(port.node, p.name, TensorType(p.shape, self.dtype), batched=False) for p in leaf.params} if leaf else {}
         return (port,), params
+
+    def refuse_blocks(self, fields: MappingNode, member: type[Entry]) -> None:
+        """A block as an activation is for later."""
+        for key in ("activation", "of"):
+            value = fields.pairs.get(key) if key in member.model_fields else None
+            named = value.value if isinstance(value, Scalar) else next(iter(getattr(value, "pairs", ())), None)
+            if value is not None and named in self.blocks:
+                self.used.add(str(named))
+                raise SpecError(Problem(f"block '{named}' as an activation: not in this version", value.place, hint=f"call it: '- {named}'",
+                                        rule="not-in-this-version"))
 
     def leaf(
         self, entry: Entry, name: str, fields: Mapping[str, Any], current: tuple[Port, ...], written: Written, ctx: Context, env: Mapping[str, Any]
@@ -355,7 +390,7 @@ class _TooMany(SpecError):
 def initializer(node: Node, shape: tuple[int, ...], what: str) -> Initializer:
     """An initialiser by name, a number for all, or the numbers themselves with axes of length 1 left out at will."""
     if isinstance(node, Scalar) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-        return Constant(value=float(node.value))
+        node = MappingNode(node.place, {"constant": node}, {"constant": node.place}, True)
     if isinstance(node, Sequence):
         import numpy as np
 
@@ -397,12 +432,6 @@ def _shape_problem(e: ShapeError, path: str, x: tuple[Port, ...], written: Writt
 
 def _no_init(written: Written) -> Problem:
     return Problem(f"'init' on '{written.kind}'", written.common["init"].place, wanted="init on a layer that has parameters", rule="bad-value")
-
-
-def _texts(node: Node) -> list[str]:
-    if isinstance(node, Scalar):
-        return [node.text]
-    return [t for item in getattr(node, "items", ()) for t in _texts(item)]
 
 
 def _reads_input(node: Node) -> bool:

@@ -56,6 +56,16 @@ def _walk(node: MappingNode) -> list[Copy]:
             counter = value.value
         elif key == "times":
             times = _times(value)
+        elif key in ("name", "repeat"):
+            raise SpecError(
+                Problem(
+                    f"'{key}' cannot be a list of 'repeat'",
+                    node.keys[key],
+                    wanted="one name beside it: copies are numbered" if key == "name" else "another repeat inside",
+                    hint="name: x gives x_1, x_2, …" if key == "name" else "",
+                    rule="bad-value",
+                )
+            )
         elif isinstance(value, Sequence):
             lists[key] = value
         else:

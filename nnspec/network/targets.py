@@ -37,7 +37,7 @@ def targets(doc: Document, network: Network, scope: Scope, problems: list[Proble
 
 def _target(term: Term, doc: Document, network: Network, scope: Scope, problems: list[Problem], losses: tuple[Target, ...] | None) -> Target | None:
     try:
-        port = scope.find(*term.source)[0] if term.source else network.outputs[0] if network.outputs else Port("")
+        port = scope.one(*term.source) if term.source else network.outputs[0] if network.outputs else Port("")
         if term.source is None and len(network.outputs) > 1:
             raise SpecError(
                 Problem(

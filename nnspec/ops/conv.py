@@ -15,6 +15,7 @@ import numpy as np
 from nnspec.ir.graph import Value
 from nnspec.ir.op import Array, Gradients, Op, ShapeError, case
 from nnspec.ir.types import Dim, Shape, TensorType, count, known, show
+from nnspec.ops.elementwise import alike
 
 Sizes: TypeAlias = tuple[int, ...]
 Padding: TypeAlias = Literal["same"] | tuple[tuple[int, int], ...]
@@ -36,7 +37,7 @@ def windows(padding: Padding, x: Shape, size: Sizes, stride: Sizes, dilation: Si
     out: list[Dim] = []
     for i, (n, k, s, d) in enumerate(zip(x, size, stride, dilation, strict=True)):
         if padding == "same":
-            out.append(-((-n) // s))
+            out.append((n + s - 1) // s)
             continue
         reach = (k - 1) * d + 1
         room = n + sum(padding[i])
@@ -89,6 +90,7 @@ class Conv(Convolution):
     samples = SAMPLES
 
     def infer(self, *x: TensorType) -> TensorType:
+        alike(*x)
         a, w = x
         rank = len(self.stride)
         if a.rank != rank + 2:

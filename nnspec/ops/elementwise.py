@@ -12,6 +12,14 @@ from nnspec.ir.op import Array, Gradients, Op, ShapeError, case
 from nnspec.ir.types import Dim, DType, Shape, TensorType, show
 
 
+def alike(*x: TensorType) -> None:
+    """Raises ShapeError where dtypes differ."""
+    if any(t.dtype != x[0].dtype for t in x):
+        whole = not all(t.dtype.is_float for t in x)
+        raise ShapeError("dtypes differ", "  and  ".join(str(t.dtype) for t in x), "one dtype",
+                         "whole numbers go through an embedding, or are declared as float32" if whole else "")
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """The common shape; axes are equal or 1, aligned at the end."""
     rank = max(map(len, shapes))
@@ -46,9 +54,8 @@ class Elementwise(Op, abstract=True):
     function: ClassVar[Any] = None  # the NumPy function
 
     def infer(self, *x: TensorType) -> TensorType:
+        alike(*x)
         first = x[0].dtype
-        if any(t.dtype != first for t in x):
-            raise ShapeError(f"{self.name} of different dtypes", "  and  ".join(str(t.dtype) for t in x), str(first))
         return TensorType(broadcast(*(t.shape for t in x)), first)
 
     def reference(self, *x: Array) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from nnspec.ir.graph import OPERATORS, Value
 from nnspec.ir.op import Array, Gradients, Op, ShapeError, case
 from nnspec.ir.types import TensorType, count, show, size
-from nnspec.ops.elementwise import broadcast, unbroadcast
+from nnspec.ops.elementwise import alike, broadcast, unbroadcast
 from nnspec.ops.movement import reshape, swap
 
 
@@ -20,6 +20,7 @@ class MatMul(Op):
     samples = (case((2, 3), (3, 4)), case((5, 2, 3), (5, 3, 1)), case((2, 1, 4, 3), (3, 3, 2)), case((1, 1), (1, 1)))
 
     def infer(self, *x: TensorType) -> TensorType:
+        alike(*x)
         a, b = x
         if a.rank < 2 or b.rank < 2 or a.shape[-1] != b.shape[-2]:
             raise ShapeError("shapes cannot be multiplied", f"{show(a.shape)}  @  {show(b.shape)}",

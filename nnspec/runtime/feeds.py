@@ -17,13 +17,27 @@ from nnspec.ops.movement import Reshape
 from nnspec.ops.softmax import SoftmaxCrossEntropy
 
 
+def as_array(name: str, given: Any) -> Array:
+    """What is given as an array; raises SpecError where its rows differ in shape."""
+    try:
+        return np.asarray(given)
+    except ValueError:
+        raise SpecError(Problem(f"the rows of '{name}' differ in shape", wanted="one shape for all rows", rule="feed")) from None
+
+
 def convert(name: str, given: Any, dtype: DType) -> Array:
     """An array of the wanted dtype; floats become floats, whole numbers whole numbers, nothing else is converted."""
-    array = np.asarray(given)
+    array = as_array(name, given)
     if array.dtype.kind not in "fiub":
         raise SpecError(Problem(f"'{name}' does not hold numbers", found=f"dtype {array.dtype}", wanted=str(dtype), rule="feed"))
     if dtype.is_float:
-        return np.ascontiguousarray(array, dtype.numpy)
+        with np.errstate(over="ignore"):
+            converted = np.ascontiguousarray(array, dtype.numpy)
+        if array.dtype.itemsize > dtype.size and np.isinf(converted).any() and not np.isinf(array).any():
+            largest = array.reshape(-1)[np.abs(array).argmax()]
+            message = f"'{name}' holds a number that does not fit {dtype}"
+            raise SpecError(Problem(message, found=f"{largest:g}", hint="precision: float64", rule="feed"))
+        return converted
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.trunc(array)).all()):
         raise SpecError(Problem(f"'{name}' holds numbers that are not whole", found=f"dtype {array.dtype}", wanted=str(dtype), rule="feed"))
     return np.ascontiguousarray(array, dtype.numpy)

@@ -24,7 +24,7 @@ from nnspec.network.graph import Parameter as Declared
 from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound
 from nnspec.network.segments import Segments, Slot, arrange
 from nnspec.network.targets import Target
-from nnspec.runtime.feeds import check_limits, check_names, convert, fit, limits, rows_of
+from nnspec.runtime.feeds import as_array, check_limits, check_names, convert, fit, limits, rows_of
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse, refuse_parameters, size
 from nnspec.runtime.replay import blame
@@ -385,7 +385,7 @@ class Model:
 
     def _target(self, target: Target, given: Any, sizes: dict[str, int]) -> Array:
         """A target as class numbers where it holds whole numbers and the loss takes classes, else as numbers."""
-        array = np.asarray(given)
+        array = as_array(target.feed, given)
         wanted = target.type
         assert wanted is not None
         output = target.port.type

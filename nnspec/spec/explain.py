@@ -11,7 +11,7 @@ from nnspec.errors import Place, Problem, Source, SpecError, nearest, one_of
 from nnspec.spec.model import Config, Kind
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, plain
-from nnspec.spec.words import FOREIGN, LATER, LATER_VALUES
+from nnspec.spec.words import LATER, LATER_VALUES, ours
 
 C = TypeVar("C", bound=Config)
 K = TypeVar("K", bound=Kind)
@@ -58,10 +58,10 @@ def find(registry: Mapping[str, type[Any]], name: str, place: Place, what: str, 
 def unknown(name: str, known: Iterable[str], place: Place, what: str, rule: str = "unknown-name") -> Problem:
     """The problem of a word that is not known: foreign, for later, or misspelt."""
     known = list(known)
-    if name in LATER:
+    hint = ours(name, known)
+    if name in LATER and not hint:
         return Problem(f"{name}: not in this version", place, hint=LATER[name], rule="not-in-this-version")
-    ours = FOREIGN.get(name) or FOREIGN.get(name.lower())
-    hint = f"in nnspec this is '{ours}'" if ours in known else f"in nnspec: {ours}" if ours and " " in ours else nearest(name, known)
+    hint = hint or nearest(name, known) or ("" if known else "leave it out: there is none")
     return Problem(f"no {what} is called '{name}'", place, wanted="" if hint else one_of(known), hint=hint, rule=rule)
 
 
@@ -146,7 +146,7 @@ def _stands(node: Scalar) -> bool:
 
 
 _WANTED = {
-    "int_type": "a whole number", "float_type": "a number", "bool_type": "true or false", "string_type": "a name",
+    "int_type": "a whole number", "float_type": "a number", "bool_type": "true or false", "string_type": "a text",
     "tuple_type": "a list", "dict_type": "a mapping", "greater_than": "more than {gt}", "greater_than_equal": "at least {ge}",
     "less_than": "less than {lt}", "less_than_equal": "at most {le}", "finite_number": "a finite number",
     "literal_error": "{expected}", "too_long": "at most {max_length} values", "too_short": "at least {min_length} values",

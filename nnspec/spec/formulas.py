@@ -16,11 +16,23 @@ from nnspec.spec.nodes import Mapping as MappingNode
 
 MOST_PROBLEMS = 100
 
-__all__ = ["Expression", "evaluate", "is_formula", "parse", "substitute"]
+__all__ = ["Expression", "Watched", "evaluate", "is_formula", "parse", "substitute"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Names = Mapping[str, object]
 Spots = Callable[[int], Place]
+
+
+class Watched(dict[str, object]):
+    """Names for formulas that note which of them are ``read``."""
+
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> object:
+        self.read.add(name)
+        return super().__getitem__(name)
 
 
 def is_formula(node: Node) -> bool:

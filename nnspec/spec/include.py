@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nnspec.errors import Problem, SpecError
+from nnspec.errors import Place, Problem, SpecError
 from nnspec.spec.blocks import Block, declare
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.source import Mapping as MappingNode
@@ -33,10 +33,19 @@ def include(node: Node | None, file: Path | None, allowed: tuple[Path, ...], pro
             path = _locate(item, file, allowed)
             if path in trail or len(trail) >= DEPTH:
                 raise SpecError(Problem("a file includes itself: this is a cycle", item.place, found=str(path.name), rule="cycle"))
-            blocks.update(_blocks(path, allowed, problems, (*trail, path)))
+            for name, block in _blocks(path, allowed, problems, (*trail, path)).items():
+                known = blocks.setdefault(name, block)
+                if str(known.place) != str(block.place):  # not the same file, reached twice
+                    problems.append(twice(name, block.place, known))
         except SpecError as e:
             problems += e.problems
     return blocks
+
+
+def twice(name: str, place: Place, first: Block) -> Problem:
+    """The problem of a block's name that another block has."""
+    return Problem(f"the block '{name}' is declared twice", place, found=f"first in {first.place.file}, line {first.place.line}",
+                   wanted="a name of its own", hint=f"call this one {name}_2", rule="repeated-name")
 
 
 def _locate(item: Node, file: Path | None, allowed: tuple[Path, ...]) -> Path:
@@ -57,17 +66,23 @@ def _locate(item: Node, file: Path | None, allowed: tuple[Path, ...]) -> Path:
 
 
 def _blocks(path: Path, allowed: tuple[Path, ...], problems: list[Problem], trail: tuple[Path, ...]) -> dict[str, Block]:
-    root = read_file(path, str(path.name) if len(trail) == 1 else None)
+    root = read_file(path)
     if not isinstance(root, MappingNode):
         raise SpecError(Problem("an included file holds blocks", root.place, found=describe(root), wanted="blocks: {…}", rule="include"))
     problems += [unknown(k, KEYS, root.keys[k], "key of an included file", "unknown-key") for k in root.pairs if k not in KEYS]
     names = variables(root.pairs.get("vars"), {}, problems)
     blocks = include(root.pairs.get("include"), path, allowed, problems, trail)
     declared = root.pairs.get("blocks")
+    if declared is not None and not isinstance(declared, MappingNode):
+        problems.append(Problem("'blocks' does not fit", declared.place, found=describe(declared), wanted="{name: {args: {…}, layers: [...]}}",
+                                rule="bad-value"))
     if isinstance(declared, MappingNode):
         for name, body in declared.pairs.items():
             try:
-                blocks[name] = declare(name, body, declared.keys[name], names, included=True)
+                block = declare(name, body, declared.keys[name], names, included=True)
+                if name in blocks:
+                    raise SpecError(twice(name, block.place, blocks[name]))
+                blocks[name] = block
             except SpecError as e:
                 problems += e.problems
     return blocks

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
 from nnspec.data.column import Declaration
 from nnspec.data.config import Source
 from nnspec.data.declare import declare
-from nnspec.errors import NnspecError, Place, Problem, SpecError
+from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError
 from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
 from nnspec.spec import blocks as block
-from nnspec.spec.explain import choose, describe, unknown, validate
+from nnspec.spec.explain import choose, describe, split, unknown, validate
 from nnspec.spec.formulas import substitute
-from nnspec.spec.include import include, shipped
+from nnspec.spec.include import include, shipped, twice
 from nnspec.spec.model import Kind
 from nnspec.spec.overrides import apply
 from nnspec.spec.settings import Settings
@@ -32,6 +33,7 @@ from nnspec.training.schedules import Schedule
 T = TypeVar("T")
 PARTS = ("vars", "data", "inputs", "layers", "blocks", "include", "outputs", "loss", "metrics", "optimizer", "schedule")
 TERM = ("from", "target", "weight")
+KINDS = (*Entry.registry, "residual", "branches")
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,11 @@ class Document:
     optimizer: Optimizer | None = None
     schedule: Schedule | None = None
     problems: list[Problem] = field(default_factory=list)
+    bad: list[Problem] = field(default_factory=list)  # what is wrong in a data file, not in the spec
     kept: bool = True  # whether the data's rows are where the declaration came from; a stored model has none
     broken: set[str] = field(default_factory=set)  # blocks whose declaration is wrong
-    allow: tuple[Path, ...] = ()
+    refused: set[str] = field(default_factory=set)  # blocks used as what they cannot be yet: the call says so, and no more
+    allow: tuple[str | Path, ...] = ()
 
     @property
     def env(self) -> dict[str, Any]:
@@ -74,7 +78,7 @@ class Document:
         return {**self.vars, **({"data": self.data.names} if self.data else {})}
 
 
-def read_spec(path: str | Path, settings: Mapping[str, object] | None = None, allow: tuple[Path, ...] = ()) -> Document:
+def read_spec(path: str | Path, settings: Mapping[str, object] | None = None, allow: tuple[str | Path, ...] = ()) -> Document:
     """Reads a spec file with overrides; raises SpecError only where nothing can be made of it."""
     file = Path(path)
     root = read_file(file)
@@ -82,7 +86,7 @@ def read_spec(path: str | Path, settings: Mapping[str, object] | None = None, al
 
 
 def take_apart(
-    root: Node, file: Path | None, settings: Mapping[str, object], allow: tuple[Path, ...] = (), data: Declaration | None = None
+    root: Node, file: Path | None, settings: Mapping[str, object], allow: tuple[str | Path, ...] = (), data: Declaration | None = None
 ) -> Document:
     """A document from its root node; ``data`` is a declaration made before."""
     if not isinstance(root, MappingNode):
@@ -106,6 +110,8 @@ def take_apart(
             doc.data = declare(node, folder, doc.settings.seed)
         except NnspecError as e:
             problems += e.problems
+            if isinstance(e, DataError):
+                doc.bad += e.problems
     _parts(doc)
     return doc
 
@@ -173,10 +179,11 @@ def _alone(key: str, value: Node) -> bool:
     return key != "nnspec"
 
 
-def _blocks(doc: Document, allow: tuple[Path, ...]) -> None:
+def _blocks(doc: Document, allow: tuple[str | Path, ...]) -> None:
     file = doc.file.resolve() if doc.file else None
-    allowed = (*((file.parent,) if file else ()), shipped().resolve(), *(a.resolve() for a in allow))
+    allowed = (*((file.parent,) if file else ()), shipped().resolve(), *(Path(a).resolve() for a in allow))
     doc.blocks = include(doc.root.pairs.get("include"), file, allowed, doc.problems)
+    doc.problems += [_taken(doc.blocks.pop(name)) for name in KINDS if name in doc.blocks]
     declared = doc.root.pairs.get("blocks")
     if declared is None:
         return
@@ -187,14 +194,19 @@ def _blocks(doc: Document, allow: tuple[Path, ...]) -> None:
         return
     for name, body in declared.pairs.items():
         try:
-            if name in Entry.registry or name in ("residual", "branches"):
-                raise SpecError(
-                    Problem(f"'{name}' is a layer already", declared.keys[name], wanted="another name for the block", rule="repeated-name")
-                )
-            doc.blocks[name] = block.declare(name, body, declared.keys[name], doc.vars)
+            own = block.declare(name, body, declared.keys[name], doc.vars)
+            if name in KINDS:
+                raise SpecError(_taken(own))
+            if name in doc.blocks:
+                raise SpecError(twice(name, own.place, doc.blocks[name]))
+            doc.blocks[name] = own
         except SpecError as e:
             doc.broken.add(name)
             doc.problems += e.problems
+
+
+def _taken(b: block.Block) -> Problem:
+    return Problem(f"'{b.name}' is a layer already", b.place, wanted="another name for the block", rule="repeated-name")
 
 
 def _resolved(doc: Document, key: str) -> Node | None:
@@ -211,7 +223,7 @@ def _resolved(doc: Document, key: str) -> Node | None:
 
 def _parts(doc: Document) -> None:
     inputs, layers = _resolved(doc, "inputs"), doc.root.pairs.get("layers")
-    if isinstance(inputs, MappingNode):
+    if (inputs := _named(inputs)) is not None and isinstance(inputs, MappingNode):
         doc.inputs = inputs
     elif inputs is not None:
         doc.problems.append(
@@ -239,6 +251,17 @@ def _parts(doc: Document) -> None:
         doc.problems[-1] = Problem("schedule as a list of stretches: not in this version", doc.root.keys["schedule"], rule="not-in-this-version")
 
 
+def _named(inputs: Node | None) -> Node | None:
+    """``{shape: [8, 8, 1]}`` or ``[8, 8, 1]`` alone is one input: ``image`` where it has three axes, else ``features``."""
+    if isinstance(inputs, Sequence):
+        inputs = MappingNode(inputs.place, {"shape": inputs}, {"shape": inputs.place}, inputs.flow)
+    shape = inputs.pairs.get("shape") if isinstance(inputs, MappingNode) else None
+    if inputs is None or shape is None or isinstance(shape, MappingNode):
+        return inputs
+    name = "image" if isinstance(shape, Sequence) and len(shape.items) == 3 else "features"
+    return MappingNode(inputs.place, {name: inputs}, {name: inputs.place}, False)
+
+
 def _chosen(doc: Document, key: str, read: Callable[[Node], T]) -> T | None:
     node = _resolved(doc, key)
     try:
@@ -255,6 +278,8 @@ def _outputs(doc: Document, node: Node | None) -> tuple[tuple[str, Place], ...]:
             found.append((item.value, item.place))
         else:
             doc.problems.append(Problem("'outputs' does not fit", item.place, found=describe(item), wanted="a list of names", rule="bad-value"))
+    if node is not None and not found and not (isinstance(node, Sequence) and node.items):
+        doc.problems.append(Problem("'outputs' names nothing", node.place, wanted="at least one name", rule="bad-value"))
     return tuple(found)
 
 
@@ -264,7 +289,7 @@ def _terms(doc: Document, key: str, family: type[Any]) -> tuple[Term, ...]:
     terms: list[Term] = []
     for item in _list(node):
         try:
-            terms.append(_term(item, family, "loss" if key == "loss" else "metric"))
+            terms.append(_term(item, family, "loss" if key == "loss" else "metric", doc))
         except SpecError as e:
             doc.problems += e.problems
     names = [t.name for t in terms]
@@ -282,7 +307,7 @@ def _list(node: Node | None) -> list[Node]:
     return list(node.items) if isinstance(node, Sequence) else [node]
 
 
-def _term(node: Node, family: type[Any], what: str) -> Term:
+def _term(node: Node, family: type[Any], what: str, doc: Document) -> Term:
     common: dict[str, Node] = {}
     if isinstance(node, MappingNode) and len(node.pairs) == 1:
         ((kind, body),) = node.pairs.items()
@@ -290,14 +315,24 @@ def _term(node: Node, family: type[Any], what: str) -> Term:
             common = {k: v for k, v in body.pairs.items() if k in TERM}
             own = {k: v for k, v in body.pairs.items() if k not in TERM}
             node = MappingNode(node.place, {kind: MappingNode(body.place, own, body.keys, body.flow)}, node.keys, node.flow)
+    kind, place, _ = split(node, what, family.registry)
+    if kind in doc.blocks:
+        doc.refused.add(kind)
+        raise SpecError(Problem(f"block '{kind}' as a {what}: not in this version", place, rule="not-in-this-version"))
     of = choose(node, family, what)
     weight = common.get("weight")
-    if weight is not None and (not isinstance(weight, Scalar) or isinstance(weight.value, bool) or not isinstance(weight.value, (int, float))):
-        raise SpecError(
-            Problem(f"'weight' of {what} '{of.kind}' does not fit", weight.place, found=describe(weight), wanted="a number", rule="bad-value")
-        )
-    factor = float(weight.value) if isinstance(weight, Scalar) and isinstance(weight.value, (int, float)) else 1.0
+    if isinstance(weight, MappingNode):
+        raise SpecError(Problem(f"'weight' of {what} '{of.kind}' as a schedule: not in this version", weight.place, wanted="a number",
+                                rule="not-in-this-version"))
+    factor = 1.0 if weight is None else _number(weight, f"'weight' of {what} '{of.kind}'")
     return Term(of, node.place, _word(common.get("from"), "from"), _word(common.get("target"), "target"), factor, of.kind)
+
+
+def _number(node: Node, what: str) -> float:
+    value = node.value if isinstance(node, Scalar) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        raise SpecError(Problem(f"{what} does not fit", node.place, found=describe(node), wanted="a finite number", rule="bad-value"))
+    return float(value)
 
 
 def _word(node: Node | None, key: str) -> tuple[str, Place] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from nnspec.errors import Place, Problem
 
@@ -33,6 +34,11 @@ FOREIGN: dict[str, str] = {
     "input_shape": "declare it under 'inputs'", "kernel_initializer": "init: {kernel: …}", "bias_initializer": "init: {bias: …}",
     "depth_multiplier": "multiplier", "inputs": "from", "nonlinearity": "activation", "act": "activation", "channels": "filters",
     "center": "center", "affine": "scale and center", "num_units": "units", "neurons": "units", "nodes": "units", "n_units": "units",
+    # initialisers
+    "xavier_uniform": "glorot_uniform", "xavier_normal": "glorot_normal", "xavier": "glorot_uniform", "glorot": "glorot_uniform",
+    "kaiming_uniform": "he_uniform", "kaiming_normal": "he_normal", "kaiming": "he_normal", "he": "he_normal", "HeNormal": "he_normal",
+    "HeUniform": "he_uniform", "GlorotUniform": "glorot_uniform", "GlorotNormal": "glorot_normal", "LecunNormal": "lecun_normal",
+    "LecunUniform": "lecun_uniform", "TruncatedNormal": "truncated_normal", "zero": "zeros", "one": "ones",
     # losses
     "CrossEntropyLoss": "cross_entropy", "categorical_crossentropy": "cross_entropy", "sparse_categorical_crossentropy": "cross_entropy",
     "crossentropy": "cross_entropy", "nll_loss": "cross_entropy", "NLLLoss": "cross_entropy", "softmax_cross_entropy": "cross_entropy",
@@ -53,26 +59,36 @@ FOREIGN: dict[str, str] = {
     "patience": "early_stopping",
 }
 
+
+def ours(name: str, known: Collection[str]) -> str:
+    """The hint for a word of Keras or PyTorch, where it has a word of ours among those that are known here; else nothing."""
+    word = FOREIGN.get(name) or FOREIGN.get(name.lower(), "")
+    return f"in nnspec this is '{word}'" if word in known else f"in nnspec: {word}" if " " in word else ""
+
+
 _SOON = "it belongs to a later version; leave it out for now"
 LATER: dict[str, str] = dict.fromkeys((
     # layers
-    "conv1d", "conv3d", "separable_conv2d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool3d",
-    "avg_pool1d", "avg_pool3d", "global_avg_pool1d", "global_avg_pool3d", "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
-    "upsample2d", "resize2d", "resize", "pixel_shuffle", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "dot",
+    "conv1d", "conv3d", "depthwise_conv1d", "depthwise_conv3d", "separable_conv1d", "separable_conv2d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool3d",
+    "avg_pool1d", "avg_pool3d", "global_avg_pool1d", "global_avg_pool3d", "global_max_pool1d", "global_max_pool3d",
+    "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
+    "upsample2d", "resize1d", "resize2d", "resize3d", "resize", "pixel_shuffle", "group_norm", "instance_norm", "rms_norm", "local_response_norm",
+    "dot",
     "gaussian_noise", "spatial_dropout", "drop_path", "squeeze", "unsqueeze", "lstm", "gru", "rnn", "bidirectional",
     "multi_head_attention", "math", "parameter", "constant", "stop_gradient", "gradient", "normal", "uniform", "bernoulli", "sample_normal",
-    "slice", "split", "stack", "gather", "transpose", "cast", "where", "einsum", "reduce_mean", "reduce_sum", "reduce_max", "grid_sample",
-    "one_hot", "across_batch", "scan",
+    "slice", "split", "stack", "gather", "transpose", "cast", "where", "einsum", "reduce_mean", "reduce_sum", "reduce_max", "sum", "max",
+    "minimum", "grid_sample", "one_hot", "top_k", "across_batch", "scan",
     # keys of entries
-    "only", "share", "regularize",
+    "only", "share", "regularize", "masked",
     # losses, optimizers, schedules
-    "mae_loss", "huber", "hinge", "kl_divergence", "focal", "dice", "perceptual", "value", "rmsprop", "adagrad", "adadelta", "adamax", "nadam",
-    "lion", "accumulate", "average_weights", "multistep", "exponential", "polynomial", "plateau",
+    "mae", "huber", "hinge", "kl_divergence", "focal", "dice", "perceptual", "value", "rmsprop", "adagrad", "adadelta", "adamax", "nadam",
+    "lion", "accumulate", "average", "multistep", "exponential", "polynomial", "linear", "plateau",
     "smoothing", "class_weights", "reduce", "amsgrad",
     # metrics
-    "precision_score", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
+    "precision", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
     # top
-    "networks", "phases", "determinism", "weights", "generate", "sweep", "expect",
+    "networks", "phases", "memory", "determinism", "weights", "generate", "sweep", "expect", "predict",
 ), _SOON)
 
 LATER_VALUES = ("mixed_bfloat16", "mixed_float16", "tf32")

@@ -172,4 +172,4 @@ def scalar(value: Tree) -> str:
     if isinstance(value, int):
         return str(value)
     plain_ = value and value.isascii() and all(c.isalnum() or c in "_-./$" for c in value) and value[0] not in "-."
-    return value if plain_ and resolve(value) == value else json.dumps(value, ensure_ascii=True)
+    return value if plain_ and resolve(value) == value else json.dumps(value, ensure_ascii=False)

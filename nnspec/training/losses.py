@@ -73,6 +73,8 @@ class CrossEntropy(Loss, kind="cross_entropy"):
     def fits(self, y: TensorType, t: TensorType) -> None:
         if len(y.shape) < 2:
             raise ShapeError("cross_entropy asks for an axis of classes", show(y.shape), "(batch, classes)")
+        if y.shape[-1] == 1:
+            raise ShapeError("cross_entropy of one class is always 0", show(y.shape), "at least two classes", "binary_cross_entropy takes one unit")
         if t.dtype.is_float and t.shape == y.shape:
             return
         if t.shape != y.shape[:-1] or t.dtype.is_float:

@@ -7,7 +7,8 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from nnspec.ir.graph import Value
 from nnspec.ir.types import DType
@@ -94,6 +95,14 @@ class Sgd(Optimizer, kind="sgd", primary="learning_rate"):
     learning_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
     momentum: Fraction = 0.0
     nesterov: bool = False
+
+    @field_validator("nesterov")
+    @classmethod
+    def _moves(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        if nesterov and info.data.get("momentum") == 0:
+            raise PydanticCustomError("nnspec", "{message}", {
+                "message": "'nesterov' does nothing without momentum", "found": "momentum 0", "wanted": "momentum: 0.9", "hint": ""})
+        return nesterov
 
     @property
     def state(self) -> tuple[str, ...]:
