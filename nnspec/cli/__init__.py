@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -37,11 +37,29 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show does not stop it
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins takes a tenth of the time of a check
-    sys.exit(status(args))
+    code = status(args)
+    for stream in (sys.stdout, sys.stderr):
+        _drain(stream)
+    sys.exit(code)
+
+
+def _drain(stream: TextIO) -> None:
+    """Writes what is left; where nobody reads it, or no room is for it, nothing more is said at the interpreter's end."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def status(args: Sequence[str] | None = None) -> int:
     """The exit status of a call; what went wrong is on standard error."""
+    try:
+        return _called(args)
+    except OSError as e:  # not even what is wrong could be written
+        return CLOSED if isinstance(e, BrokenPipeError) else ResourceError.status
+
+
+def _called(args: Sequence[str] | None) -> int:
     try:
         code = nnspec.main(args=args, prog_name="nnspec", standalone_mode=False)
         sys.stdout.flush()
@@ -54,8 +72,7 @@ def status(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has somewhere to go
+    except (BrokenPipeError, SystemExit):  # click makes the second of the first
         return CLOSED
     except MemoryError:
         return _refuse(ResourceError(Problem("out of memory", hint="a smaller batch_size, or a smaller network")))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nnspec.cli.options import read, spec_options
+from nnspec.cli.options import read, spec_options, write
 from nnspec.errors import Problem, SpecError, one_of
 
 FORMS = {"svg": "svg", "mmd": "mermaid", "dot": "dot", "json": "as_json"}  # suffix to module of nnspec.view
@@ -35,7 +35,7 @@ def command(spec: str, settings: dict[str, str], allowed: tuple[Path, ...], outp
     if output is None or output == "-":
         click.echo(text, nl=not text.endswith("\n"))
         return
-    Path(output).write_text(text, encoding="utf-8")
+    write(output, text)
     click.echo(f"wrote {output}", err=True)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
+from nnspec.cli.options import write
 from nnspec.errors import Problem, SpecError, nearest, one_of
 
 FOLDER = Path(__file__).parent / "templates"
@@ -45,5 +47,5 @@ def command(template: str | None, name: str | None) -> None:
             Problem(f"{' and '.join(there)} exists already", wanted="a new name", hint=f"nnspec new {template} NAME")
         )
     for path, source in files.items():
-        path.write_bytes(source.read_bytes())
-    click.echo(f"wrote {' and '.join(map(str, files))}; next: nnspec run {spec}", err=True)
+        write(str(path), source.read_text("utf-8"))
+    click.echo(f"wrote {' and '.join(map(str, files))}; next: nnspec run {shlex.quote(str(spec))}", err=True)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nnspec.errors import Problem, SpecError
+
 if TYPE_CHECKING:
     from nnspec.compiler import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
-Folder = click.Path(path_type=Path)
+Folder = click.Path(path_type=Path, readable=False)  # what cannot be read says so itself
 
 
 def _settings(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -79,6 +81,20 @@ def _why() -> str:
 
     alone = find_spec("nnspec_cupy") is None
     return "auto: no other is installed" if alone else "auto: no estimate for a GPU in this version"
+
+
+def write(file: str, text: str) -> None:
+    """Writes a file as a whole, or leaves none; what is no file, such as /dev/stdout, is written to as it is."""
+    from nnspec.runtime.atomic import replace
+
+    path = Path(file)
+    if path.is_dir() or not path.parent.is_dir():
+        found = "this is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
+        raise SpecError(Problem(f"{file} cannot be written", found=found, wanted="the name of a file"))
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+    else:
+        replace(path, [text.encode()])
 
 
 def print_json(value: Any) -> None:

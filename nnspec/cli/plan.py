@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nnspec.cli.options import backend_name, backend_option, read, spec_options
+from nnspec.errors import Problem, SpecError, nearest, one_of
 
 if TYPE_CHECKING:
     from nnspec.cli.traced import Stage
@@ -31,11 +32,12 @@ def command(
     """Say what the compiler did: passes, kernels, buffers, peak memory, FLOPs."""
     parsed = read(spec, settings, allowed)
 
-    from nnspec.cli.traced import passed, planned, trace
+    from nnspec.cli.traced import open_axes, passed, planned, trace
     from nnspec.codegen.backend import load_backend
 
     device = load_backend(backend_name(backend))
-    stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, lengths(axes)), device))
+    sizes = lengths(axes, open_axes(parsed))
+    stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, sizes), device))
     program = planned(parsed, stages, device)
     if source:
         click.echo(device.source(program), nl=False)
@@ -43,13 +45,16 @@ def command(
     click.echo("\n".join(report(program, stages)))
 
 
-def lengths(axes: tuple[str, ...]) -> dict[str, int]:
-    """``NAME=N`` pairs."""
+def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
+    """``NAME=N`` pairs of the named axes of a spec."""
     found = {}
     for text in axes:
         name, _, value = text.partition("=")
         if not value.isdecimal() or int(value) < 1:
             raise click.BadParameter(f"'{text}' is not NAME=N", param_hint="--axis")
+        if name not in known:
+            wanted = one_of(known) if known else "no --axis: every axis of the spec has a length"
+            raise SpecError(Problem(f"no axis is called '{name}'", wanted=wanted, hint=nearest(name, known)))
         found[name] = int(value)
     return found
 

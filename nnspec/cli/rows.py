@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from nnspec.data.csv_records import read_records
 from nnspec.data.inputs import assemble
 from nnspec.data.npz_file import read_npz
 from nnspec.data.section import Section
-from nnspec.errors import DataError, Problem, SpecError, nearest, one_of
+from nnspec.errors import DataError, Place, Problem, SpecError, nearest, one_of
 from nnspec.spec.formulas import substitute
 
 if TYPE_CHECKING:
@@ -48,19 +49,18 @@ class Reader:
         """One INPUT of the command line. Raises DataError for a file, SpecError for a typed row."""
         path = Path(text)
         suffix = path.suffix.lower()
-        if suffix in (".csv", ".npz") and not path.is_file():
+        try:
+            if suffix not in (".csv", ".npz") and not path.is_file():
+                return self._typed(text)
+            path.open("rb").close()
+        except OSError as e:
+            if e.errno == errno.ENAMETOOLONG:
+                return self._typed(text)
+            found = {errno.ENOENT: "nothing there", errno.EISDIR: "this is a folder"}.get(e.errno or 0, e.strerror or "")
             raise DataError(
-                Problem(
-                    f"the data file '{text}' cannot be read",
-                    found="nothing there",
-                    wanted="a csv or npz file, or a row of numbers",
-                )
-            )
-        if suffix == ".npz":
-            return self._npz(path)
-        if path.is_file():
-            return self._csv(path)
-        return self._typed(text)
+                Problem(f"the data file '{text}' cannot be read", found=found, wanted="a csv or npz file, or a row of numbers")
+            ) from None
+        return self._npz(path) if suffix == ".npz" else self._csv(path)
 
     # The three forms
 
@@ -81,9 +81,10 @@ class Reader:
             )
         kinds = {name: self._kind(name) for name in names}
         table = self._table(read_csv(path, fields, kinds))
-        return Batch(
-            _labels(path, table.rows), self._feeds({c: self._values(c, table.columns[c]) for c in self.needed})
-        )
+        values = {c: self._values(c, table.columns[c]) for c in self.needed}
+        for c in self.needed:
+            self._whole((c,), values[c], table.columns[c].where)  # here, where a row has a place
+        return Batch(_labels(path, table.rows), self._feeds(values))
 
     def _npz(self, path: Path) -> Batch:
         held = _names_in(path)
@@ -96,10 +97,17 @@ class Reader:
         feeds = {}
         for name, columns in sources.items():
             values = {c: self._values(c, table.columns[c]) for c in columns}
-            feeds[name] = self._given(name, values[name]) if name in values else self._input(name, values)
+            feeds[name] = self._given(path, name, values[name]) if name in values else self._input(name, values)
+            self._check_shape(path, name, feeds[name])
         return Batch(_labels(path, table.rows), feeds)
 
     def _typed(self, text: str) -> Batch:
+        try:
+            return self._row(text)
+        except DataError as e:  # it stands in the call, not in a file
+            raise SpecError(*(replace(p, found=f"'{text[:60]}'") for p in e.problems)) from None
+
+    def _row(self, text: str) -> Batch:
         cells = [cell.strip() for cell in text.split(",")]
         if self._flat():
             numbers = np.array([[number(cell) for cell in cells]], np.float64)
@@ -107,10 +115,9 @@ class Reader:
                 raise self._not_a_row(text, "numbers with commas between them")
             return Batch((text,), self._unflatten(numbers, text))
         if len(cells) != len(self.needed):
-            raise self._not_a_row(text, f"{','.join(self.needed)}", f"{len(cells)} values")
-        return Batch(
-            (text,), self._feeds({c: self._typed_value(c, cell) for c, cell in zip(self.needed, cells, strict=True)})
-        )
+            raise self._not_a_row(text, ",".join(self.needed), _many(len(cells)))
+        values = {c: self._typed_value(c, cell, text) for c, cell in zip(self.needed, cells, strict=True)}
+        return Batch((text,), self._feeds(values))
 
     # Their values
 
@@ -126,7 +133,7 @@ class Reader:
         known = [d if isinstance(d, int) else -1 for d in shape]
         wanted = math.prod(d for d in known if d != -1)
         if known.count(-1) > 1 or rows.shape[1] % wanted or (-1 not in known and rows.shape[1] != wanted):
-            raise self._not_a_row(what, f"{wanted} numbers for '{name}'", f"{rows.shape[1]} values")
+            raise self._not_a_row(what, f"{wanted} numbers for '{name}'", _many(rows.shape[1]))
         return {name: self._whole(self.columns.get(name, (name,)), rows.reshape(len(rows), *known))}
 
     def _feeds(self, values: Mapping[str, Array]) -> dict[str, Array]:
@@ -137,25 +144,37 @@ class Reader:
         columns = self.columns.get(name, (name,))
         return assemble({c: self._whole((c,), values[c]) for c in columns}, columns)
 
-    def _given(self, name: str, x: Array) -> Array:
+    def _given(self, path: Path, name: str, x: Array) -> Array:
         """An input that is one array; numbers may leave out their axis of length 1."""
         x = x[:, None] if x.ndim == 1 and self.shapes[name] == (1,) else x
+        self._check_shape(path, name, x)
         return self._whole(self.columns.get(name, (name,)), x)
 
-    def _whole(self, columns: Sequence[str], x: Array) -> Array:
+    def _check_shape(self, path: Path, name: str, x: Array) -> None:
+        """Here, where it is known that a file is wrong and not the call."""
+        found, wanted = x.shape[1:], self.shapes[name]
+        fits = len(found) == len(wanted) and all(n == d for n, d in zip(found, wanted, strict=True) if isinstance(d, int))
+        if not fits:
+            shapes = (" x ".join(map(str, shape)) or "single numbers" for shape in (found, wanted))
+            raise DataError(Problem(f"{path}: the rows of '{name}' do not fit", found=next(shapes), wanted=next(shapes)))
+
+    def _whole(
+        self, columns: Sequence[str], x: Array, where: Callable[[int], Place | None] = lambda row: None
+    ) -> Array:
         """What ``predict`` takes: numbers in their own unit, classes with missing ones filled; all else is there."""
         preparation = self.model.preparation
         filled = x if preparation is None else preparation.apply(tuple(columns) if len(columns) > 1 else columns[0], x)
-        numbers = x.dtype.kind == "f"
-        if (numbers and not np.isfinite(filled).all()) or (
-            not numbers and self.data is not None and (filled < 0).any()
-        ):
-            raise DataError(
-                Problem(
-                    f"'{', '.join(columns)}' has no value in some row, or one that is not finite",
-                    wanted="a value in every row",
-                )
-            )
+        numbers, precision = x.dtype.kind == "f", self.model.spec.settings.precision
+        if numbers:
+            with np.errstate(over="ignore"):
+                bad = ~np.isfinite(filled.astype(precision)) | np.isinf(x.astype(precision))
+        else:
+            bad = (filled < 0) & (self.data is not None)
+        if bad.any():
+            row = int(np.argwhere(bad)[0][0])
+            lacks = f"has no value, or one that does not fit {precision}" if numbers else "has no value"
+            message = f"row {row + 1} of '{', '.join(columns)}' {lacks}"
+            raise DataError(Problem(message, where(row), wanted="a value in every row"))
         return x if numbers else filled
 
     def _values(self, name: str, raw: Raw) -> Array:
@@ -182,12 +201,13 @@ class Reader:
         values = raw.values()
         return values if values.dtype.kind in "iu" and self.data is None else values.astype(np.float64)
 
-    def _typed_value(self, name: str, cell: str) -> Array:
+    def _typed_value(self, name: str, cell: str, row: str) -> Array:
         classes = self._column(name).classes
         if classes is None:
             value = number(cell) if cell else math.nan
             if cell and not math.isfinite(value):
-                raise self._not_a_row(cell, f"a number for '{name}'")
+                order = f", in the order {','.join(self.needed)}" if len(self.needed) > 1 else ""
+                raise self._not_a_row(row, f"a number for '{name}'{order}", f"'{cell[:60]}'")
             return np.array([value], np.float64)
         if cell and cell not in classes:
             raise SpecError(
@@ -237,7 +257,13 @@ def _labels(path: Path, rows: int) -> tuple[str, ...]:
     return tuple(f"{path}:{row}" for row in range(1, rows + 1))
 
 
+def _many(values: int) -> str:
+    return f"{values} value{'' if values == 1 else 's'}"
+
+
 def _names_in(path: Path) -> list[str]:
+    if not is_zipfile(path):  # else NumPy would advise to unpickle it
+        raise DataError(Problem(f"{path}: the file is no npz of arrays", found="no zip archive"))
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return list(archive.files)

@@ -12,7 +12,7 @@ from nnspec.cli.options import Folder, backend_name, backend_option, json_option
 @click.command("run")
 @spec_options
 @backend_option
-@click.option("--epochs", type=click.IntRange(min=0), metavar="N", help="Instead of the spec's.")
+@click.option("--epochs", type=click.IntRange(0, 10_000_000), metavar="N", help="Instead of the spec's.")
 @click.option("--out", type=Folder, metavar="DIR", help="The run's folder; without it runs/NAME/NNN.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest; start where there is none.")
 @click.option("--threads", type=click.IntRange(min=1, max=1024), metavar="N", help="Instead of the spec's.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from nnspec.cli.options import write
+
 
 @click.command("schema")
-@click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write it to a file.")
+@click.option("-o", "--output", metavar="FILE", help="Write it to a file.")
 def command(output: str | None) -> None:
     """Print the JSON Schema (draft 7) of a spec, for completion and checks in an editor.
 
@@ -20,6 +22,5 @@ def command(output: str | None) -> None:
     if output is None:
         click.echo(text)
         return
-    with open(output, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
+    write(output, text + "\n")
     click.echo(f"wrote {output}", err=True)

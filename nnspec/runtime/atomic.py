@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from nnspec.errors import Problem, ResourceError
 
 SUFFIX = ".tmp"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def replace(path: Path, parts: Iterable[bytes | memoryview]) -> None:
@@ -38,7 +40,7 @@ def refused(path: Path, e: OSError) -> ResourceError:
         Problem(
             f"{path} cannot be written",
             found=e.strerror or str(e),
-            hint="make room, or choose another folder",
+            hint="make room, or choose another folder" if e.errno in FULL else "choose another folder",
             rule="disk",
         )
     )

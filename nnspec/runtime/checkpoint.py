@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -177,6 +178,11 @@ def peek(path: Path) -> Standing:
 
 
 def _unreadable(path: Path, e: Exception) -> DataError:
+    if path.is_dir() or (path.exists() and not os.access(path, os.R_OK)):  # of which safetensors says that it is not there
+        found = "this is a folder" if path.is_dir() else "Permission denied"
+        return DataError(
+            Problem(f"{path}: the file cannot be read", found=found, wanted="a checkpoint", rule="checkpoint")
+        )
     if isinstance(e, FileNotFoundError):
         return DataError(Problem(f"{path}: the file is not there", wanted="a checkpoint", rule="checkpoint"))
     if isinstance(e, OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from nnspec.errors import printable
@@ -94,17 +95,30 @@ class Plain(Callback):
         self.say(line(state, self.pace))
 
     def say(self, text: str) -> None:
-        """One line."""
-        print(printable(text), file=self.stream, flush=True)
+        """One line, if anybody reads it: a run does not end because its progress cannot be shown."""
+        with suppress(OSError):
+            print(printable(text), file=self.stream, flush=True)
 
 
 def headings(state: State) -> list[str]:
     """What is known before the first step."""
-    size = f"{state.rows} rows, {state.batches} batches of {state.batch_size} an epoch, {state.epochs} epochs"
+    rows, batches, epochs = many(state.rows, "row"), many(state.batches, "batch", "es"), many(state.epochs, "epoch")
+    size = f"{rows}, {batches} of {state.batch_size} an epoch, {epochs}"
     start = f"{state.name}: {size}"
     where = f", into {state.folder}" if state.folder else ""
-    going = [f"resumed at epoch {state.epoch + 1}, batch {state.batch + 1}"] if state.step else []
-    return [start + where, *going, *state.notes]
+    return [start + where, *resumed(state), *state.notes]
+
+
+def resumed(state: State) -> list[str]:
+    """Where a run goes on, or that it has come to its end before."""
+    if state.step and (state.stop or state.epoch >= state.epochs):
+        return [f"nothing is left to do: {many(state.epoch, 'epoch')} done before"]
+    return [f"resumed at epoch {state.epoch + 1}, batch {state.batch + 1}"] if state.step else []
+
+
+def many(n: int, what: str, ending: str = "s") -> str:
+    """``1 row``, ``1438 rows``."""
+    return f"{n} {what}{'' if n == 1 else ending}"
 
 
 class Live(Callback):

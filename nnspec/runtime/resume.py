@@ -34,6 +34,7 @@ def record(model: Model, splits: Splits, epochs: int) -> dict[str, Any]:
         "epochs": epochs,
         "batch_size": settings.batch_size,
         "data": fingerprint(splits),
+        "prepared": sorted(model.preparation.steps) if model.preparation is not None else [],
         "choices": {"math": settings.math, "threads": settings.threads or 1},
         "spec": {"path": str(file.resolve()), "sha256": _sha256(file)} if file else None,
         "command": sys.argv,
@@ -71,9 +72,12 @@ def epochs_before(folder: RunFolder, stated: int | None) -> int | None:
 def _stored(folder: RunFolder) -> dict[str, str]:
     """Every value of the folder's spec by its key."""
     try:
-        return dict(_leaves(read(folder.read(SPEC), str(folder.path / SPEC)), ""))
+        root = read(folder.read(SPEC), str(folder.path / SPEC))
     except SpecError as e:
         raise DataError(*e.problems) from e
+    if not isinstance(root, MappingNode) or "nnspec" not in root.pairs:
+        raise DataError(Problem("this is no spec", root.place, wanted="the spec that the run was started with", rule="run-folder"))
+    return dict(_leaves(root, ""))
 
 
 def command(model: Model, folder: RunFolder) -> str:
@@ -99,6 +103,8 @@ def refuse_differences(folder: RunFolder, text: str, record: Mapping[str, Any]) 
     The answer notes what is different about the machine, which may change last bits.
     """
     before = folder.read_json(RECORD)
+    if missing := [key for key in MUST_BE_EQUAL if key not in before]:
+        raise DataError(Problem(f"{folder.path / RECORD}: '{missing[0]}' is not there", wanted="what a run says of itself", rule="run-folder"))
     differing = [
         f"{key}: {_shown(key, record[key])}, was {_shown(key, before.get(key))}"
         for key in MUST_BE_EQUAL
@@ -122,7 +128,7 @@ def refuse_differences(folder: RunFolder, text: str, record: Mapping[str, Any]) 
         problems.append(
             Problem(
                 f"the run in {folder.path} is longer",
-                found=f"{record['epochs']} epochs, was {epochs}",
+                found=f"{record['epochs']} epoch{'' if record['epochs'] == 1 else 's'}, was {epochs}",
                 wanted="as many epochs, or more",
                 rule="resume",
             )

@@ -12,7 +12,7 @@ from nnspec.data.prepare import Preparation
 from nnspec.errors import DataError, Place, Problem, Source, SpecError
 from nnspec.runtime import checkpoint
 from nnspec.runtime.atomic import replace
-from nnspec.runtime.run_folder import BEST, DATA, LAST, PREPARATION, SPEC
+from nnspec.runtime.run_folder import BEST, DATA, LAST, PREPARATION, RECORD, SPEC
 from nnspec.runtime.session import Model, compile
 
 
@@ -45,7 +45,8 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
     folder = Path(path)
     if which not in ("last", "best"):
         raise SpecError(Problem(f"no weights are called '{which}'", wanted="last or best", rule="model-folder"))
-    if not (folder / SPEC).is_file():
+    text = _read(folder, SPEC)
+    if text is None:
         raise DataError(
             Problem(
                 f"{folder} is not the folder of a model or a run",
@@ -54,18 +55,32 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
                 rule="model-folder",
             )
         )
-    text = _read(folder, SPEC) or ""
     place = Place(Source(str(folder / DATA), ""))
     described_data = _json(folder, DATA)
     declaration = stored.from_json(described_data, place) if described_data is not None else None
-    model = compile(loads(text, str(folder / SPEC), data=declaration), backend)
+    try:
+        spec = loads(text, str(folder / SPEC), data=declaration)
+    except SpecError as e:
+        raise DataError(*e.problems) from None  # it was right when the folder was written
+    model = compile(spec, backend)
     prepared = _json(folder, PREPARATION)
     if prepared is not None:
         model.preparation = _preparation(prepared, folder / PREPARATION)
+    _check_prepared(model, folder)
     arrays, standing = checkpoint.read(folder / (BEST if which == "best" else LAST), model.state(), "parameters/" if which == "best" else "")
     model.restore(arrays)
     model.step = standing.step
     return model
+
+
+def _check_prepared(model: Model, folder: Path) -> None:
+    """Without what a run fitted to its data, answers would be wrong and nobody would know it."""
+    record = _json(folder, RECORD) if (folder / RECORD).is_file() else None
+    names = record.get("prepared") if isinstance(record, dict) else None
+    fitted = model.preparation.steps if model.preparation is not None else {}
+    if missing := [name for name in (names if isinstance(names, list) else []) if name not in fitted]:
+        what = f"{folder / PREPARATION}: nothing says how '{missing[0]}' was prepared"
+        raise DataError(Problem(what, wanted="a run's folder with all its files", rule="model-folder"))
 
 
 def _preparation(content: Any, path: Path) -> Preparation:
@@ -77,12 +92,13 @@ def _preparation(content: Any, path: Path) -> Preparation:
 
 def _read(folder: Path, name: str) -> str | None:
     path = folder / name
-    if not path.is_file():
-        return None
     try:
         return path.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, UnicodeDecodeError) as e:
-        raise DataError(Problem(f"{path}: the file cannot be read", found=str(e)[:200], rule="model-folder")) from None
+        found = e.strerror or "" if isinstance(e, OSError) else "not UTF-8"
+        raise DataError(Problem(f"{path}: the file cannot be read", found=found, rule="model-folder")) from None
 
 
 def _json(folder: Path, name: str) -> Any:

@@ -24,7 +24,8 @@ def draw(history: Sequence[Mapping[str, float]], title: str = "") -> str:
     """The SVG text of a chart: one panel for losses, one for all else; split by colour and dashes, metric by metric.
 
     ``history`` holds one mapping an epoch, such as ``{"train.loss": 0.3, "validation.accuracy": 0.9}``; an ``epoch``
-    in it is the place on the axis, else epochs count from 1; ``step``, ``rate`` and ``seconds`` are not drawn. Values missing, NaN or infinite leave a gap.
+    in it is the place on the axis, else epochs count from 1; ``step``, ``rate`` and
+    ``seconds`` are not drawn. Values missing, NaN or infinite leave a gap.
     """
     lines = _lines(history)
     panels = [

@@ -77,7 +77,6 @@ def as_json(graph: networkx.MultiDiGraph[Any], memory: int | None = None) -> dic
     """
     sums = describe.totals(data for _, data in graph.nodes(data=True))
     return {
-        "name": str(graph.graph.get("name") or ""),
         "parameters": {"total": _number(sums.parameters), "trainable": _number(sums.trainable)},
         "flops": _number(sums.flops),
         "memory": memory,
