@@ -31,6 +31,11 @@ class Built:
     losses: tuple[Target, ...] = ()
     metrics: tuple[Target, ...] = ()
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Those of losses, then those of metrics."""
+        return (*self.losses, *self.metrics)
+
 
 def build(doc: Document) -> Built:
     """The network of a document; raises SpecError with every problem of the document and the network."""

@@ -24,9 +24,11 @@ from nnspec.network.graph import Parameter as Declared
 from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound
 from nnspec.network.segments import Segments, Slot, arrange
 from nnspec.network.targets import Target
-from nnspec.runtime.feeds import as_array, check_limits, check_names, convert, fit, limits, rows_of
+from nnspec.runtime.feeding import Feeder
+from nnspec.runtime.feeds import check_limits, check_names, limits, rows_of
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse, refuse_parameters, size
+from nnspec.runtime.parameter import Parameter
 from nnspec.runtime.replay import blame
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 PROGRAMS = 16
 CHUNK = 256
-SAMPLE_WEIGHT = "sample_weight"
 
 
 def compile(spec: Spec, backend: str = "numpy", precision: str | None = None, seed: int | None = None, threads: int | None = None) -> Model:
@@ -53,30 +54,6 @@ class Ready:
     graph: Graph
     program: Program | None
     limits: Mapping[str, int]
-
-
-class Parameter:
-    """A learned tensor, or a statistic, under its path; reads and writes host arrays in canonical layout."""
-
-    def __init__(self, model: Model, declared: Declared) -> None:
-        self._model, self._declared = model, declared
-        self.name, self.role, self.layer = declared.path, declared.param.role, declared.kind
-        self.shape, self.trainable = declared.param.shape, declared.trainable
-        self.dtype = model.segments.dtype.numpy
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        array = self._model.read(self.name)
-        return array if dtype is None else array.astype(dtype)
-
-    def assign(self, array: Any) -> None:
-        """New values of the parameter's shape; raises SpecError where they do not fit."""
-        values = convert(self.name, array, self._model.segments.dtype)
-        if values.shape != self.shape:
-            raise SpecError(Problem(f"parameter '{self.name}' does not fit", found=f"shape {values.shape}", wanted=f"{self.shape}", rule="feed"))
-        self._model.write(self.name, values)
-
-    def __repr__(self) -> str:
-        return f"<parameter {self.name} {self.shape} {self.dtype}>"
 
 
 class Model:
@@ -150,7 +127,7 @@ class Model:
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        return (*self.spec.built.losses, *self.spec.built.metrics)
+        return self.spec.built.targets
 
     def rate(self, step: int, per_epoch: int = 1, epochs: int | None = None) -> float:
         """The learning rate of a step, counted from 0."""
@@ -243,11 +220,7 @@ class Model:
         inputs = self.spec.built.network.inputs
         given = dict(x) if isinstance(x, Mapping) else {next(iter(inputs)): x}
         check_names(given, inputs)
-        sizes: dict[str, int] = {}
-        arrays = {}
-        for name, type in inputs.items():
-            arrays[name] = self._prepared(name, self.spec.built.columns.get(name, ()), given[name], type.dtype)
-            fit(name, arrays[name], type, sizes)
+        arrays, _ = self._feeder.inputs(given)
         n = rows_of(arrays)
         chunk = min(n, CHUNK)
         names = self.spec.built.network.output_names
@@ -347,56 +320,12 @@ class Model:
         return Ready(self.backend.bind(program, self.memory), graph, program, limits(graph))
 
     def feeds(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Array], Array | None]:
-        """Feeds of a batch converted and checked; targets take the dtype that their loss makes of what is given."""
-        given = dict(feeds)
-        weights = given.pop(SAMPLE_WEIGHT, None)
-        inputs = self.spec.built.network.inputs
-        targets = {t.feed: t for t in reversed(self.targets) if t.feed not in inputs}
-        for feed, t in targets.items():  # the columns' own names stand for it as well
-            if feed not in given and t.columns and all(c in given for c in t.columns):
-                parts = [np.asarray(given.pop(c)) for c in t.columns]
-                given[feed] = parts[0] if len(parts) == 1 else np.stack(parts, axis=-1)
-        check_names(given, [*inputs, *targets], [SAMPLE_WEIGHT])
-        sizes: dict[str, int] = {}
-        arrays: dict[str, Array] = {}
-        for name, type in inputs.items():
-            arrays[name] = self._prepared(name, self.spec.built.columns.get(name, ()), given[name], type.dtype)
-            fit(name, arrays[name], type, sizes)
-        for name, target in targets.items():
-            arrays[name] = self._target(target, given[name], sizes)
-        n = rows_of(arrays)
-        if weights is None:
-            return arrays, None
-        row_weights = convert(SAMPLE_WEIGHT, weights, self.segments.dtype)
-        if row_weights.shape != (n,) or (row_weights < 0).any() or not row_weights.sum() > 0:
-            raise SpecError(
-                Problem("'sample_weight' does not fit", found=f"shape {row_weights.shape}", wanted=f"({n},), at least 0, not all 0", rule="feed")
-            )
-        return arrays, row_weights
+        """A batch's arrays converted and checked, and its row weights where it has some. Raises SpecError."""
+        return self._feeder.batch(feeds)
 
-    def _prepared(self, name: str, columns: tuple[str, ...], given: Any, dtype: DType) -> Array:
-        """What is fed is as the data has it; where the model has a fitted preparation, it is applied."""
-        if self.preparation is None or not columns or not dtype.is_float:
-            return convert(name, given, dtype)
-        array = convert(name, given, DType.float64)
-        if len(columns) > 1 and array.ndim and array.shape[-1] != len(columns):
-            return convert(name, given, dtype)  # fit says what is wrong
-        return convert(name, self.preparation.apply(columns if len(columns) > 1 else columns[0], array), dtype)
-
-    def _target(self, target: Target, given: Any, sizes: dict[str, int]) -> Array:
-        """A target as class numbers where it holds whole numbers and the loss takes classes, else as numbers."""
-        array = as_array(target.feed, given)
-        wanted = target.type
-        assert wanted is not None
-        output = target.port.type
-        assert output is not None
-        if not wanted.dtype.is_float and array.ndim == len(output.shape) and array.ndim > len(wanted.shape):
-            wanted = output  # one-hot
-        if wanted.dtype.is_float and array.ndim == len(wanted.shape) - 1 and wanted.shape[-1] == 1:
-            wanted = TensorType(wanted.shape[:-1], wanted.dtype)
-        array = self._prepared(target.feed, target.columns, given, wanted.dtype)
-        fit(target.feed, array, wanted, sizes)
-        return array
+    @property
+    def _feeder(self) -> Feeder:
+        return Feeder(self.spec.built, self.preparation, self.segments.dtype)
 
     def _fill(self, ready: Ready, arrays: Mapping[str, Array], n: int, capacity: int, weights: Array | None) -> None:
         """Writes a batch into a program's inputs; rows that are missing repeat the first at weight 0."""
