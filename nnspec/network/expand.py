@@ -9,13 +9,13 @@ from typing import Any
 
 from nnspec.errors import Problem, SpecError
 from nnspec.ir.op import ShapeError
-from nnspec.ir.types import DType, TensorType, show
-from nnspec.layers.initializers import Given, Initializer
+from nnspec.ir.types import DType, TensorType
 from nnspec.layers.layer import Entry, Merge
 from nnspec.network.entry import STRUCTURES, Written, known_kinds, name_of, parse, peek, truth
 from nnspec.network.graph import Leaf, Network, Port
 from nnspec.network.infer import infer
-from nnspec.network.repair import advice
+from nnspec.network.initial import initial
+from nnspec.network.repair import shape_problem
 from nnspec.network.repeat import Copy, copies
 from nnspec.network.scope import Ref, Scope
 from nnspec.spec.blocks import Block
@@ -325,8 +325,14 @@ class Expander:
             named = value.value if isinstance(value, Scalar) else next(iter(getattr(value, "pairs", ())), None)
             if value is not None and named in self.blocks:
                 self.used.add(str(named))
-                raise SpecError(Problem(f"block '{named}' as an activation: not in this version", value.place, hint=f"call it: '- {named}'",
-                                        rule="not-in-this-version"))
+                raise SpecError(
+                    Problem(
+                        f"block '{named}' as an activation: not in this version",
+                        value.place,
+                        hint=f"call it: '- {named}'",
+                        rule="not-in-this-version",
+                    )
+                )
 
     def leaf(
         self, entry: Entry, name: str, fields: Mapping[str, Any], current: tuple[Port, ...], written: Written, ctx: Context, env: Mapping[str, Any]
@@ -355,79 +361,14 @@ class Expander:
         try:
             inferred = infer(entry, x, self.dtype, path)
         except ShapeError as e:
-            raise SpecError(_shape_problem(e, path, x, written, self.network, ctx)) from None
-        init = self.initial(self.resolve(written.common.get("init"), env), inferred.params, path)
+            raise SpecError(shape_problem(e, path, x, written.kind, written.place, self.network)) from None
+        init = initial(self.resolve(written.common.get("init"), env), inferred.params, path)
         leaf = Leaf(path, entry, x, inferred.params, init, ctx.frozen, written.place)
         return self.network.add_layer(leaf, inferred.y, inferred.flops, fields, ctx.frames)
-
-    def initial(self, node: Node | None, params: tuple[Any, ...], path: str) -> dict[str, Initializer]:
-        """``init:`` — for each parameter an initialiser, a number, or the numbers themselves."""
-        if node is None:
-            return {}
-        if not isinstance(node, MappingNode):
-            raise SpecError(
-                Problem("'init' does not fit", node.place, found=describe(node), wanted="{kernel: he_normal, bias: 0.1}", rule="bad-value")
-            )
-        shapes = {p.name: p.shape for p in params}
-        out: dict[str, Initializer] = {}
-        problems: list[Problem] = []
-        for key, value in node.pairs.items():
-            try:
-                if key not in shapes:
-                    raise SpecError(unknown(key, shapes, node.keys[key], f"parameter of layer '{path}'"))
-                out[key] = initializer(value, shapes[key], f"'{key}' of layer '{path}'")
-            except SpecError as e:
-                problems += e.problems
-        if problems:
-            raise SpecError(*problems)
-        return out
 
 
 class _TooMany(SpecError):
     """Stops the walk."""
-
-
-def initializer(node: Node, shape: tuple[int, ...], what: str) -> Initializer:
-    """An initialiser by name, a number for all, or the numbers themselves with axes of length 1 left out at will."""
-    if isinstance(node, Scalar) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-        node = MappingNode(node.place, {"constant": node}, {"constant": node.place}, True)
-    if isinstance(node, Sequence):
-        import numpy as np
-
-        try:
-            numbers = np.asarray(plain(node), np.float64)
-        except (ValueError, TypeError):
-            raise SpecError(
-                Problem(
-                    f"the numbers of {what} do not fit", node.place, found="a ragged list, or not numbers", wanted=f"shape {shape}", rule="bad-value"
-                )
-            ) from None
-        if tuple(d for d in numbers.shape if d != 1) != tuple(d for d in shape if d != 1) or not np.isfinite(numbers).all():
-            raise SpecError(
-                Problem(
-                    f"the numbers of {what} do not fit",
-                    node.place,
-                    found=f"shape {numbers.shape}",
-                    wanted=f"{shape}, finite; axes of length 1 may be left out",
-                    rule="bad-value",
-                )
-            )
-        return Given(numbers=numbers)
-    return choose(node, Initializer, "initialiser")  # type: ignore[type-abstract]  # the family, not an instance
-
-
-def _shape_problem(e: ShapeError, path: str, x: tuple[Port, ...], written: Written, network: Network, ctx: Context) -> Problem:
-    def source(p: Port) -> str:
-        line = network.nodes[p.node]["line"] if p.node in network.nodes else 0
-        return f"'{p.node}{'.' + p.output if p.output else ''}'" + (f" (line {line})" if line else "")
-
-    if len(x) > 1:
-        found = "  and  ".join(f"{show(p.type.shape)} from {source(p)}" for p in x if p.type)
-    else:
-        found = f"{e.found}  from {source(x[0])}" if e.found else f"from {source(x[0])}"
-    return Problem(
-        f"layer '{path}': {e.message}", written.place, found=found, wanted=e.wanted, hint=advice(x, written.kind, e) or e.hint, rule="shape"
-    )
 
 
 def _no_init(written: Written) -> Problem:

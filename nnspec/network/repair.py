@@ -1,9 +1,11 @@
-"""What to write instead where shapes do not meet."""
+"""Where shapes do not meet: which layers and lines, and what to write instead."""
 
 from __future__ import annotations
 
+from nnspec.errors import Place, Problem
 from nnspec.ir.op import ShapeError
-from nnspec.network.graph import Port
+from nnspec.ir.types import show
+from nnspec.network.graph import Network, Port
 
 
 def advice(x: tuple[Port, ...], kind: str, error: ShapeError) -> str:
@@ -24,3 +26,17 @@ def advice(x: tuple[Port, ...], kind: str, error: ShapeError) -> str:
     if kind == "concat":
         return "only the joined axis may differ; padding: same keeps height and width"
     return "give both the same number of units" if len(a) == 1 else ""
+
+
+def shape_problem(e: ShapeError, path: str, x: tuple[Port, ...], kind: str, place: Place, network: Network) -> Problem:
+    """What an op refused, told with the layers and lines that its inputs come from."""
+
+    def source(p: Port) -> str:
+        line = network.nodes[p.node]["line"] if p.node in network.nodes else 0
+        return f"'{p.node}{'.' + p.output if p.output else ''}'" + (f" (line {line})" if line else "")
+
+    if len(x) > 1:
+        found = "  and  ".join(f"{show(p.type.shape)} from {source(p)}" for p in x if p.type)
+    else:
+        found = f"{e.found}  from {source(x[0])}" if e.found else f"from {source(x[0])}"
+    return Problem(f"layer '{path}': {e.message}", place, found=found, wanted=e.wanted, hint=advice(x, kind, e) or e.hint, rule="shape")
