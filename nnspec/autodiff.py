@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from nnspec.ir.graph import Call, Value, calls_of, constant, origin
 from nnspec.ir.op import Composite, Gradients
 from nnspec.ir.types import TensorType
 from nnspec.ops.elementwise import zeros_like
-from nnspec.ops.movement import broadcast_to
+from nnspec.ops.movement import Reshape, broadcast_to
 
 
 class Vjp(Composite):
@@ -27,13 +28,19 @@ class Vjp(Composite):
 
     def build(self, *x: Value) -> Any:
         n = len(x) - len(self.given)
-        inputs, upstream = x[:n], x[n:]
+        inputs, upstream = apart(x[:n]), x[n:]
         built = self.of.build(*inputs)
         outputs = built if isinstance(built, tuple) else (built,)
         seeds = {outputs[i]: g for i, g in zip(self.given, upstream, strict=True)}
         found = backpropagate(seeds, [inputs[i] for i in self.wanted])
         results = tuple(zeros_like(inputs[i]) if g is None else g for i, g in zip(self.wanted, found, strict=True))
         return results if len(results) > 1 else results[0]
+
+
+def apart(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """The values, with one that stands several times replaced by a copy at each: its gradients there are not its sum."""
+    counts = Counter(values)
+    return tuple(Reshape(v.shape).one(v) if counts[v] > 1 else v for v in values)
 
 
 def gradients(y: Value, wrt: Sequence[Value]) -> list[Value | None]:

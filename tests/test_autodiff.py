@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from nnspec.autodiff import Vjp, backpropagate, gradients, tensor_type
 from nnspec.ir.graph import Graph, Value, abstract, calls_of, constant, origin
+from nnspec.ir.interpret import interpret
 from nnspec.ir.op import Op
 from nnspec.ir.types import DType, TensorType
 from nnspec.ir.verify import verify
@@ -17,6 +18,7 @@ from nnspec.ops.normalization import BatchNorm, LayerNorm
 from nnspec.ops.pool import MaxPool
 from nnspec.ops.reduce import argmax, sum_
 from nnspec.ops.softmax import softmax_cross_entropy
+from nnspec.passes.expand import expand
 from tests.differences import check_gradient, check_second, draws, run
 from tests.graphs import feed, graphs
 
@@ -101,6 +103,18 @@ def test_a_composite_without_a_gradient_of_its_own_becomes_one_region() -> None:
     found = gradients(sum_(tanh(LayerNorm(0.1).one(x, gamma, beta))), [x, gamma])
     regions = {c for c in calls_of(v for v in found if v is not None) if isinstance(c.op, Vjp)}
     assert [c.op for c in regions] == [Vjp(LayerNorm(0.1), (0,), (0, 1))]
+
+
+def test_a_composite_that_reads_a_value_twice_gives_each_place_its_own_gradient() -> None:
+    x, both = (abstract(TensorType(s, DType.float64), n) for s, n in (((3, 4), "x"), ((4,), "both")))
+    loss = sum_(tanh(LayerNorm(0.1).one(x, both, both)))
+    check_gradient(loss, [x, both], [draws(1, (3, 4)), draws(2, (4,))])
+    (g,) = gradients(loss, [both])
+    assert g is not None
+    before = Graph({"g": g})
+    after = expand(before)
+    inputs = feed(before)
+    np.testing.assert_allclose(interpret(after, inputs)["g"], interpret(before, inputs)["g"], rtol=1e-12)
 
 
 def test_the_statistics_of_a_batch_are_differentiated_where_they_are_used() -> None:
