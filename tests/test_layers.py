@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nnspec.autodiff import gradients
 from nnspec.ir.graph import Value, abstract, constant
@@ -19,6 +21,7 @@ from nnspec.ir.types import DType, TensorType
 from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry, Mode, Values
 from nnspec.ops.reduce import sum_
+from tests.differences import moved
 
 torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
 F = torch.nn.functional
@@ -201,3 +204,43 @@ def test_dropout_keeps_the_mean_and_drops_its_share() -> None:
     assert set(np.unique(out)) == {0.0, 1 / 0.75}
     assert abs((out == 0).mean() - 0.25) < 0.005
     assert abs(out.mean() - 1) < 0.01
+
+
+@st.composite
+def generated(draw: Any) -> tuple[Entry, tuple[int, ...], bool]:
+    """A smooth layer with drawn fields, the shape of an input that fits it, and whether it trains."""
+    size, channels = draw(st.tuples(st.integers(5, 7), st.integers(5, 7))), draw(st.integers(1, 4))
+    image = (draw(st.integers(2, 3)), *size, channels)
+    kernel, stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    window = {"padding": draw(st.sampled_from(["valid", "same", 1, (0, 1, 1, 0)])), "stride": stride}
+    activation = draw(st.sampled_from(["identity", "tanh", "gelu", "softmax"]))
+    groups = draw(st.sampled_from([n for n in (1, 2, 3, 4) if channels % n == 0]))
+    units = groups * draw(st.integers(1, 2))
+    fields: dict[str, dict[str, Any]] = {
+        "dense": {"units": units, "bias": draw(st.booleans()), "activation": activation},
+        "conv2d": {"filters": units, "kernel": kernel, "groups": groups, "dilation": draw(st.integers(1, 2)), "activation": activation, **window},
+        "depthwise_conv2d": {"kernel": kernel, "multiplier": draw(st.integers(1, 2)), **window},
+        "avg_pool2d": {"size": (2, 2), **window},
+        "batch_norm": {"scale": draw(st.booleans()), "center": draw(st.booleans())},
+        "layer_norm": {"scale": draw(st.booleans())},
+    }
+    kind = draw(st.sampled_from(sorted(fields)))
+    return Entry.registry[kind](**fields[kind]), image, draw(st.booleans())
+
+
+@given(generated())
+def test_gradients_over_generated_shapes_equal_central_differences(drawn: tuple[Entry, tuple[int, ...], bool]) -> None:
+    entry, image, training = drawn
+    x, params, y, fed = built(entry, Sample({}, (image,), training=training))
+    loss = sum_(y * constant(np.random.default_rng(4).standard_normal(y.shape), DType.float64))
+    wrt = [*x, *params.values()]
+    found = gradients(loss, wrt)
+    exact = evaluate([g for g in found if g is not None], fed)
+    rng = np.random.default_rng(6)
+    for v, g in zip(wrt, found, strict=True):
+        own = np.zeros(fed[v].shape) if g is None else exact[g]
+        for i in rng.choice(own.size, min(own.size, 6), replace=False):
+            unit = np.zeros(own.size)
+            unit[i] = 1.0
+            numeric = moved(lambda at, v=v: float(evaluate([loss], {**fed, v: at[0]})[loss]), [fed[v]], 0, unit.reshape(own.shape))
+            assert abs(own.reshape(-1)[i] - numeric) <= 1e-6 * max(np.abs(own).max(), 1e-3)
