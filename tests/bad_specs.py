@@ -127,6 +127,13 @@ BAD: dict[str, str] = {
     "fractions_above_one": changed("data: digits", "data: {digits: {}, split: {train: 0.8, test: 0.3}}"),
     "augment_for_later": changed("data: digits", "data: {digits: {}, augment: [flip: horizontal]}"),
     "watch_nothing": changed("epochs: 10", "epochs: 10\nearly_stopping: {patience: 3, watch: validation.acuracy}"),
+    "expect_of_nothing": changed("epochs: 10", 'epochs: 10\nexpect: {test.acuracy: ">= 0.9", parameter: "<= 1e5", accuracy: ">= 0.9"}'),
+    "expect_without_rows": changed("epochs: 10", 'epochs: 10\nexpect: {validation.accuracy: ">= 0.9"}'),
+    "expect_no_bound": changed("epochs: 10", 'epochs: 10\nexpect: {parameters: few, test.accuracy: "= 1", test.loss: true}'),
+    "expect_in_strange_units": changed("epochs: 10", 'epochs: 10\nexpect: {memory: "<= 256mb", parameters: "<= 3MB", test.accuracy: ">= 98 percent"}'),
+    "expect_unquoted": changed("epochs: 10", "epochs: 10\nexpect:\n  test.accuracy: >= 0.9"),
+    "expect_is_a_list": changed("epochs: 10", 'epochs: 10\nexpect: [parameters: "<= 3"]'),
+    "expect_metrics_in_a_mapping": changed("epochs: 10", 'epochs: 10\nexpect: {test: {accuracy: ">= 0.9"}}'),
     "several_at_once": changed("units: 32, activation: relu", "units: 32, activation: rellu").replace("epochs: 10", "epochs: ten").replace("1e-3", "fast")
     .replace("dropout: 0.2", "Dropout: 0.2"),
 }

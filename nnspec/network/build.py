@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nnspec.data.column import SPLITS
 from nnspec.data.inputs import input_columns, input_type
 from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError, nearest, one_of
 from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
@@ -12,6 +13,7 @@ from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
 from nnspec.network.scope import Ref, Scope
 from nnspec.network.targets import Target, targets
+from nnspec.spec import expect
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.load import Document
 from nnspec.spec.source import Mapping as MappingNode
@@ -63,6 +65,7 @@ def build(doc: Document) -> Built:
         _unused(doc, expander, problems)
     _training(doc, problems)
     _watches(doc, problems)
+    _expects(doc, problems)
     if problems:
         wrong = SpecError if len(problems) > len(doc.bad) else DataError  # in the spec, or in its data alone
         raise wrong(*sorted(problems, key=_order))
@@ -285,3 +288,11 @@ def _watches(doc: Document, problems: list[Problem]) -> None:
                     rule="unknown-name",
                 )
             )
+
+
+def _expects(doc: Document, problems: list[Problem]) -> None:
+    """What is expected must be measured, on rows that there are."""
+    unknown_yet = SPLITS if "data" in doc.root.pairs else ()  # where the data are wrong, that is said already
+    splits = tuple(name for name, _ in doc.data.split.parts) if doc.data else unknown_yet
+    measured = ["loss", *(t.name for t in doc.metrics)] if "loss" in doc.root.pairs else []
+    problems += expect.refuse(doc.root.pairs.get("expect"), doc.settings.expect or {}, measured, splits)

@@ -18,7 +18,7 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, read
 
 MUST_BE_EQUAL = ("backend", "precision", "seed", "batch_size", "data")
-MAY_DIFFER = ("epochs", "threads")
+MAY_DIFFER = ("epochs", "threads", "expect")  # keys of a spec that decide no bit
 SHOWN = 8
 Splits = Mapping[str, Mapping[str, Array]]  # the arrays of inputs and targets, rows first, by split
 
@@ -147,9 +147,9 @@ def _shown(key: str, value: object) -> str:
 
 
 def differences(before: Mapping[str, str], new: str) -> list[str]:
-    """Where two specs differ, but for ``epochs`` and ``threads``: ``optimizer.adam.learning_rate: 0.01, was 0.001``."""
+    """Where two specs differ, but for keys that decide no bit: ``optimizer.adam.learning_rate: 0.01, was 0.001``."""
     after = dict(_leaves(read(new, "the spec"), ""))
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in MAY_DIFFER]
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key) and key.split(".")[0] not in MAY_DIFFER]
     return [f"{key}: {after.get(key, 'nothing')}, was {before.get(key, 'nothing')}" for key in keys]
 
 

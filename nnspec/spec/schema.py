@@ -19,6 +19,7 @@ from nnspec.layers.activations import Activation
 from nnspec.layers.convolution import parse_padding
 from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry
+from nnspec.spec.expect import parse_bounds
 from nnspec.spec.model import Config, Kind
 from nnspec.spec.settings import Checkpoint, EarlyStopping, Settings
 from nnspec.spec.words import FOREIGN, LATER
@@ -38,6 +39,8 @@ PLAIN: Mapping[Any, Schema] = {
     Span: {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,12} (steps?|epochs?)$"}],
            "description": "epochs, or '500 steps'"},
 }  # fmt: skip
+BOUND: Schema = {"anyOf": [{"type": ["number", "string"]}, {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 1}],
+                 "description": "'<= 1e5', with <=, >=, <, > or =="}  # fmt: skip
 BOUNDS = ((Ge, "ge", "minimum"), (Gt, "gt", "exclusiveMinimum"), (Le, "le", "maximum"), (Lt, "lt", "exclusiveMaximum"))
 # the field that a bare value sets
 SHORT: Mapping[type[Config], str] = {EarlyStopping: "patience", Checkpoint: "keep", WeightDecay: "rate"}
@@ -190,6 +193,8 @@ def _typed(of: Any, metadata: tuple[Any, ...] = ()) -> Schema:
     origin, args = get_origin(of), get_args(of)
     if any(getattr(m, "func", None) is parse_padding for m in metadata):
         return _padding()
+    if any(getattr(m, "func", None) is parse_bounds for m in metadata):
+        return BOUND
     if origin is Annotated:
         return _typed(args[0], (*args[1:], *metadata))
     if origin is Literal:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from nnspec.spec.expect import Bounds
 from nnspec.spec.model import Config, Count, NotNegative
 
 SEEDS = 1 << 32
@@ -47,3 +48,4 @@ class Settings(Config):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     early_stopping: Annotated[EarlyStopping, BeforeValidator(_patience)] | None = None
     checkpoint: Annotated[Checkpoint, BeforeValidator(_keep)] = Checkpoint()
+    expect: dict[str, Bounds] | None = Field(default=None, min_length=1)

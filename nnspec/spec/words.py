@@ -56,7 +56,7 @@ FOREIGN: dict[str, str] = {
     "num_epochs": "epochs", "max_epochs": "epochs", "n_epochs": "epochs", "epoch": "epochs", "criterion": "loss", "objective": "loss",
     "optim": "optimizer", "optimiser": "optimizer", "lr_scheduler": "schedule", "scheduler": "schedule", "random_seed": "seed",
     "version": "nnspec", "variables": "vars", "params": "vars", "imports": "include", "metric": "metrics", "dtype": "precision",
-    "patience": "early_stopping",
+    "patience": "early_stopping", "expects": "expect", "expectations": "expect", "assert": "expect", "thresholds": "expect",
 }
 
 
@@ -88,7 +88,7 @@ LATER: dict[str, str] = dict.fromkeys((
     # metrics
     "precision", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
     # top
-    "networks", "phases", "memory", "determinism", "weights", "generate", "sweep", "expect", "predict",
+    "networks", "phases", "memory", "determinism", "weights", "generate", "sweep", "predict",
 ), _SOON)
 
 LATER_VALUES = ("mixed_bfloat16", "mixed_float16", "tf32")
