@@ -51,6 +51,8 @@ FENCES: dict[str, tuple[str, ...]] = {
     "click": ("nnspec/cli/",),
     "rich": ("nnspec/cli/", "nnspec/view/", "nnspec/runtime/"),
     "safetensors": ("nnspec/interop/", "nnspec/runtime/"),
+    "PIL": ("nnspec/data/decode.py",),
+    "pyarrow": ("nnspec/data/parquet_file.py",),
     "cupy": ("backends/nnspec_cupy/",),
 }
 RUNS_TEXT = {"eval", "exec", "compile", "__import__"}  # what turns text into code

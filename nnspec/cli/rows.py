@@ -183,7 +183,7 @@ class Reader:
             return self._numbers(name, raw)
         classes = self._column(name).classes or ()
         if strange := [t for t in raw.texts if t not in classes]:
-            row = int(np.argwhere(raw.values() == raw.texts.index(strange[0]))[0][0])
+            row = int(np.argwhere(raw.array() == raw.texts.index(strange[0]))[0][0])
             raise DataError(
                 Problem(
                     f"row {row + 1} of column '{name}' is none of its classes",
@@ -193,12 +193,12 @@ class Reader:
                     hint=nearest(strange[0], classes),
                 )
             )
-        return index_of(raw.texts, classes)[raw.values()]
+        return index_of(raw.texts, classes)[raw.array()]
 
     def _numbers(self, name: str, raw: Raw) -> Array:
         if raw.texts is not None:
             raise DataError(Problem(f"column '{name}' holds texts", raw.where(0), wanted="numbers"))
-        values = raw.values()
+        values = raw.array()
         return values if values.dtype.kind in "iu" and self.data is None else values.astype(np.float64)
 
     def _typed_value(self, name: str, cell: str, row: str) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.data.config import Prepare
+from nnspec.data.images import Images
 from nnspec.errors import Place, Problem
 
 Array = NDArray[Any]
@@ -22,7 +23,7 @@ class Column:
     """A column as the network sees it: ``shape`` is that of one row; a number and a category have shape ``()``.
 
     A category's dtype is ``int64``, its values number ``classes``; all else is ``float32`` (or the
-    run's precision).
+    run's precision). ``pixels`` says how an image of 0 to 1 is made of an image file, empty where it is not known.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Column:
     dtype: Literal["float32", "int64"]
     classes: tuple[str, ...] | None = None
     place: Place | None = None
+    pixels: Literal["", "rgb", "bgr", "gray"] = ""
 
     @property
     def plain_number(self) -> bool:
@@ -40,16 +42,23 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """A column as its source holds it: numbers (NaN: missing), or numbers of ``texts`` (-1: missing).
+    """A column as its source holds it: numbers (NaN: missing), numbers of ``texts`` (-1: missing), or images.
 
     ``where(row)`` is the place of a row's value, if it has one; ``missing`` is the first row without one, if known.
+    ``classes`` are those of masks, whose values number them already; ``pixels`` is how images are laid out.
     """
 
     shape: tuple[int, ...]
-    values: Callable[[], Array]
+    values: Callable[[], Array | Images]
     texts: tuple[str, ...] | None = None
     where: Callable[[int], Place | None] = lambda row: None
     missing: int | None = None
+    classes: tuple[str, ...] | None = None
+    pixels: Literal["", "rgb", "bgr", "gray"] = ""
+
+    def array(self) -> Array:
+        """The values of a column that is no image."""
+        return as_array(self.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +93,8 @@ class Declaration:
     """What a data section promises: columns (features, then targets, in the source's order), rows and how to load them.
 
     ``names`` is what formulas see: ``$data.species.classes``, ``$data.image.shape``. ``read`` gives a column's
-    values as float numbers (NaN: missing) or int64 class numbers (-1: missing), before any preparation.
+    values as float numbers (NaN: missing) or int64 class numbers (-1: missing), before any preparation, or as
+    ``Images``, still to be read: bytes that stand for 0 to 1 where the column is float32, else class numbers.
     """
 
     source: str
@@ -97,12 +107,18 @@ class Declaration:
     prepare: tuple[tuple[str, Prepare], ...]
     missing: Mapping[str, str | float]
     place: Place
-    read: Callable[[str], Array] = field(repr=False)
+    read: Callable[[str], Array | Images] = field(repr=False)
 
     @property
     def features(self) -> tuple[str, ...]:
         """The columns that are no target."""
         return tuple(name for name in self.columns if name not in self.targets)
+
+
+def as_array(values: Array | Images) -> Array:
+    """The values of a column that is no image."""
+    assert not isinstance(values, Images)
+    return values
 
 
 def index_of(texts: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.int64]:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from nnspec.data.cells import number
-from nnspec.data.column import Array, Column, ColumnType, Declaration, Raw, Table, index_of
+from nnspec.data.column import Array, Column, ColumnType, Declaration, Raw, Table, as_array, index_of
 from nnspec.data.config import CategoryColumn, NumberColumn, Prepare
 from nnspec.data.csv_file import column_hint
 from nnspec.data.fractions import fractions
+from nnspec.data.images import Images
 from nnspec.data.section import Section, at, find
 from nnspec.data.sources import SHIPPED_TARGETS, read_source
 from nnspec.errors import DataError, NnspecError, Problem, SpecError, nearest, one_of
@@ -44,7 +45,11 @@ class _Declare:
             raise self.error()
         self.bad += table.problems
         targets = self.targets(table)
-        columns, read = self.columns(table, targets)
+        columns, values = self.columns(table, targets)
+
+        def read(name: str) -> Array:
+            return as_array(values(name))
+
         prepare = self.prepare(columns, targets, table)
         parts = fractions(section, columns, table.rows, read)
         if self.wrong or self.bad:
@@ -68,7 +73,7 @@ class _Declare:
             tuple(prepare),
             missing,
             section.place,
-            read,
+            values,
         )
 
     def error(self) -> NnspecError:
@@ -103,7 +108,7 @@ class _Declare:
                 )
         return tuple(target for target in targets if target in table.columns)
 
-    def columns(self, table: Table, targets: tuple[str, ...]) -> tuple[dict[str, Column], Callable[[str], Array]]:
+    def columns(self, table: Table, targets: tuple[str, ...]) -> tuple[dict[str, Column], Callable[[str], Array | Images]]:
         """The columns, features first, and how a column is read."""
         for name, place in self.places.items():
             if name not in table.names:
@@ -126,15 +131,15 @@ class _Declare:
             if raw.texts is not None
         }
 
-        def read(name: str) -> Array:
-            values = table.columns[name].values()
-            return codes[name][values] if name in codes else values
+        def read(name: str) -> Array | Images:
+            raw = table.columns[name]
+            return codes[name][raw.array()] if name in codes else raw.values()
 
         return columns, read
 
     def column(self, name: str, raw: Raw) -> Column:
         place, kind = self.places.get(name, self.section.place), self.kinds.get(name)
-        classes = None
+        classes = raw.classes
         if raw.texts is not None:
             category = kind if isinstance(kind, CategoryColumn) else CategoryColumn()
             classes = classes_of(raw.texts, category)
@@ -172,7 +177,7 @@ class _Declare:
         if classes is not None:
             return Column(name, "array" if raw.shape else "category", raw.shape, "int64", classes, place)
         shape_kinds: dict[int, ColumnType] = {0: "number", 3: "image"}
-        return Column(name, shape_kinds.get(len(raw.shape), "array"), raw.shape, "float32", None, place)
+        return Column(name, shape_kinds.get(len(raw.shape), "array"), raw.shape, "float32", None, place, raw.pixels)
 
     def check_classes(
         self, name: str, raw: Raw, texts: tuple[str, ...], kind: CategoryColumn, classes: tuple[str, ...]
@@ -194,7 +199,7 @@ class _Declare:
         known = set(classes)
         strange = next((i for i, text in enumerate(texts) if text not in known), None)
         if strange is not None:
-            row = int(np.argwhere(raw.values() == strange)[0][0])
+            row = int(np.argwhere(raw.array() == strange)[0][0])
             wanted = (
                 f"a whole number from 0 to {len(classes) - 1}" if isinstance(kind.classes, int) else one_of(classes)
             )

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nnspec.data.column import Array, Column, Declaration
+from nnspec.data.column import Array, Column, Declaration, as_array
+from nnspec.data.images import Images
 from nnspec.data.inputs import assemble
 from nnspec.data.prepare import Fill, Preparation, Step, fit_step
 from nnspec.data.split import split_rows
@@ -58,7 +59,7 @@ def load(
     arrays: dict[str, dict[str, Array]] = {name: {} for name in rows}
     steps: dict[str, tuple[Step, ...]] = {}
     for name, column in declaration.columns.items():
-        raw = declaration.read(name)
+        raw = whole(declaration.read(name), column)
         _check(raw, column, name in declaration.missing)
         if preparation is None:
             steps[name] = _fit(declaration, column, raw, rows["train"])
@@ -70,10 +71,18 @@ def load(
     return Dataset(declaration, splits, preparation or Preparation({name: s for name, s in steps.items() if s}))
 
 
+def whole(values: Array | Images, column: Column) -> Array:
+    """All rows of a column in memory: of images 0 to 1, of masks class numbers."""
+    if not isinstance(values, Images):
+        return values
+    pixels = values.take(range(len(values)))
+    return pixels / np.float32(255) if column.dtype == "float32" else pixels.astype(np.int64)
+
+
 def strata(declaration: Declaration) -> NDArray[np.int64] | None:
     """The class of every row that keeps its proportions in each split."""
     column = declaration.split.stratify
-    return declaration.read(column).astype(np.int64) if column else None
+    return as_array(declaration.read(column)).astype(np.int64) if column else None
 
 
 def _fit(declaration: Declaration, column: Column, raw: Array, train: NDArray[np.intp]) -> tuple[Step, ...]:
