@@ -59,6 +59,10 @@ def batch_norm(x: Any, gamma: Any, beta: Any, moving_mean: Any, moving_variance:
     return y.movedim(1, -1)
 
 
+def channels_first(f: Callable[..., Any], x: Any, *rest: Any, **options: Any) -> Any:
+    return f(x.movedim(-1, 1), *rest, **options).movedim(1, -1)
+
+
 IMAGE = ((2, 6, 5, 4),)
 SAMPLES: dict[str, list[Sample]] = {
     "dense": [Sample({"units": 3}, ((4, 5),), lambda x, kernel, bias: x @ kernel + bias),
@@ -85,7 +89,27 @@ SAMPLES: dict[str, list[Sample]] = {
                    Sample({}, ((6, 3),), lambda x, **p: batch_norm(x, **p, training=True), training=True),
                    Sample({"momentum": 0.9}, ((3, 2, 4, 3),), lambda x, **p: batch_norm(x, **p, training=True), training=True)],
     "layer_norm": [Sample({}, ((4, 5),), lambda x, gamma, beta: F.layer_norm(x, (5,), gamma, beta, 1e-3)),
-                   Sample({"epsilon": 1e-5, "scale": False}, ((2, 3, 5),), lambda x, beta: F.layer_norm(x, (5,), None, beta, 1e-5))],
+                   Sample({"epsilon": 1e-5, "scale": False}, ((2, 3, 5),), lambda x, beta: F.layer_norm(x, (5,), None, beta, 1e-5)),
+                   Sample({"axes": (-1, -2)}, ((2, 3, 5),), lambda x, gamma, beta: F.layer_norm(x, (3, 5), gamma, beta, 1e-3)),
+                   Sample({"axes": 0}, ((2, 3, 5),), lambda x, gamma, beta: F.layer_norm(x.mT, (3,), gamma, beta, 1e-3).mT)],
+    "group_norm": [Sample({"groups": 2}, IMAGE, lambda x, gamma, beta: channels_first(F.group_norm, x, 2, gamma, beta, 1e-3)),
+                   Sample({"groups": 3, "epsilon": 1e-5, "center": False}, ((4, 6),), lambda x, gamma: F.group_norm(x, 3, gamma, None, 1e-5))],
+    "instance_norm": [Sample({}, IMAGE, lambda x, gamma, beta: channels_first(F.group_norm, x, 4, gamma, beta, 1e-3)),
+                      Sample({"scale": False, "center": False}, ((2, 5, 3),), lambda x: channels_first(F.instance_norm, x, eps=1e-3))],
+    "rms_norm": [Sample({}, ((4, 5),), lambda x, gamma: F.rms_norm(x, (5,), gamma, 1e-6)),
+                 Sample({"scale": False, "epsilon": 0.1}, ((2, 3, 5),), lambda x: F.rms_norm(x, (5,), None, 0.1))],
+    "local_response_norm": [Sample({"size": 3, "alpha": 0.5}, ((2, 3, 3, 7),), lambda x: channels_first(F.local_response_norm, x, 3, 0.5)),
+                            Sample({"size": 4, "alpha": 1.0, "beta": 0.5, "k": 2.0}, ((2, 3, 6),), lambda x: channels_first(F.local_response_norm, x, 4, 1, 0.5, 2)),
+                            Sample({"size": 9, "alpha": 1.0}, ((2, 1, 3),), lambda x: channels_first(F.local_response_norm, x, 9, 1.0))],
+    "spatial_dropout": [Sample({"rate": 0.5}, ((4, 3, 6),), lambda x: x), Sample({"rate": 0.3}, ((16, 2, 3, 32),), None, training=True)],
+    "drop_path": [Sample({"rate": 0.5}, ((4, 6),), lambda x: x), Sample({"rate": 0.3}, ((16, 2, 3),), None, training=True)],
+    "gaussian_noise": [Sample({"deviation": 0.5}, ((4, 6),), lambda x: x), Sample({"deviation": 0.5}, ((4, 3, 3),), None, training=True)],
+    "squeeze": [Sample({}, ((2, 1, 3, 1),), lambda x: x.reshape(2, 3)), Sample({"axes": -1}, ((2, 1, 3, 1),), lambda x: x.squeeze(-1))],
+    "unsqueeze": [Sample({"axes": 0}, ((2, 3),), lambda x: x[:, None]), Sample({"axes": (0, -1)}, ((2, 3),), lambda x: x[:, None, :, None])],
+    "minimum": [Sample({}, ((2, 3), (2, 3)), torch.minimum)],
+    "dot": [Sample({}, ((3, 4), (3, 4)), lambda a, b: (a * b).sum(-1, keepdim=True)),
+            Sample({"normalize": True}, ((2, 3, 4), (2, 5, 4)), lambda a, b: F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).mT),
+            Sample({"axes": (0, 1)}, ((2, 3, 4), (2, 5, 3)), lambda a, b: torch.einsum("bij,bki->bjk", a, b))],
     "embedding": [],  # whole numbers go in: test_embedding_picks_rows
     "add": [Sample({}, ((2, 3), (2, 3), (2, 3)), lambda a, b, c: a + b + c), Sample({}, ((2, 4), (2, 3, 4)), lambda a, b: a[:, None] + b)],
     "subtract": [Sample({}, ((2, 3), (2, 3)), lambda a, b: a - b)],

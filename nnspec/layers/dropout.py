@@ -1,28 +1,69 @@
-"""Dropout."""
+"""Dropout of elements, of channels and of whole rows: in training alone."""
+
+from typing import ClassVar
 
 from nnspec.ir.graph import Value, constant
-from nnspec.ir.types import DType
-from nnspec.layers.layer import Layer, Mode, Values
+from nnspec.ir.types import DType, Shape
+from nnspec.layers.layer import Layer, Mode, Values, rank
 from nnspec.ops.elementwise import less, where
+from nnspec.ops.movement import reshape
 from nnspec.ops.random import RandomBits, stream
 from nnspec.spec.model import Fraction
 
 BITS = 1 << 16
 
 
-class Dropout(Layer, kind="dropout", primary="rate"):
+class Dropped(Layer):
+    """Parts of a shape of their own that are 0 with probability ``rate``, and otherwise divided by ``1 - rate``."""
+
+    rate: Fraction = 0.5
+    draw: ClassVar[str]
+
+    def parts(self, x: Value) -> Shape:
+        """The shape of what is drawn for, which is broadcast over ``x``."""
+        return x.shape
+
+    def build(self, x: Value, p: Values, mode: Mode) -> Value:
+        dropped, parts = round(self.rate * BITS), self.parts(x)
+        if not mode.training or not dropped:
+            return x
+        assert mode.seed is not None and mode.step is not None
+        drawn = tuple(d for d in parts[1:] if d != 1)
+        bits = reshape(RandomBits((parts[0], *drawn), stream(f"{mode.path}:{self.draw}"))(mode.seed, mode.step), parts)
+        return where(less(bits, constant(dropped, DType.uint16)), 0.0, x * (BITS / (BITS - dropped)))
+
+
+class Dropout(Dropped, kind="dropout", primary="rate"):
     """In training each element is 0 with probability ``rate``, and otherwise divided by ``1 - rate``; else ``x``.
 
     The rate is rounded to a multiple of 2^-16. Which elements fall depends on (seed, layer, step, row, element) alone.
     Source: Srivastava et al., 2014.
     """
 
-    rate: Fraction = 0.5
+    draw = "dropout"
 
-    def build(self, x: Value, p: Values, mode: Mode) -> Value:
-        dropped = round(self.rate * BITS)
-        if not mode.training or not dropped:
-            return x
-        assert mode.seed is not None and mode.step is not None
-        bits = RandomBits(x.shape, stream(f"{mode.path}:dropout"))(mode.seed, mode.step)
-        return where(less(bits, constant(dropped, DType.uint16)), 0.0, x * (BITS / (BITS - dropped)))
+
+class SpatialDropout(Dropped, kind="spatial_dropout", primary="rate"):
+    """In training whole channels (the last axis) are 0 with probability ``rate``, and otherwise divided by ``1 - rate``; else ``x``.
+
+    For sequences, images and volumes alike. Which fall depends on (seed, layer, step, row, channel) alone. Source: Tompson et al., 2015.
+    """
+
+    draw = "spatial_dropout"
+
+    def parts(self, x: Value) -> Shape:
+        rank(x, 1, "spatial_dropout")
+        return (x.shape[0], *(1,) * (x.rank - 2), x.shape[-1])
+
+
+class DropPath(Dropped, kind="drop_path", primary="rate"):
+    """Stochastic depth: in training a whole row is 0 with probability ``rate``, and otherwise divided by ``1 - rate``; else ``x``.
+
+    At the end of a residual's ``layers`` it leaves the shortcut alone. Which rows fall depends on (seed, layer, step, row) alone.
+    Source: Huang et al., 2016.
+    """
+
+    draw = "drop_path"
+
+    def parts(self, x: Value) -> Shape:
+        return (x.shape[0], *(1,) * (x.rank - 1))

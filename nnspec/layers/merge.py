@@ -1,19 +1,25 @@
 """Layers of several inputs."""
 
 from functools import reduce
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator
 
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
-from nnspec.ir.types import show
+from nnspec.ir.types import show, size
+from nnspec.layers.axes import Axis, one_or_more, place
 from nnspec.layers.layer import Merge, Mode
 from nnspec.ops import elementwise as ops
 from nnspec.ops.matmul import matmul
-from nnspec.ops.movement import broadcast_to, concat, reshape, swap
+from nnspec.ops.movement import broadcast_to, concat, moveaxis, reshape, swap
+from nnspec.ops.reduce import sum_
 
-Axis = Annotated[int, Field(ge=-16, le=15)]
+
+def both_axes(value: Any) -> Any:
+    """One axis stands for the same of both inputs."""
+    found = one_or_more(value)
+    return found * 2 if isinstance(found, tuple) and len(found) == 1 else found
 
 
 def align(x: tuple[Value, ...], mode: Mode) -> tuple[Value, ...]:
@@ -64,6 +70,12 @@ class Maximum(Elementwise, kind="maximum"):
     op, verb = ops.Maximum, "compared"
 
 
+class Minimum(Elementwise, kind="minimum"):
+    """The smallest of its inputs, element by element."""
+
+    op, verb = ops.Minimum, "compared"
+
+
 class Average(Elementwise, kind="average"):
     """The mean of its inputs, element by element."""
 
@@ -80,8 +92,7 @@ class Concat(Merge, kind="concat", primary="axis"):
 
     def build(self, x: tuple[Value, ...], mode: Mode) -> Value:
         axes = max(v.rank - batched for v, batched in zip(x, mode.batched, strict=True))
-        if not -axes <= self.axis < axes:
-            raise ShapeError("concat has no such axis", f"axis {self.axis} of {show(x[0].shape)}", f"{-axes} to {axes - 1}")
+        place(self.axis, axes, "concat", x[0])
         rows = tuple(v if batched else broadcast_to(v, (mode.batch, *v.shape)) for v, batched in zip(x, mode.batched, strict=True))
         return concat(rows, self.axis + 1 if self.axis >= 0 else self.axis)
 
@@ -104,3 +115,34 @@ class MatMul(Merge, kind="matmul"):
                              "reshape can add an axis")
         a, b = align(x, mode)
         return matmul(a, swap(b) if self.transpose else b)
+
+
+class Dot(Merge, kind="dot", primary="axes"):
+    """Products of two inputs summed over an axis of each: the last, or ``axes``, a number or one for each.
+
+    ``(4)`` and ``(4)`` give ``(1)``, ``(3, 4)`` and ``(5, 4)`` give ``(3, 5)``: the axes left of the first, then those of the second,
+    as Keras. ``normalize`` divides by the lengths first: the cosine of the angle. A length below 1e-12 counts as 1e-12.
+    """
+
+    inputs = (2, 2)
+    axes: Annotated[tuple[Axis, Axis], BeforeValidator(both_axes)] = (-1, -1)
+    normalize: bool = False
+
+    def build(self, x: tuple[Value, ...], mode: Mode) -> Value:
+        ranks = [v.rank - batched for v, batched in zip(x, mode.batched, strict=True)]
+        axes = [place(axis, rank, "dot", v) for axis, rank, v in zip(self.axes, ranks, x, strict=True)]
+        a, b = (v if batched else reshape(v, (1, *v.shape)) for v, batched in zip(x, mode.batched, strict=True))
+        a, b = (moveaxis(v, axis + 1, v.rank - 1) for v, axis in zip((a, b), axes, strict=True))
+        if a.shape[-1] != b.shape[-1]:
+            found = "  and  ".join(f"axis {axis} of {show(v.shape)}" for axis, v in zip(self.axes, x, strict=True))
+            raise ShapeError("dot asks for axes of one length", found, "equal lengths")
+        if self.normalize:
+            a, b = unit(a), unit(b)
+        left, right = a.shape[1:-1], b.shape[1:-1]
+        y = matmul(reshape(a, (a.shape[0], size(left), a.shape[-1])), swap(reshape(b, (b.shape[0], size(right), b.shape[-1]))))
+        return reshape(y, (y.shape[0], *((*left, *right) or (1,))))
+
+
+def unit(x: Value) -> Value:
+    """Vectors along the last axis at length 1; those shorter than 1e-12 are divided by that."""
+    return x / ops.sqrt(ops.maximum(sum_(ops.square(x), -1, keep=True), 1e-24))

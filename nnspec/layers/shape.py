@@ -8,6 +8,7 @@ from pydantic import Field
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import Dim, known, show, size
+from nnspec.layers.axes import Axes, places
 from nnspec.layers.layer import Layer, Mode, Values
 from nnspec.ops.movement import reshape, transpose
 from nnspec.spec.model import LARGEST, Whole
@@ -53,3 +54,30 @@ class Permute(Layer, kind="permute", primary="axes"):
         if sorted(self.axes) != list(range(x.rank - 1)):
             raise ShapeError("permute names each axis once", str(list(self.axes)), f"an order of {list(range(x.rank - 1))}")
         return transpose(x, (0, *(a + 1 for a in self.axes)))
+
+
+class Squeeze(Layer, kind="squeeze", primary="axes"):
+    """Axes of length 1 left out: those of ``axes``, or all of them; ``(1, 4, 1)`` to ``(4)``."""
+
+    axes: Axes | None = None
+
+    def build(self, x: Value, p: Values, mode: Mode) -> Value:
+        shape = x.shape[1:]
+        gone = [i for i, d in enumerate(shape) if d == 1] if self.axes is None else places(self.axes, len(shape), "squeeze", x)
+        long = [i for i in gone if shape[i] != 1]
+        if long:
+            raise ShapeError("squeeze leaves out axes of length 1 alone", f"axis {long[0]} of {show(x.shape)} is {shape[long[0]]} long", "length 1",
+                             "reduce_mean or gather takes an axis away")
+        return reshape(x, (x.shape[0], *(d for i, d in enumerate(shape) if i not in gone)))
+
+
+class Unsqueeze(Layer, kind="unsqueeze", primary="axes"):
+    """Axes of length 1 put in, where the output has them: ``axes: 0`` makes ``(4)`` to ``(1, 4)``, ``axes: -1`` to ``(4, 1)``."""
+
+    axes: Axes
+
+    def build(self, x: Value, p: Values, mode: Mode) -> Value:
+        total = x.rank - 1 + len(self.axes)
+        new = places(self.axes, total, "unsqueeze's output")
+        rest = iter(x.shape[1:])
+        return reshape(x, (x.shape[0], *(1 if i in new else next(rest) for i in range(total))))

@@ -231,6 +231,13 @@ def swap(x: Value) -> Value:
     return transpose(x, (*range(x.rank - 2), x.rank - 1, x.rank - 2))
 
 
+def moveaxis(x: Value, source: int, target: int) -> Value:
+    """The axis at ``source`` put at ``target``, the others in their order."""
+    order = [i for i in range(x.rank) if i != source]
+    order.insert(target, source)
+    return transpose(x, tuple(order))
+
+
 def broadcast_to(x: Value, shape: Shape) -> Value:
     return x if x.shape == shape else BroadcastTo(shape).one(x)
 

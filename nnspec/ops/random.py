@@ -6,7 +6,7 @@ The key is (seed, hash of layer path and draw name); the counter (element // wor
 
 from __future__ import annotations
 
-from math import prod
+from math import pi, prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from nnspec.ir.graph import Value
 from nnspec.ir.op import Array, Gradients, Op, case
-from nnspec.ir.types import DType, Shape, TensorType, known
+from nnspec.ir.types import DType, Shape, TensorType, known, size
+from nnspec.ops.elementwise import cast, cos, log, minimum, sin, sqrt
+from nnspec.ops.movement import concat, reshape, slice_axis
 
 Words = NDArray[np.uint32]
 MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
@@ -91,3 +93,25 @@ class RandomBits(Op):
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (None, None)
+
+
+def draw_uniform(shape: Shape, dtype: DType, draw: str, seed: Value, step: Value) -> Value:
+    """Numbers of 32 bits from 0 up to 1, 1 not among them, for a named draw: each depends on (seed, step, row, element) alone."""
+    bits = RandomBits((shape[0], size(shape[1:]), 2), stream(draw)).one(seed, step)
+    largest = 1.0 - 2.0**-24 if dtype == DType.float32 else 1.0 - 2.0**-32
+    return reshape(minimum(_fraction(bits, 0, dtype), largest), shape)
+
+
+def draw_normal(shape: Shape, dtype: DType, draw: str, seed: Value, step: Value) -> Value:
+    """Numbers of mean 0 and deviation 1 (Box and Muller: two from two), for a named draw, as ``draw_uniform``."""
+    width = size(shape[1:])
+    bits = RandomBits((shape[0], (width + 1) // 2, 4), stream(draw)).one(seed, step)
+    radius = sqrt(log(_fraction(bits, 0, dtype) + 2.0**-33) * -2.0)
+    angle = _fraction(bits, 2, dtype) * (2.0 * pi)
+    return reshape(slice_axis(concat((radius * cos(angle), radius * sin(angle)), 1), 1, 0, width), shape)
+
+
+def _fraction(bits: Value, first: int, dtype: DType) -> Value:
+    """Two numbers of 16 bits along the last axis as the digits of one below 1."""
+    high, low = (reshape(cast(slice_axis(bits, 2, i, i + 1), dtype), bits.shape[:2]) for i in (first, first + 1))
+    return high * 2.0**-16 + low * 2.0**-32

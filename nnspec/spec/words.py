@@ -20,6 +20,13 @@ FOREIGN: dict[str, str] = {
     "batch_normalization": "batch_norm", "bn": "batch_norm", "LayerNormalization": "layer_norm", "LayerNorm": "layer_norm",
     "layer_normalization": "layer_norm", "Dropout": "dropout", "Flatten": "flatten", "Reshape": "reshape", "Permute": "permute",
     "Embedding": "embedding", "Concatenate": "concat", "concatenate": "concat", "cat": "concat", "Add": "add", "Multiply": "multiply",
+    "GroupNormalization": "group_norm", "GroupNorm": "group_norm", "groupnorm": "group_norm", "InstanceNorm2d": "instance_norm",
+    "InstanceNorm1d": "instance_norm", "RMSNormalization": "rms_norm", "RMSNorm": "rms_norm", "rmsnorm": "rms_norm",
+    "LocalResponseNorm": "local_response_norm", "lrn": "local_response_norm", "LRN": "local_response_norm", "GaussianNoise": "gaussian_noise",
+    "SpatialDropout1D": "spatial_dropout", "SpatialDropout2D": "spatial_dropout", "SpatialDropout3D": "spatial_dropout",
+    "Dropout2d": "spatial_dropout", "Dropout1d": "spatial_dropout", "Dropout3d": "spatial_dropout", "dropout2d": "spatial_dropout",
+    "DropPath": "drop_path", "StochasticDepth": "drop_path", "stochastic_depth": "drop_path", "droppath": "drop_path", "Minimum": "minimum",
+    "Maximum": "maximum", "Average": "average", "Subtract": "subtract", "Dot": "dot", "expand_dims": "unsqueeze", "Squeeze": "squeeze",
     "Sequential": "write the layers as a list under 'layers'", "Input": "declare it under 'inputs'", "input": "declare it under 'inputs'",
     "Activation": "activation", "skip": "residual", "shortcut": "residual", "parallel": "branches",
     # activations
@@ -32,6 +39,7 @@ FOREIGN: dict[str, str] = {
     "p": "rate", "prob": "rate", "eps": "epsilon", "num_embeddings": "vocabulary", "input_dim": "vocabulary", "output_dim": "units",
     "embedding_dim": "units", "num_features": "leave it out: it is inferred", "negative_slope": "slope", "dim": "axis", "target_shape": "shape",
     "input_shape": "declare it under 'inputs'", "kernel_initializer": "init: {kernel: …}", "bias_initializer": "init: {bias: …}",
+    "stddev": "deviation", "std": "deviation", "drop_prob": "rate",
     "depth_multiplier": "multiplier", "inputs": "from", "nonlinearity": "activation", "act": "activation", "channels": "filters",
     "center": "center", "affine": "scale and center", "num_units": "units", "neurons": "units", "nodes": "units", "n_units": "units",
     # initialisers
@@ -73,12 +81,11 @@ LATER: dict[str, str] = dict.fromkeys((
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool3d",
     "avg_pool1d", "avg_pool3d", "global_avg_pool1d", "global_avg_pool3d", "global_max_pool1d", "global_max_pool3d",
     "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
-    "upsample2d", "resize1d", "resize2d", "resize3d", "resize", "pixel_shuffle", "group_norm", "instance_norm", "rms_norm", "local_response_norm",
-    "dot",
-    "gaussian_noise", "spatial_dropout", "drop_path", "squeeze", "unsqueeze", "lstm", "gru", "rnn", "bidirectional",
+    "upsample2d", "resize1d", "resize2d", "resize3d", "resize", "pixel_shuffle",
+    "lstm", "gru", "rnn", "bidirectional",
     "multi_head_attention", "math", "parameter", "constant", "stop_gradient", "gradient", "normal", "uniform", "bernoulli", "sample_normal",
     "slice", "split", "stack", "gather", "transpose", "cast", "where", "einsum", "reduce_mean", "reduce_sum", "reduce_max", "sum", "max",
-    "minimum", "grid_sample", "one_hot", "top_k", "across_batch", "scan",
+    "grid_sample", "one_hot", "top_k", "across_batch", "scan",
     # keys of entries
     "only", "share", "regularize", "masked",
     # losses, optimizers, schedules
