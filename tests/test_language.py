@@ -222,9 +222,8 @@ LAYERS = [
 OTHERS = {
     "loss": ("mae", "huber", "hinge", "kl_divergence", "focal", "dice", "value", "{mse: {reduce: sum}}", "{cross_entropy: {smoothing: 0.1}}",
              "{cross_entropy: {class_weights: balanced}}", "{mse: {target: [a, b]}}", "{mse: {target: 1}}", "{mse: {weight: {cosine: {}}}}", "own"),
-    "optimizer": ("rmsprop", "adagrad", "adadelta", "adamax", "nadam", "{adam: {amsgrad: true}}", "{adam: {accumulate: 4}}", "{sgd: {average: 0.9}}"),
-    "schedule": ("{multistep: {at: [1]}}", "{exponential: {factor: 0.1}}", "{polynomial: {power: 2}}", "{linear: {to: 0}}",
-                 "{plateau: {patience: 3}}", "[{constant: 100}]"),
+    "optimizer": ("{adam: {accumulate: 4}}", "{sgd: {average: 0.9}}"),
+    "schedule": ("{plateau: {patience: 3}}", "[{constant: 100}]"),
     "metrics": ("[precision]", "[recall]", "[own]"),
 }  # fmt: skip
 BASE = {"loss": "mse", "optimizer": "sgd"}

@@ -53,12 +53,20 @@ FOREIGN: dict[str, str] = {
     "binary_crossentropy": "binary_cross_entropy", "BCELoss": "binary_cross_entropy", "BCEWithLogitsLoss": "binary_cross_entropy",
     "bce": "binary_cross_entropy", "MSELoss": "mse", "mean_squared_error": "mse", "l2": "mse",
     # optimizers and their keys
-    "Adam": "adam", "AdamW": "adamw", "SGD": "sgd", "RMSprop": "rmsprop", "lr": "learning_rate", "rate": "learning_rate", "beta_1": "beta1",
+    "Adam": "adam", "AdamW": "adamw", "SGD": "sgd", "RMSprop": "rmsprop", "RMSProp": "rmsprop", "Adagrad": "adagrad", "Adadelta": "adadelta",
+    "Adamax": "adamax", "AdaMax": "adamax", "NAdam": "nadam", "Nadam": "nadam", "Lion": "lion", "Momentum": "sgd: {momentum: 0.9}",
+    "alpha": "rho", "initial_accumulator_value": "leave it out: it starts at 0", "ams_grad": "amsgrad", "dampening": "leave it out: it is 0",
+    "global_clipnorm": "clip_norm", "max_grad_norm": "clip_norm", "clip_grad_norm": "clip_norm", "clip_grad_value": "clip_value",
+    "lr": "learning_rate", "rate": "learning_rate", "beta_1": "beta1",
     "beta_2": "beta2", "betas": "beta1 and beta2", "clipnorm": "clip_norm", "clipvalue": "clip_value", "gradient_clip": "clip_norm",
     "decay": "weight_decay", "l2_penalty": "weight_decay",
     # schedules and metrics
     "CosineAnnealingLR": "cosine", "cosine_decay": "cosine", "StepLR": "step", "gamma": "factor", "step_size": "every", "T_max": "length",
-    "eta_min": "minimum", "acc": "accuracy", "Accuracy": "accuracy", "top5": "top_k", "mean_absolute_error": "mae",
+    "eta_min": "minimum", "CosineDecay": "cosine", "MultiStepLR": "multistep", "PiecewiseConstantDecay": "multistep", "milestones": "at",
+    "boundaries": "at", "ExponentialLR": "exponential", "ExponentialDecay": "exponential", "decay_rate": "factor", "PolynomialLR": "polynomial",
+    "PolynomialDecay": "polynomial", "LinearLR": "linear", "end_learning_rate": "to", "end_factor": "to", "total_iters": "length",
+    "decay_steps": "length", "warmup_steps": "warmup", "ConstantLR": "constant", "LambdaLR": "a list of stretches",
+    "SequentialLR": "a list of stretches", "acc": "accuracy", "Accuracy": "accuracy", "top5": "top_k", "mean_absolute_error": "mae",
     # top
     "model": "layers", "network": "layers", "architecture": "layers", "dataset": "data", "batch": "batch_size", "batchsize": "batch_size",
     "num_epochs": "epochs", "max_epochs": "epochs", "n_epochs": "epochs", "epoch": "epochs", "criterion": "loss", "objective": "loss",
@@ -89,9 +97,9 @@ LATER: dict[str, str] = dict.fromkeys((
     # keys of entries
     "only", "share", "regularize", "masked",
     # losses, optimizers, schedules
-    "mae", "huber", "hinge", "kl_divergence", "focal", "dice", "perceptual", "value", "rmsprop", "adagrad", "adadelta", "adamax", "nadam",
-    "lion", "accumulate", "average", "multistep", "exponential", "polynomial", "linear", "plateau",
-    "smoothing", "class_weights", "reduce", "amsgrad",
+    "mae", "huber", "hinge", "kl_divergence", "focal", "dice", "perceptual", "value",
+    "accumulate", "average", "plateau",
+    "smoothing", "class_weights", "reduce",
     # metrics
     "precision", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
     # top

@@ -1,82 +1,91 @@
-"""The learning rate at each step: a plain function of the step's number, worked out by the host."""
+"""The schedules: one class each. ``t`` counts steps from 0 after the warmup, ``rate`` is the optimizer's."""
 
 import math
-import re
-from abc import abstractmethod
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from nnspec.spec.model import Kind, NotNegative, Positive
+from nnspec.spec.model import NotNegative, Positive
+from nnspec.training.schedule import LengthField, Schedule, Span, SpanField, part
 
-
-@dataclass(frozen=True)
-class Span:
-    """A length: so many epochs, or so many steps."""
-
-    amount: float
-    unit: str = "epochs"
-
-    def steps(self, per_epoch: int) -> int:
-        return round(self.amount * per_epoch) if self.unit == "epochs" else round(self.amount)
-
-
-def _span(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1e9:
-        return Span(float(value))
-    match = re.fullmatch(r"(\d{1,12}) (steps?|epochs?)", value) if isinstance(value, str) else None
-    if match:
-        return Span(float(match[1]), "steps" if match[2].startswith("step") else "epochs")
-    raise PydanticCustomError("nnspec", "{message}", {"message": "a length does not fit", "found": repr(value)[:60],
-                                                      "wanted": "epochs as a number, or '500 steps'", "hint": ""})
-
-
-SpanField = Annotated[Span, BeforeValidator(_span)]
-
-
-class Schedule(Kind):
-    """Every schedule takes ``warmup: n``: the first n steps are multiplied by ``(t + 1) / n``, and t then counts from there."""
-
-    registry: ClassVar[dict[str, type[Any]]] = {}
-    warmup: SpanField = Span(0.0)
-
-    def rate(self, step: int, base: float, per_epoch: int, total: int) -> float:
-        """The learning rate of step ``step``, counted from 0, in a run of ``total`` steps."""
-        warm = self.warmup.steps(per_epoch)
-        if step < warm:
-            return base * (step + 1) / warm
-        return self.at(step - warm, base, per_epoch, max(1, total - warm))
-
-    @abstractmethod
-    def at(self, t: int, base: float, per_epoch: int, total: int) -> float:
-        """The rate t steps after the warmup."""
+__all__ = ["Schedule", "Span"]
 
 
 class Constant(Schedule, kind="constant"):
     """The optimizer's rate throughout."""
 
-    def at(self, t: int, base: float, per_epoch: int, total: int) -> float:
+    def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
         return base
 
 
 class Step(Schedule, kind="step"):
     """``rate * factor ^ floor(t / every)``."""
 
-    every: SpanField
+    every: LengthField
     factor: Positive = 0.1
 
-    def at(self, t: int, base: float, per_epoch: int, total: int) -> float:
+    def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
         return float(base * self.factor ** (t // max(1, self.every.steps(per_epoch))))
 
 
 class Cosine(Schedule, kind="cosine"):
     """``minimum + (rate - minimum) (1 + cos(pi t / length)) / 2``; ``length`` is the run's; past it the rate stays at the minimum."""
 
-    length: SpanField | None = None
+    length: LengthField | None = None
     minimum: NotNegative = 0.0
 
-    def at(self, t: int, base: float, per_epoch: int, total: int) -> float:
-        length = max(1, self.length.steps(per_epoch) if self.length else total)
-        return self.minimum + (base - self.minimum) * 0.5 * (1.0 + math.cos(math.pi * min(t, length) / length))
+    def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
+        over = part(self.length, t, per_epoch, total)
+        return self.minimum + (base - self.minimum) * 0.5 * (1.0 + math.cos(math.pi * over))
+
+
+class MultiStep(Schedule, kind="multistep"):
+    """``rate * factor ^ n``, n of the lengths ``at`` being past at t. Factor 0.1."""
+
+    at: Annotated[tuple[SpanField, ...], Field(min_length=1)]
+    factor: Positive = 0.1
+
+    @field_validator("at")
+    @classmethod
+    def _grow(cls, at: tuple[Span, ...]) -> tuple[Span, ...]:
+        for a, b in zip(at, at[1:], strict=False):
+            if a.unit == b.unit and not a.amount < b.amount:
+                raise PydanticCustomError("nnspec", "{message}", {
+                    "message": "the lengths of 'at' do not grow", "found": f"{b} after {a}", "wanted": "each later than the one before", "hint": ""})
+        return at
+
+    def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
+        return base * self.factor ** sum(span.steps(per_epoch) <= t for span in self.at)
+
+
+class Exponential(Schedule, kind="exponential"):
+    """``rate * factor ^ (t / every)``, at every step; ``every`` 1 epoch. In stairs it is ``step``."""
+
+    factor: Positive
+    every: LengthField = Span(1.0)
+
+    def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
+        return float(base * self.factor ** (t / max(1, self.every.steps(per_epoch))))
+
+
+class Polynomial(Schedule, kind="polynomial"):
+    """``to + (rate - to) (1 - t / length) ^ power``; power 1, to 0 (Keras's is 1e-4), ``length`` the run's; past it the rate stays ``to``."""
+
+    power: Positive = 1.0
+    to: NotNegative = 0.0
+    length: LengthField | None = None
+
+    def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
+        return float(self.to + (base - self.to) * (1.0 - part(self.length, t, per_epoch, total)) ** self.power)
+
+
+class Linear(Schedule, kind="linear"):
+    """``rate + (to - rate) t / length``; to 0, ``length`` the run's; past it the rate stays ``to``."""
+
+    to: NotNegative = 0.0
+    length: LengthField | None = None
+
+    def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
+        over = part(self.length, t, per_epoch, total)
+        return base * (1.0 - over) + self.to * over
