@@ -72,7 +72,7 @@ BAD: dict[str, str] = {
     "misspelt_layer": changed("  - max_pool2d: 2", "  - max_pol2d: 2"),
     "misspelt_field": changed("units: 32", "unit: 32"),
     "layer_for_later": changed("  - flatten\n", "  - lstm: 4\n  - flatten\n"),
-    "key_for_later": changed("units: 32,", "units: 32, regularize: {kernel: {l1: 1e-4}},"),
+    "key_for_later": changed("units: 32,", "units: 32, masked: false,"),
     "missing_field": changed("dense: {units: 32, activation: relu}", "dense: {activation: relu}"),
     "units_is_a_float": changed("units: 32", "units: 32.0"),
     "units_is_zero": changed("units: 32", "units: 0"),

@@ -134,7 +134,7 @@ def test_the_input_s_shape_is_known_to_formulas() -> None:
     ("  - conv2d: {out_channels: 4}\n", ("in nnspec this is 'filters'", ":4:14")),
     ("  - dense: {units: 4\n    , lr: 3}\n", ("no key of layer 'dense'",)),
     ("  - lstm: 4\n", ("lstm: not in this version",)),
-    ("  - relu: {share: x}\n", ("share: not in this version",)),
+    ("  - relu: {share: x}\n", ("called 'x'",)),
     ("  - dense: {units: 1000000000}\n", ("at most 10,000,000",)),
     ("  - relu: {repeat: 1000000000}\n", ("'repeat' does not fit",)),
 ])

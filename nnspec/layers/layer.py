@@ -2,12 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import BATCH, Dim, Shape, show
+from nnspec.ops.movement import reshape
 from nnspec.spec.model import Kind
 
 
@@ -63,17 +64,21 @@ class Mode:
 
 @dataclass(frozen=True)
 class Built:
-    """A layer's output with the new content of its state."""
+    """A layer's output with the new content of its state, and further outputs by name: ``layer.name`` in ``from``."""
 
     y: Value
     state: Mapping[str, Value] = field(default_factory=dict)
+    outputs: Mapping[str, Value] = field(default_factory=dict)
 
 
 class Entry(Kind):
     """Anything that stands in a list of layers under its own name."""
 
     registry: ClassVar[dict[str, type[Any]]] = {}
-    inputs: ClassVar[tuple[int, int]] = (1, 1)  # least and most
+    inputs: ClassVar[tuple[int, int]] = (1, 1)  # least and most; (0, 0) takes nothing
+    roles: ClassVar[tuple[str, ...]] = ()  # names for its inputs, in order: ``from: {query: a, key: b}``
+    batched: ClassVar[bool] = True  # whether an entry without inputs has rows
+    several: ClassVar[bool] = False  # whether its name alone stands for all of its further outputs
     family: ClassVar[str] = "layer"
 
     @abstractmethod
@@ -123,6 +128,30 @@ class Merge(Entry):
 
     def apply(self, x: tuple[Value, ...], p: Values, mode: Mode) -> Built:
         return Built(self.build(x, mode))
+
+
+class Choice(Merge):
+    """The second of two inputs: what a list of layers for one mode alone makes; in the other mode the first stands for it."""
+
+    kind = "only"
+    inputs = (2, 2)
+
+    def build(self, x: tuple[Value, ...], mode: Mode) -> Value:
+        return x[1]
+
+
+def one_row(x: tuple[Value, ...], batched: tuple[bool, ...]) -> tuple[Value, ...]:
+    """What a layer is given: where none of its inputs has rows, each is a single row."""
+    return x if any(batched) or not x else tuple(reshape(v, (1, *v.shape)) for v in x)
+
+
+def applied(entry: Entry, x: tuple[Value, ...], p: Values, mode: Mode) -> Built:
+    """The layer over its inputs; of parameters and constants alone it makes something that has no rows either."""
+    if any(mode.batched) or not x:
+        return entry.apply(x, p, mode)
+    rows = one_row(x, mode.batched)
+    built = entry.apply(rows, p, replace(mode, batch=1, weight=None, batched=(True,) * len(x)))
+    return Built(reshape(built.y, built.y.shape[1:]), built.state, {k: reshape(v, v.shape[1:]) for k, v in built.outputs.items()})
 
 
 def fixed(dim: Dim, what: str) -> int:

@@ -206,6 +206,12 @@ def _outputs(doc: Document, network: Network, end: tuple[Port, ...], scope: Scop
             problems += e.problems
     if not doc.outputs:
         ports = list(end)
+    problems += [
+        Problem(f"the output '{p.node}' is for training only", network.nodes[p.node]["place"], wanted="one that is there in inference", rule="only")
+        for p in ports
+        if p.only == "training" and p.node in network.nodes
+    ]
+    if not doc.outputs:
         names = _names_of(ports, scope)
     network.outputs, network.output_names = tuple(ports), tuple(names)
 

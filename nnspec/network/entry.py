@@ -14,7 +14,6 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar
 from nnspec.spec.words import name_problem
 
-LATER = ("only", "share", "regularize", "learning_rate")
 STRUCTURES: Mapping[str, tuple[str, ...]] = {"residual": ("layers", "shortcut"), "branches": ("paths", "merge")}
 
 
@@ -49,11 +48,6 @@ def parse(node: Node, taken: Iterable[str] = (), blocks: Iterable[str] = ()) -> 
     if not isinstance(body, MappingNode):
         return Written(kind, place, {}, body, {})
     own = {k: v for k, v in body.pairs.items() if k not in COMMON or k in taken}
-    problems = [unknown(k, (), body.keys[k], "key") for k in own if k in LATER and k != "learning_rate"]
-    if "learning_rate" in own:
-        problems.append(Problem("learning_rate on a layer: not in this version", body.keys["learning_rate"], rule="not-in-this-version"))
-    if problems:
-        raise SpecError(*problems)
     common = {k: v for k, v in body.pairs.items() if k in COMMON and k not in taken}
     return Written(kind, place, common, MappingNode(body.place, own, {k: body.keys[k] for k in own}, body.flow), body.keys)
 
@@ -95,3 +89,32 @@ def truth(node: Node | None, default: bool, key: str) -> bool:
 def known_kinds(blocks: Iterable[str]) -> list[str]:
     """Every word that may stand as an entry's kind."""
     return [*Entry.registry, *STRUCTURES, *blocks]
+
+
+def no_parameters(written: Written) -> None:
+    """Refuses what names parameters where an entry has none of its own."""
+    problems = [
+        Problem(f"'{key}' on '{written.kind}'", written.common[key].place, wanted=f"{key} on a layer that has parameters", rule="bad-value")
+        for key in ("init", "regularize")
+        if key in written.common
+    ]
+    if problems:
+        raise SpecError(*problems)
+
+
+def by_role(node: MappingNode, kind: str) -> list[Node]:
+    """``{query: a, key: b}`` in the order that the layer takes."""
+    member = Entry.registry.get(kind)
+    roles = member.roles if member else ()
+    if member is None or not roles:
+        raise SpecError(Problem("'from' does not fit", node.place, found=describe(node), wanted="a name, or a list of names",
+                                hint=f"the inputs of '{kind}' have no roles", rule="bad-value"))
+    problems = [unknown(k, roles, node.keys[k], f"role of '{kind}'") for k in node.pairs if k not in roles]
+    given = [r for r in roles if r in node.pairs]
+    missing = [r for r in roles[: max(member.inputs[0], len(given))] if r not in node.pairs]
+    wanted = "{" + ", ".join(f"{r}: …" for r in roles) + "}"
+    if missing and not problems:
+        problems = [Problem(f"'from' of '{kind}' needs '{r}'", node.place, wanted=wanted, rule="missing-key") for r in missing]
+    if problems:
+        raise SpecError(*problems)
+    return [node.pairs[r] for r in given]

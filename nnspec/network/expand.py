@@ -8,17 +8,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nnspec.errors import Problem, SpecError
+from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
-from nnspec.ir.types import DType, TensorType
-from nnspec.layers.layer import Entry, Merge
-from nnspec.network.entry import STRUCTURES, Written, known_kinds, name_of, parse, peek, truth
-from nnspec.network.graph import Leaf, Network, Port
+from nnspec.ir.types import DType, TensorType, show
+from nnspec.layers.activations import Activate
+from nnspec.layers.layer import Choice, Entry, Merge
+from nnspec.network.common import learning_rate, only, regularize
+from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, no_parameters, parse, peek, truth
+from nnspec.network.graph import Leaf, Network, Port, Rate
 from nnspec.network.infer import infer
 from nnspec.network.initial import initial
 from nnspec.network.repair import shape_problem
-from nnspec.network.repeat import Copy, copies
+from nnspec.network.repeat import ONE, Copy, copies
 from nnspec.network.scope import Ref, Scope
-from nnspec.spec.blocks import Block
+from nnspec.network.share import owner
+from nnspec.spec.blocks import COMMON, Block
 from nnspec.spec.explain import choose, describe, fields_of, unknown, validate
 from nnspec.spec.formulas import Watched, is_formula, substitute
 from nnspec.spec.source import Mapping as MappingNode
@@ -38,6 +42,9 @@ class Context:
     frames: tuple[str, ...] = ()
     frozen: bool = False
     calls: tuple[str, ...] = ()
+    only: str = ""
+    rate: Rate = Rate()
+    shared: tuple[str, str] | None = None  # a path, and that of the tree whose weights are used below it
 
     def at(self, name: str) -> str:
         return f"{self.path}/{name}" if self.path else name
@@ -57,6 +64,7 @@ class Expander:
     problems: list[Problem] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     marks: set[tuple[object, ...]] = field(default_factory=set)
+    outputs: dict[str, Mapping[str, Value]] = field(default_factory=dict)  # further outputs of the layer just added
 
     def report(self, *problems: Problem) -> None:
         """Keeps a problem once for each place, however often its block is called."""
@@ -101,6 +109,7 @@ class Expander:
         repeated = "repeat" in written.common
         outputs: dict[str, Port] = {}
         fed = False
+        first = ""
         for n, copy in enumerate(many):
             counts[written.kind] += 1
             mine, fields = written.copy(copy.fields)
@@ -113,20 +122,22 @@ class Expander:
                 names = Watched(self.environment(inner.env, current))
                 read = substitute(source, names)
                 if not fed or copy.counter in names.read or "from" in copy.fields:
-                    current = self.sources(read, inner)
-            fed = True
+                    current = self.sources(read, inner, written.kind)
+            if copy.shares and fed:
+                inner = replace(inner, shared=(ctx.at(own), ctx.at(first)))
+            fed, first = True, first or own
             ctx.scope.below.pop(own, None)
             current, outputs = self.one(mine, own, replace(copy, fields=fields), current, inner)
-            ctx.scope.define(own, Ref(current, written.place, outputs, explicit=bool(name)))
+            ctx.scope.define(own, Ref(current, written.place, outputs, explicit=bool(name), path=ctx.at(own)))
         if name and repeated and fed:
-            ctx.scope.define(name, Ref(current, written.place, outputs))
+            ctx.scope.define(name, Ref(current, written.place, outputs, path=ctx.at(own)))
         ctx.scope.below.pop(name, None)
         return current
 
     def written(self, node: Node) -> Written:
         kind, _, _ = peek(node)
         member = Entry.registry.get(kind)
-        taken = [f for f in (member.model_fields if member else ()) if f in ("name", "from", "repeat", "when", "init")]
+        taken = [f for f in (member.model_fields if member else ()) if f in COMMON]
         return parse(node, [*taken, *(self.blocks[kind].args if kind in self.blocks else ())], self.blocks)
 
     def environment(self, env: Mapping[str, Any], current: tuple[Port, ...]) -> Mapping[str, Any]:
@@ -141,21 +152,22 @@ class Expander:
         node, source = written.common.get(key), written.common.get("from")
         if node is not None and _reads_input(node):
             if source is not None:
-                current = self.sources(substitute(source, self.environment(ctx.env, current)), ctx)
+                current = self.sources(substitute(source, self.environment(ctx.env, current)), ctx, written.kind)
             if any(p.type is None for p in current):
                 raise SpecError()  # the input failed, and has been reported
         return self.resolve(node, self.environment(ctx.env, current))
 
-    def sources(self, node: Node, ctx: Context) -> tuple[Port, ...]:
+    def sources(self, node: Node, ctx: Context, kind: str) -> tuple[Port, ...]:
         """What ``from`` names."""
+        if isinstance(node, MappingNode):
+            node = Sequence(node.place, by_role(node, kind), node.flow)
         items = node.items if isinstance(node, Sequence) else [node]
         ports: list[Port] = []
         problems: list[Problem] = []
         for item in items:
             if not isinstance(item, Scalar) or not isinstance(item.value, str):
-                hint = "roles are for attention, which is not in this version" if isinstance(item, MappingNode) else ""
                 raise SpecError(
-                    Problem("'from' does not fit", item.place, found=describe(item), wanted="a name, or a list of names", hint=hint, rule="bad-value")
+                    Problem("'from' does not fit", item.place, found=describe(item), wanted="a name, or a list of names", rule="bad-value")
                 )
             try:
                 ports += ctx.scope.find(item.value, item.place)
@@ -169,24 +181,51 @@ class Expander:
         """One copy of an entry: a structure, a block's body, or a layer."""
         if len(self.network.nodes) > MOST_LAYERS:
             raise _TooMany(Problem(f"more than {MOST_LAYERS:,} layers", written.place, wanted=f"at most {MOST_LAYERS:,}", rule="too-large"))
-        frozen = ctx.frozen or not truth(self.resolve(written.common.get("trainable"), ctx.env), True, "trainable")
-        ctx = replace(ctx, frozen=frozen)
-        if written.kind in STRUCTURES:
-            return self.structure(written, name, copy, current, ctx), {}
+        outer = ctx.only
+        ctx = self.common(written, name, ctx)
         if written.kind in self.broken:
             self.used.add(written.kind)
             return (Port(ctx.at(name)),), {}
-        if written.kind in self.blocks:
-            return self.call(written, name, copy, current, ctx)
-        return self.layer(written, name, copy, current, ctx)
+        if written.kind in STRUCTURES:
+            ends = self.structure(written, name, copy, current, ctx)
+            outputs: dict[str, Port] = {}
+        elif written.kind in self.blocks:
+            ends, outputs = self.call(written, name, copy, current, ctx)
+        else:
+            return self.layer(written, name, copy, current, ctx, ctx.only != outer)
+        return (self.chosen(ends, current, written, name, ctx), outputs) if ctx.only != outer else (ends, outputs)
+
+    def common(self, written: Written, name: str, ctx: Context) -> Context:
+        """What the keys that every entry has decide for it and all inside."""
+        keys = {k: self.resolve(written.common.get(k), ctx.env) for k in ("trainable", "only", "learning_rate", "share")}
+        mode, share = only(keys["only"]), keys["share"]
+        if mode and ctx.only and mode != ctx.only:
+            raise SpecError(Problem(f"'{name}' is never there", written.place, found=f"only: {mode}, inside of only: {ctx.only}", rule="bad-value"))
+        shared = ctx.shared
+        if share is not None:
+            if not isinstance(share, Scalar) or not isinstance(share.value, str):
+                raise SpecError(Problem("'share' does not fit", share.place, found=describe(share), wanted="the name of an entry", rule="bad-value"))
+            shared = (ctx.at(name), ctx.scope.entry(share.value, share.place).path)
+        if share is not None and (given := [k for k in ("init", "regularize", "learning_rate") if k in written.common]):
+            raise SpecError(Problem(f"'{given[0]}' beside 'share'", written.common[given[0]].place, found="weights of another entry's",
+                                    wanted=f"{given[0]} there, where the weights belong", rule="bad-value"))
+        return replace(ctx, frozen=ctx.frozen or not truth(keys["trainable"], True, "trainable"), only=mode or ctx.only, shared=shared,
+                       rate=learning_rate(keys["learning_rate"]).inside(ctx.rate))
+
+    def chosen(self, ends: tuple[Port, ...], current: tuple[Port, ...], written: Written, name: str, ctx: Context) -> tuple[Port, ...]:
+        """What a list for one mode alone makes; where it keeps the shape, its input stands for it in the other."""
+        if len(ends) != len(current) or any(a.type is None or a.type != b.type or a.batched != b.batched for a, b in zip(ends, current, strict=True)):
+            return ends
+        inner = replace(ctx, path=ctx.at(name))
+        names = ["only"] if len(ends) == 1 else [f"only_{n}" for n in range(1, len(ends) + 1)]
+        return tuple(self.leaf(Choice(), n, {}, (b, a), written, inner, {}, passes=True) for n, a, b in zip(names, ends, current, strict=True))
 
     def structure(self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[Port, ...]:
         """``residual`` or ``branches``."""
         path = ctx.at(name)
         known = STRUCTURES[written.kind]
         body = written.fields
-        if "init" in written.common:
-            raise SpecError(_no_init(written))
+        no_parameters(written)
         if isinstance(body, Sequence):
             body = MappingNode(body.place, {known[0]: body}, {known[0]: body.place}, False)
         if not isinstance(body, MappingNode):
@@ -250,8 +289,7 @@ class Expander:
         block = self.blocks[written.kind]
         self.used.add(written.kind)
         path = ctx.at(name)
-        if "init" in written.common:
-            raise SpecError(_no_init(written))
+        no_parameters(written)
         if written.kind in ctx.calls or len(ctx.calls) >= MOST_DEPTH:
             chain = " -> ".join([*ctx.calls, written.kind])
             raise SpecError(
@@ -297,8 +335,10 @@ class Expander:
                 outputs[own] = Port("")
         return (tuple(outputs.values()) if outputs else end), outputs
 
-    def layer(self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[tuple[Port, ...], dict[str, Port]]:
-        """A layer itself."""
+    def layer(
+        self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context, passes: bool = False
+    ) -> tuple[tuple[Port, ...], dict[str, Port]]:
+        """A layer itself, and the block that its ``activation`` names."""
         if written.kind not in Entry.registry:
             raise SpecError(unknown(written.kind, known_kinds(self.blocks), written.place, "layer"))
         member = Entry.registry[written.kind]
@@ -311,68 +351,107 @@ class Expander:
             return (Port(ctx.at(name)),), {}
         resolved = substitute(node, self.environment(ctx.env, current))
         assert isinstance(resolved, MappingNode)
-        self.refuse_blocks(resolved, member)
-        entry = validate(member, resolved, written.place, what, ("name", "from", "repeat", "when", "trainable", "init"))
-        port = self.leaf(entry, name, {k: plain(v) for k, v in resolved.pairs.items()}, current, written, ctx, self.environment(ctx.env, current))
+        block = self.block_of(resolved, member)
+        if block is not None:
+            if member is Activate:
+                return self.activated(block, name, current, ctx, written, passes)
+            kept = {k: v for k, v in resolved.pairs.items() if k != "activation"}
+            resolved = MappingNode(resolved.place, kept, resolved.keys, resolved.flow)
+        entry = validate(member, resolved, written.place, what, COMMON)
+        env = self.environment(ctx.env, current)
+        port = self.leaf(entry, name, {k: plain(v) for k, v in resolved.pairs.items()}, current, written, ctx, env, passes and block is None)
         leaf = self.network.nodes[port.node]["leaf"] if port.type is not None else None
         params = {p.name: Port(port.node, p.name, TensorType(p.shape, self.dtype), batched=False) for p in leaf.params} if leaf else {}
-        return (port,), params
+        further = {n: replace(port, output=n, type=v.type, value=v) for n, v in self.outputs.pop(port.node, {}).items()}
+        if block is not None:
+            (port,), _ = self.activated(block, block.kind, (port,), replace(ctx, path=ctx.at(name)), written, False)
+            if passes and port.type is not None:
+                (port,) = self.chosen((port,), current[:1], written, name, ctx)
+        return (tuple(further.values()) if entry.several and further else (port,)), {**params, **further}
 
-    def refuse_blocks(self, fields: MappingNode, member: type[Entry]) -> None:
-        """A block as an activation is for later."""
-        for key in ("activation", "of"):
-            value = fields.pairs.get(key) if key in member.model_fields else None
-            named = value.value if isinstance(value, Scalar) else next(iter(getattr(value, "pairs", ())), None)
-            if value is not None and named in self.blocks:
-                self.used.add(str(named))
-                raise SpecError(
-                    Problem(
-                        f"block '{named}' as an activation: not in this version",
-                        value.place,
-                        hint=f"call it: '- {named}'",
-                        rule="not-in-this-version",
-                    )
-                )
+    def block_of(self, fields: MappingNode, member: type[Entry]) -> Written | None:
+        """The block that stands where an activation may, as a call of it."""
+        key = "of" if member is Activate else "activation"
+        value = fields.pairs.get(key) if key in member.model_fields else None
+        pairs = value.pairs if isinstance(value, MappingNode) and len(value.pairs) == 1 else {}
+        named = value.value if isinstance(value, Scalar) else next(iter(pairs), None)
+        if value is None or not isinstance(named, str) or named not in (*self.blocks, *self.broken):
+            return None
+        return Written(named, value.place, {}, pairs.get(named), {})
+
+    def activated(
+        self, block: Written, name: str, current: tuple[Port, ...], ctx: Context, written: Written, passes: bool
+    ) -> tuple[tuple[Port, ...], dict[str, Port]]:
+        """A block called as an activation: of one input and one output, of equal shapes."""
+        if block.kind in self.broken:
+            self.used.add(block.kind)
+            return (Port(ctx.at(name)),), {}
+        declared = self.blocks[block.kind]
+        if len(declared.inputs) > 1 or len(declared.outputs) > 1:
+            self.used.add(block.kind)
+            raise SpecError(Problem(f"block '{block.kind}' cannot be an activation", block.place, found="several inputs or outputs",
+                                    wanted="a block of one input and one output", rule="inputs"))
+        ends, _ = self.call(block, name, ONE, current[:1], ctx)
+        if len(ends) != 1:
+            raise SpecError(Problem(f"block '{block.kind}' cannot be an activation", block.place, found=f"{len(ends)} outputs", wanted="one",
+                                    rule="inputs"))
+        before, after = current[0].type, ends[0].type
+        if before is not None and after is not None and before.shape != after.shape:
+            raise SpecError(Problem(f"block '{block.kind}' cannot be an activation: it changes the shape", block.place,
+                                    found=f"{show(before.shape)} to {show(after.shape)}", wanted="equal shapes", hint=f"call it: '- {block.kind}'",
+                                    rule="shape"))
+        return (self.chosen(ends, current[:1], written, name, ctx) if passes else ends), {}
 
     def leaf(
-        self, entry: Entry, name: str, fields: Mapping[str, Any], current: tuple[Port, ...], written: Written, ctx: Context, env: Mapping[str, Any]
+        self,
+        entry: Entry,
+        name: str,
+        fields: Mapping[str, Any],
+        current: tuple[Port, ...],
+        written: Written,
+        ctx: Context,
+        env: Mapping[str, Any],
+        passes: bool = False,
     ) -> Port:
         """Adds a layer to the graph, with its type where it can be told."""
         path = ctx.at(name)
         least, most = entry.inputs
-        x = current if isinstance(entry, Merge) or len(current) > most and "from" in written.common else current[:most]
+        x = current if isinstance(entry, Merge) and most or len(current) > most and "from" in written.common else current[:most]
         if not least <= len(x) <= most:
-            wanted = "one" if most == 1 else f"{least}" if least == most else f"at least {least}"
+            wanted = "no" if not most else "one" if most == 1 else f"{least}" if least == most else f"at least {least}"
             raise SpecError(
                 Problem(
                     f"layer '{path}' takes {wanted} input{'s' if most > 1 else ''}",
                     written.place,
                     found=str(len(x)),
-                    hint="name them: from: [a, b]" if least > 1 else "join them first: concat: {from: […]}",
+                    hint="name them: from: [a, b]" if least > 1 else "leave out 'from'" if not most else "join them first: concat: {from: […]}",
                     rule="inputs",
                 )
             )
         if any(p.type is None for p in x):
             return Port(path)
-        if not any(p.batched for p in x):
-            raise SpecError(
-                Problem(f"layer '{path}' reads no rows, only parameters", written.place, wanted="at least one layer or input", rule="inputs")
-            )
+        for p in x:
+            if p.only and p.only != ctx.only:
+                raise SpecError(Problem(f"layer '{path}' reads '{p.node}', which is there in {p.only} only", written.place,
+                                        wanted=f"only: {p.only} here too", hint="what keeps the shape is passed by in the other mode", rule="only"))
         try:
             inferred = infer(entry, x, self.dtype, path)
         except ShapeError as e:
             raise SpecError(shape_problem(e, path, x, written.kind, written.place, self.network)) from None
-        init = initial(self.resolve(written.common.get("init"), env), inferred.params, path)
-        leaf = Leaf(path, entry, x, inferred.params, init, ctx.frozen, written.place)
-        return self.network.add_layer(leaf, inferred.y, inferred.flops, fields, ctx.frames)
+        y, params = inferred.built.y, inferred.params
+        init = initial(self.resolve(written.common.get("init"), env), params, path)
+        learned = [p.name for p in params if p.trainable]
+        penalties = regularize(self.resolve(written.common.get("regularize"), env), learned, path)
+        passes = passes and bool(x) and y.type == x[0].type and x[0].batched == any(p.batched for p in x)
+        weights = owner(entry, params, path, written, ctx.shared, self.network)
+        leaf = Leaf(path, entry, x, params, init, ctx.frozen, written.place, weights, ctx.only, passes, ctx.rate, penalties)
+        if inferred.built.outputs:
+            self.outputs[path] = inferred.built.outputs
+        return self.network.add_layer(leaf, y, inferred.flops, fields, ctx.frames)
 
 
 class _TooMany(SpecError):
     """Stops the walk."""
-
-
-def _no_init(written: Written) -> Problem:
-    return Problem(f"'init' on '{written.kind}'", written.common["init"].place, wanted="init on a layer that has parameters", rule="bad-value")
 
 
 def _reads_input(node: Node) -> bool:

@@ -29,6 +29,7 @@ class Port:
     output: str = ""
     type: TensorType | None = None
     batched: bool = True
+    only: str = ""  # "training" or "inference" where it is not there in the other
     value: Value | None = field(default=None, compare=False, repr=False)  # as inferred, over abstract inputs
 
     @property
@@ -39,8 +40,32 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """A learning rate of a layer's own: a number, or (``scaled``) a factor of the optimizer's."""
+
+    value: float = 1.0
+    scaled: bool = True
+
+    def inside(self, outer: Rate) -> Rate:
+        """The rate of an entry within another: factors multiply, a number stands for itself."""
+        return Rate(self.value * outer.value, outer.scaled) if self.scaled else self
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """``l1 sum |w| + l2 sum w^2`` of a parameter, added to the loss."""
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+
+@dataclass(frozen=True)
 class Leaf:
-    """One layer where it stands: what was built from the spec, kept on its node as ``leaf``."""
+    """One layer where it stands: what was built from the spec, kept on its node as ``leaf``.
+
+    ``weights`` is the path of the layer whose parameters it uses: its own, or that of the one it shares with. ``only`` names
+    the mode it is there in; where it ``passes``, its first input stands for it in the other.
+    """
 
     path: str
     entry: Entry
@@ -49,6 +74,25 @@ class Leaf:
     init: Mapping[str, Initializer]
     frozen: bool
     place: Place
+    weights: str
+    only: str = ""
+    passes: bool = False
+    rate: Rate = Rate()
+    regularize: Mapping[str, Penalty] = field(default_factory=dict)
+
+    @property
+    def own(self) -> tuple[Param, ...]:
+        """The parameters that are its own: none where it shares another's."""
+        return self.params if self.weights == self.path else ()
+
+    @property
+    def batched(self) -> bool:
+        """Whether its outputs have rows."""
+        return any(p.batched for p in self.inputs) if self.inputs else self.entry.batched
+
+    def built(self, training: bool) -> bool:
+        """Whether it is there in a mode."""
+        return not self.only or self.only == ("training" if training else "inference")
 
 
 @dataclass(frozen=True)
@@ -61,6 +105,8 @@ class Parameter:
     kind: str
     init: Initializer | None
     trainable: bool
+    rate: Rate = Rate()
+    regularize: Penalty | None = None
 
 
 @dataclass
@@ -94,12 +140,13 @@ class Network:
         return Port(name, type=type)
 
     def add_layer(self, leaf: Leaf, y: Value, flops: int, fields: Mapping[str, Any], frames: tuple[str, ...]) -> Port:
+        """A node for a layer, and an edge from each of its inputs; its output."""
         type = y.type
-        rows = [(p.name, p.shape, _count(p), p.role, p.trainable and not leaf.frozen) for p in leaf.params]
+        rows = [(p.name, p.shape, _count(p), p.role, p.trainable and not leaf.frozen) for p in leaf.own]
         self.nodes[leaf.path] = {
             "kind": leaf.entry.kind,
             "name": leaf.path.rsplit("/", 1)[-1],
-            "shape": type.shape[1:],
+            "shape": type.shape[1:] if leaf.batched else type.shape,
             "dtype": str(type.dtype),
             "parameters": sum(r[2] for r in rows),
             "trainable": sum(r[2] for r in rows if r[4]),
@@ -109,13 +156,15 @@ class Network:
             "fields": dict(fields),
             "frames": frames,
             "frozen": leaf.frozen,
+            "only": leaf.only,
+            "shares": "" if leaf.weights == leaf.path else leaf.weights,
             "params": tuple((name, shape, str(type.dtype), role, trains) for name, shape, _, role, trains in rows),
             "leaf": leaf,
         }
         for position, port in enumerate(leaf.inputs):
             data = {"output": port.output, "shape": port.shape if port.type else (), "dtype": str(port.type.dtype) if port.type else ""}
             self.edges.append((port.node, leaf.path, position, data))
-        return Port(leaf.path, type=type, value=y)
+        return Port(leaf.path, type=type, batched=leaf.batched, only="" if leaf.passes else leaf.only, value=y)
 
     @cached_property
     def graph(self) -> LayerGraph:
@@ -151,10 +200,17 @@ class Network:
         """Every parameter and statistic by path, in the order of the spec."""
         return {
             f"{leaf.path}/{p.name}": Parameter(
-                f"{leaf.path}/{p.name}", p, leaf.path, leaf.entry.kind, leaf.init.get(p.name), p.trainable and not leaf.frozen
+                f"{leaf.path}/{p.name}",
+                p,
+                leaf.path,
+                leaf.entry.kind,
+                leaf.init.get(p.name),
+                p.trainable and not leaf.frozen,
+                leaf.rate,
+                leaf.regularize.get(p.name),
             )
             for leaf in self.leaves
-            for p in leaf.params
+            for p in leaf.own
         }
 
 

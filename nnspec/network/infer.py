@@ -7,7 +7,7 @@ from typing import NamedTuple
 from nnspec.ir.graph import Value, abstract, calls_of
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import DType, TensorType, bind
-from nnspec.layers.layer import Entry, Mode, Param, Values
+from nnspec.layers.layer import Built, Entry, Mode, Param, Values, applied, one_row
 from nnspec.network.graph import Port
 from nnspec.ops.conv import Convolution
 from nnspec.ops.matmul import Linear, MatMul
@@ -16,7 +16,7 @@ LARGEST_TENSOR = 1 << 40  # elements
 
 
 class Inferred(NamedTuple):
-    y: Value
+    built: Built
     params: tuple[Param, ...]
     flops: int
 
@@ -24,7 +24,8 @@ class Inferred(NamedTuple):
 def infer(entry: Entry, ports: tuple[Port, ...], dtype: DType, path: str) -> Inferred:
     """What the layer makes of inputs of these types; raises ShapeError."""
     x = tuple(abstract(p.type, f"x{i}") for i, p in enumerate(ports) if p.type is not None)
-    params = tuple(entry.parameters(x))
+    batched = tuple(p.batched for p in ports)
+    params = tuple(entry.parameters(one_row(x, batched)))
     for p in params:
         n = 1
         for d in p.shape:
@@ -32,14 +33,15 @@ def infer(entry: Entry, ports: tuple[Port, ...], dtype: DType, path: str) -> Inf
         if n > LARGEST_TENSOR:
             raise ShapeError(f"parameter '{p.name}' is too large", f"{n:,} numbers: {p.shape}", f"at most {LARGEST_TENSOR:,}")
     values = Values({p.name: abstract(TensorType(p.shape, dtype), p.name, "parameter") for p in params})
-    built = entry.apply(x, values, Mode(path=path, batched=tuple(p.batched for p in ports)))
-    return Inferred(built.y, params, flops(built.y))
+    seed, step = (abstract(TensorType((), t), name, "scalar") for t, name in ((DType.uint32, "seed"), (DType.int64, "step")))
+    built = applied(entry, x, values, Mode(seed=seed, step=step, path=path, batched=batched))
+    return Inferred(built, params, flops(built.y, *built.outputs.values()))
 
 
-def flops(y: Value) -> int:
+def flops(*ends: Value) -> int:
     """Twice the multiply-adds of one row; symbolic axes count as one."""
     total = 0
-    for c in calls_of([y]):
+    for c in calls_of(ends):
         if isinstance(c.op, (Convolution, MatMul, Linear)):
             total += c.op.flops(*(_one_row(v.type) for v in c.inputs))
     return total

@@ -57,13 +57,13 @@ class Phase:
         """The loss and the metrics, in inference."""
         feeds, _, params = self._inputs(types)
         weight = self._weight(types, weighted)
-        return Graph(self._scores(self._lower(feeds, params, types, Mode()), feeds, weight))
+        return Graph(self._scores(self._lower(feeds, params, types, _inference()), feeds, weight))
 
     def prediction(self, types: Types) -> Graph:
         """Every output as it is (``raw:NAME``), and as ``predict`` answers it (``output:NAME``)."""
         network = self.built.network
         feeds, _, params = self._inputs(types)
-        low = self._lower(feeds, params, types, Mode())
+        low = self._lower(feeds, params, types, _inference())
         outputs: dict[str, Value] = {}
         for name, port in zip(network.output_names, network.outputs, strict=True):
             y = low.at(port)
@@ -105,12 +105,16 @@ class Phase:
         loss: Value | None = None
         with origin("loss", "forward"):
             for t in self.built.losses:
+                if not low.has(t.port):
+                    continue  # for training alone
                 part = averaged(t.term.of.rows(low.at(t.port), feeds[t.feed]), weight)
                 part = part if t.term.weight == 1.0 else part * t.term.weight
                 loss = part if loss is None else loss + part
         outputs = {"loss": loss if loss is not None else constant(0, self.segments.dtype)}
         with origin("metrics", "forward"):
             for t in self.built.metrics:
+                if not low.has(t.port):
+                    continue
                 outputs[f"metric:{t.term.name}"] = measured(self._measure(t, low, feeds), weight)
         return outputs
 
@@ -137,6 +141,12 @@ class Phase:
             assert isinstance(states, dict)
             states.update(states_of)
         return new
+
+
+def _inference() -> Mode:
+    """The mode of what is only asked; what draws at random draws from the seed and a number."""
+    seed, step = (abstract(TensorType((), SCALARS[name]), name, "scalar") for name in (SEED, STEP))
+    return Mode(seed=seed, step=step)
 
 
 def averaged(rows: Value, weight: Value | None) -> Value:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnspec.errors import Problem, SpecError
-from nnspec.spec.explain import describe, unknown
+from nnspec.spec.explain import describe
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence
 
@@ -21,6 +21,7 @@ class Copy:
     counter: str
     number: int
     fields: Mapping[str, Node]
+    shares: bool = False  # the weights of the first copy
 
 
 ONE = Copy("", 0, {})
@@ -45,11 +46,16 @@ def _times(node: Node) -> int:
 
 
 def _walk(node: MappingNode) -> list[Copy]:
-    counter, times = "i", None
+    counter, times, shares = "i", None, False
     lists: dict[str, Sequence] = {}
     for key, value in node.pairs.items():
         if key == "share":
-            raise SpecError(unknown("share", (), node.keys[key], "key of 'repeat'"))
+            if not isinstance(value, Scalar) or not isinstance(value.value, bool):
+                raise SpecError(
+                    Problem("'share' of 'repeat' does not fit", value.place, found=describe(value), wanted="true or false", rule="bad-value")
+                )
+            shares = value.value
+            continue
         if key == "as":
             if not isinstance(value, Scalar) or not isinstance(value.value, str) or not value.value.isidentifier():
                 raise SpecError(Problem("'as' of 'repeat' does not fit", value.place, found=describe(value), wanted="a name", rule="bad-value"))
@@ -88,4 +94,4 @@ def _walk(node: MappingNode) -> list[Copy]:
     n = lengths.pop()
     if n > MOST:
         raise SpecError(Problem("'repeat' does not fit", node.place, found=f"{n:,} copies", wanted=f"at most {MOST:,}", rule="bad-value"))
-    return [Copy(counter, i, {k: s.items[i] for k, s in lists.items()}) for i in range(n)]
+    return [Copy(counter, i, {k: s.items[i] for k, s in lists.items()}, shares) for i in range(n)]

@@ -17,6 +17,7 @@ class Ref:
     place: Place
     outputs: Mapping[str, Port] = field(default_factory=dict)
     explicit: bool = True
+    path: str = ""  # the entry's own, which another may share
 
 
 @dataclass
@@ -63,9 +64,20 @@ class Scope:
             raise SpecError(Problem(f"'{text}' is a parameter", place, wanted="a layer or an input: what has rows", rule="inputs"))
         return ports[0]
 
+    def entry(self, name: str, place: Place) -> Ref:
+        """The entry of a name, whose weights another shares."""
+        for scope in self.chain():
+            if (ref := scope.names.get(name)) is not None:
+                if not ref.path:
+                    raise SpecError(Problem(f"'{name}' has no weights to share", place, wanted="an entry above this one", rule="share"))
+                return ref
+        raise SpecError(self._missing(name, place))
+
     def _output(self, ref: Ref, name: str, output: str, place: Place) -> tuple[Port, ...]:
         if not output:
             return ref.ports
+        if output not in ref.outputs and ref.ports and all(p.type is None for p in ref.ports):
+            return (Port(""),)  # it failed, and has been reported
         if output not in ref.outputs:
             known = list(ref.outputs)
             raise SpecError(Problem(f"'{name}' has no output called '{output}'", place, wanted=", ".join(known) or f"'{name}' alone",

@@ -75,7 +75,7 @@ def arrange(network: Network, group: Callable[[str], str], dtype: DType) -> Segm
     sizes: dict[str, int] = {}
     parameters = network.parameters
     for leaf in reversed(network.leaves):  # backward runs from the last layer to the first
-        for p in leaf.params:
+        for p in leaf.own:
             path = f"{leaf.path}/{p.name}"
             segment = f"${group(p.role)}" if parameters[path].trainable else FROZEN if leaf.frozen else STATE
             start = sizes.get(segment, 0)

@@ -44,6 +44,9 @@ def _target(term: Term, doc: Document, network: Network, scope: Scope, problems:
                     f"'{term.of.kind}' does not say which output it reads", term.place, wanted=f"from: {network.output_names[0]}", rule="missing-key"
                 )
             )
+        if port.only == "inference" and losses is None:
+            raise SpecError(Problem(f"loss '{term.of.kind}' reads '{port.node}', which is there in inference only", term.place,
+                                    wanted="what is there in training", rule="only"))
         target = _end(term, port, doc, network)
         if port.type is not None:
             type = target.type or _like(losses, target.feed) or (term.of.target(port.type) if isinstance(term.of, Loss) else None)

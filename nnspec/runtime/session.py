@@ -155,7 +155,7 @@ class Model:
         weighted = weights is not None or n < capacity
         ready = self._ready("train", arrays, capacity, weighted)
         self._fill(ready, arrays, n, capacity, weights)
-        self._set(ready, rate)
+        self._set(ready, rate, self.step)
         ready.run.run()
         if not bool(ready.run.outputs["finite"]):
             raise NumbersError(self._blame(ready, n))
@@ -170,7 +170,7 @@ class Model:
         n = rows_of(arrays)
         ready = self._ready("gradients", arrays, n, weights is not None)
         self._fill(ready, arrays, n, n, weights)
-        self._set(ready, 0.0)
+        self._set(ready, 0.0, self.step)
         ready.run.run()
         return {name.removeprefix("gradient:"): np.array(a) for name, a in ready.run.outputs.items() if name.startswith("gradient:")}
 
@@ -185,6 +185,7 @@ class Model:
             size = min(chunk, n - start)
             ready = self._ready("score", part, min(chunk, n), own is not None or size < min(chunk, n))
             self._fill(ready, part, size, min(chunk, n), own)
+            self._set(ready, 0.0, start // chunk)
             ready.run.run()
             m = float(size) if own is None else float(own.astype(np.float64).sum())
             mass += m
@@ -230,6 +231,7 @@ class Model:
             ready = self._ready("predict", part, chunk, False)
             size = min(chunk, n - start)
             self._fill(ready, part, size, chunk, None)
+            self._set(ready, 0.0, start // chunk)
             ready.run.run()
             for name in names:
                 parts[name].append(np.array(ready.run.outputs[f"{'raw' if raw else 'output'}:{name}"][:size]))
@@ -340,8 +342,9 @@ class Model:
             held[:n] = 1 if weights is None else weights
             held[n:] = 0
 
-    def _set(self, ready: Ready, rate: float) -> None:
-        for name, value in ((RATE, rate), (STEP, self.step), (SEED, self.seed)):
+    def _set(self, ready: Ready, rate: float, step: int) -> None:
+        """The step's scalars; what is asked in pieces draws by the number of the piece."""
+        for name, value in ((RATE, rate), (STEP, step), (SEED, self.seed)):
             if name in ready.run.inputs:
                 ready.run.inputs[name][...] = value
 

@@ -14,7 +14,7 @@ from nnspec.spec.source import Node, Scalar, Sequence, plain
 from nnspec.spec.words import name_problem
 
 KEYS = ("args", "inputs", "outputs", "layers", "description")
-COMMON = ("name", "from", "repeat", "when", "trainable", "init")
+COMMON = ("name", "from", "repeat", "when", "trainable", "init", "only", "share", "regularize", "learning_rate")
 
 
 @dataclass(frozen=True)

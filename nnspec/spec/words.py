@@ -95,7 +95,7 @@ LATER: dict[str, str] = dict.fromkeys((
     "slice", "split", "stack", "gather", "transpose", "cast", "where", "einsum", "reduce_mean", "reduce_sum", "reduce_max", "sum", "max",
     "grid_sample", "one_hot", "top_k", "across_batch", "scan",
     # keys of entries
-    "only", "share", "regularize", "masked",
+    "masked",
     # losses, optimizers, schedules
     "mae", "huber", "hinge", "kl_divergence", "focal", "dice", "perceptual", "value",
     "accumulate", "average", "plateau",
