@@ -8,11 +8,10 @@ from math import isfinite
 
 from nnspec.errors import Problem, SpecError
 from nnspec.network.graph import Penalty, Rate
+from nnspec.spec.blocks import MODES, SCALED
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar
-
-MODES = ("training", "inference")
 
 
 def only(node: Node | None) -> str:
@@ -29,7 +28,7 @@ def learning_rate(node: Node | None) -> Rate:
     if node is None:
         return Rate()
     value = node.value if isinstance(node, Scalar) else None
-    scaled = isinstance(value, str) and re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?x", value, re.IGNORECASE)
+    scaled = isinstance(value, str) and re.fullmatch(SCALED, value)
     number = float(value[:-1]) if scaled and isinstance(value, str) else value
     if isinstance(number, (int, float)) and not isinstance(number, bool) and isfinite(number) and number >= 0:
         return Rate(float(number), bool(scaled))

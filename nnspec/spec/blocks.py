@@ -15,6 +15,8 @@ from nnspec.spec.words import name_problem
 
 KEYS = ("args", "inputs", "outputs", "layers", "description")
 COMMON = ("name", "from", "repeat", "when", "trainable", "init", "only", "share", "regularize", "learning_rate")
+MODES = ("training", "inference")  # of ``only``
+SCALED = r"^([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?x$"  # of ``learning_rate: 0.1x``
 
 
 @dataclass(frozen=True)

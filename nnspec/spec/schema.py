@@ -6,7 +6,7 @@ What a schema cannot know it lets pass: names of blocks and of entries, and what
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from inspect import cleandoc
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -19,6 +19,7 @@ from nnspec.layers.activations import Activation
 from nnspec.layers.convolution import parse_padding
 from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry
+from nnspec.spec.blocks import MODES, SCALED
 from nnspec.spec.expect import parse_bounds
 from nnspec.spec.model import Config, Kind
 from nnspec.spec.settings import Checkpoint, EarlyStopping, Settings
@@ -114,7 +115,13 @@ def _family(name: str, family: type[Kind]) -> Schema:
         term = {"from": NAME, "target": PLAIN[str], "weight": formula(PLAIN[float])}
     members = family.activations if issubclass(family, Activation) else family.registry
     chosen = choice(members, {k: v for k, v in term.items() if name == "loss" or k != "weight"})
-    return any_of(chosen, {"$ref": "#/definitions/formula"})
+    return any_of(chosen, {"$ref": "#/definitions/formula"}, *(_of_a_block(members) if name in ("activation", "loss", "metric") else ()))
+
+
+def _of_a_block(members: Collection[str]) -> tuple[Schema, Schema]:
+    """A block of the spec's own, by name alone or with its arguments: any name that is not known to be something else."""
+    own: Schema = {"allOf": [NAME, {"not": {"enum": sorted({*FOREIGN, *LATER, *members})}}]}
+    return own, {"type": "object", "minProperties": 1, "maxProperties": 1, "propertyNames": own}
 
 
 def _layers() -> Schema:
@@ -124,11 +131,15 @@ def _layers() -> Schema:
     value = any_of({"$ref": "#/definitions/initializer"}, PLAIN[float], {"type": "array"})
     common: Schema = {
         "name": NAME,
-        "from": formula(one_or_more(PLAIN[str])),
-        "repeat": any_of(count, {"type": "object", "properties": {"times": count, "as": NAME}, "minProperties": 1}),
+        "from": any_of(formula(one_or_more(PLAIN[str])), {"type": "object", "additionalProperties": formula(PLAIN[str])}),
+        "repeat": any_of(count, {"type": "object", "properties": {"times": count, "as": NAME, "share": PLAIN[bool]}, "minProperties": 1}),
         "when": formula(PLAIN[bool]),
         "trainable": formula(PLAIN[bool]),
         "init": {"type": "object", "additionalProperties": value},
+        "only": formula({"enum": list(MODES)}),
+        "share": formula(PLAIN[str]),
+        "regularize": {"type": "object", "additionalProperties": closed({"l1": formula(PLAIN[float]), "l2": formula(PLAIN[float])})},
+        "learning_rate": any_of(formula(PLAIN[float]), {"type": "string", "pattern": SCALED}),
     }
     residual = any_of(layers, closed({"layers": layers, "shortcut": layers, **common}, ["layers"]))
     merge = any_of({"enum": ["add", "multiply", "average", "maximum", "concat", "none"]}, {"type": "object"}, FORMULA)
