@@ -13,11 +13,11 @@ from nnspec.ir.op import ShapeError
 from nnspec.ir.types import DType, TensorType, show
 from nnspec.layers.activations import Activate
 from nnspec.layers.layer import Choice, Entry, Merge
-from nnspec.network.common import learning_rate, only, regularize
 from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, no_parameters, parse, peek, truth
 from nnspec.network.graph import Leaf, Network, Port, Rate
 from nnspec.network.infer import infer
 from nnspec.network.initial import initial
+from nnspec.network.keys import learning_rate, only, regularize
 from nnspec.network.repair import shape_problem
 from nnspec.network.repeat import ONE, Copy, copies
 from nnspec.network.scope import Ref, Scope
