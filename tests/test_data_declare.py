@@ -130,9 +130,6 @@ def test_columns_that_do_not_fit_the_inputs_are_named(inputs: dict[str, tuple[st
         ("{iris: , pair: random}", "pair: not in this version"),
         ("{iris: , balance: true}", "balance: not in this version"),
         ("{iris: , digits: }", "one source is read in this version"),
-        ("{iris: , split: {folds: 5}}", "1:18: folds: not in this version"),
-        ("{iris: , split: {order: date}}", "order: not in this version"),
-        ("{iris: , split: {group: patient}}", "group: not in this version"),
         ("{iris: , prepare: [min_max: petal_width]}", "min_max: not in this version"),
         ("{iris: , prepare: [one_hot: species]}", "one_hot: not in this version"),
         ("{iris: , columns: {species: {text: {tokens: words}}}}", "text: not in this version"),
@@ -211,9 +208,9 @@ def test_a_wrong_section_is_told_what_was_wanted(text: str, said: str) -> None:
 
 def test_every_problem_of_spec_and_file_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "h.csv").write_text("area,price\n1,2\nx,3\n")
-    text = "{csv: {path: h.csv, target: prise}, columns: {aera: drop}, split: {folds: 3}, augment: []}"
+    text = "{csv: {path: h.csv, target: prise}, columns: {aera: drop}, split: {fold: 3}, augment: []}"
     said = problems(text, tmp_path)
-    for part in ("'prise'", "no column 'aera'", "folds: not", "augment: not", "h.csv:3:1: column 'area'"):
+    for part in ("'prise'", "no column 'aera'", "called 'fold'", "augment: not", "h.csv:3:1: column 'area'"):
         assert part in said
 
 

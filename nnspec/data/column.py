@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nnspec.data.config import Prepare
 from nnspec.data.images import Images
-from nnspec.errors import Place, Problem
+from nnspec.errors import Place, Problem, SpecError
 
 Array = NDArray[Any]
 ColumnType = Literal["number", "category", "image", "array"]
@@ -81,11 +81,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Fractions:
-    """How rows are divided: the parts by name, those of size 0 left out, and the column that keeps its proportions."""
+    """How rows are divided: the parts by name, those of size 0 left out, and the columns that say how.
+
+    With ``folds`` it is the number ``fold`` (from 0) that validates.
+    """
 
     parts: tuple[tuple[str, float], ...] = (("train", 1.0),)
     stratify: str | None = None
     place: Place | None = None
+    order: str | None = None
+    group: str | None = None
+    folds: int = 0
+    fold: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +116,27 @@ class Declaration:
     place: Place
     read: Callable[[str], Array | Images] = field(repr=False)
 
+    def array(self, name: str) -> Array:
+        """The values of a column that is no image."""
+        return as_array(self.read(name))
+
     @property
     def features(self) -> tuple[str, ...]:
-        """The columns that are no target."""
-        return tuple(name for name in self.columns if name not in self.targets)
+        """The columns that are no target, and do not only say how rows are divided."""
+        aside = (*self.targets, self.split.order, self.split.group)
+        return tuple(name for name in self.columns if name not in aside)
+
+    @property
+    def folds(self) -> int:
+        """How many folds the rows are divided into; 0 where they are not."""
+        return self.split.folds
+
+    def fold(self, number: int) -> Declaration:
+        """The same data with a fold (from 0) as ``validation`` and the others as ``train``. Raises SpecError."""
+        if not 0 <= number < self.folds:
+            wanted = f"0 to {self.folds - 1}" if self.folds else "split: {folds: 5}"
+            raise SpecError(Problem("there is no such fold", self.split.place, found=str(number), wanted=wanted, rule="bad-value"))
+        return replace(self, split=replace(self.split, fold=number))
 
 
 def as_array(values: Array | Images) -> Array:

@@ -113,12 +113,23 @@ class Split(Config):
 
     Rows beyond the sum of the fractions are in no split. ``stratify`` names a category column whose classes have
     the same proportions in every split, to a row.
+
+    ``group`` names a column whose equal values stay together: all rows of a patient are in one part. Groups are whole, so
+    fractions are met as nearly as whole groups can; with ``stratify`` the classes' proportions too.
+    ``order`` names a column by which rows are sorted instead of drawn: the smallest numbers, or earliest dates, are
+    ``train``, the next ``validation``, the last ``test``. Dates are ISO 8601 texts (2024-03-01, 2024-03, with a time or
+    without); a category with ``classes`` of its own has their order. Equal ones keep their order in the source.
+    ``folds: 5`` divides what ``test`` leaves into five equal parts: each is ``validation`` once, the others then ``train``.
+    The columns of ``group`` and ``order`` are no features unless an input names them.
     """
 
     train: Part | None = None
     validation: Part = 0.0
     test: Part = 0.0
     stratify: str | None = None
+    folds: Annotated[int, Field(ge=2, le=1000)] | None = None
+    order: str | None = None
+    group: str | None = None
 
 
 class Prepare(Kind):

@@ -51,7 +51,7 @@ class _Declare:
             return as_array(values(name))
 
         prepare = self.prepare(columns, targets, table)
-        parts = fractions(section, columns, table.rows, read)
+        parts = fractions(section, columns, table, targets, read, self.seed)
         if self.wrong or self.bad:
             raise self.error()
         missing = {

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nnspec.data.column import Array, Column, Declaration, as_array
+from nnspec.data.column import Array, Column, Declaration
+from nnspec.data.division import divide
 from nnspec.data.images import Images
 from nnspec.data.inputs import assemble
 from nnspec.data.prepare import Fill, Preparation, Step, fit_step
-from nnspec.data.split import split_rows
 from nnspec.errors import DataError, Problem
 
 CHUNK = 1 << 22  # bytes of float64 worked on at a time
@@ -55,7 +55,7 @@ def load(
 
     Numbers and arrays have dtype ``precision``, categories int64. Raises DataError for a value that is not finite.
     """
-    rows = split_rows(declaration.split.parts, declaration.rows, declaration.seed, strata(declaration))
+    rows = divide(declaration.split, declaration.columns, declaration.array, declaration.rows, declaration.seed)
     arrays: dict[str, dict[str, Array]] = {name: {} for name in rows}
     steps: dict[str, tuple[Step, ...]] = {}
     for name, column in declaration.columns.items():
@@ -77,12 +77,6 @@ def whole(values: Array | Images, column: Column) -> Array:
         return values
     pixels = values.take(range(len(values)))
     return pixels / np.float32(255) if column.dtype == "float32" else pixels.astype(np.int64)
-
-
-def strata(declaration: Declaration) -> NDArray[np.int64] | None:
-    """The class of every row that keeps its proportions in each split."""
-    column = declaration.split.stratify
-    return as_array(declaration.read(column)).astype(np.int64) if column else None
 
 
 def _fit(declaration: Declaration, column: Column, raw: Array, train: NDArray[np.intp]) -> tuple[Step, ...]:

@@ -1,6 +1,8 @@
-"""Divides rows into train, validation and test: a pure function of the seed, the fractions and the classes."""
+"""Divides rows into parts: pure functions of the seed, the fractions, and the rows' classes, groups or order."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,46 @@ def split_rows(
         for (name, _), end, n in zip(parts, ends, row, strict=True):
             taken[name].append(order[end - n : end])
     return {name: np.sort(np.concatenate(pieces)) for name, pieces in taken.items()}
+
+
+def ordered_rows(parts: tuple[tuple[str, float], ...], keys: NDArray[Any]) -> dict[str, Rows]:
+    """The rows of each part, ascending: the first part has the smallest keys; equal ones go by their number."""
+    order = np.argsort(keys, kind="stable")
+    ends = np.cumsum(portions(np.array([len(keys)]), tuple(f for _, f in parts))[0])
+    return {name: np.sort(piece) for (name, _), piece in zip(parts, np.split(order, ends), strict=False)}
+
+
+def grouped_rows(
+    parts: tuple[tuple[str, float], ...], groups: NDArray[Any], seed: int, classes: NDArray[np.int64] | None = None
+) -> dict[str, Rows]:
+    """The rows of each part, ascending; rows of equal ``groups`` are in one part, and no part is empty if that can be.
+
+    The largest groups first, of equal ones in an order drawn by the seed, each to the part that lacks most: of rows, or
+    with ``classes`` of the group's classes, each relative to its number. Source: Graham, "Bounds on Multiprocessing
+    Timing Anomalies", 1969 (longest first).
+    """
+    number = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    strata = np.zeros_like(number) if classes is None else np.unique(classes, return_inverse=True)[1].reshape(-1)
+    n, k = int(number.max()) + 1, int(strata.max()) + 1
+    table = np.bincount(number * k + strata, minlength=n * k).reshape(n, k).astype(np.float64)
+    shares = np.array([f for _, f in parts])
+    if (rest := 1.0 - shares.sum()) > 1e-9:
+        shares = np.append(shares, rest)
+    lacking, relative = np.outer(shares, table.sum(axis=0)), 1.0 / table.sum(axis=0)
+    order = shuffled(seed, "data/split", 0, n)
+    order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
+    chosen = np.zeros(n, np.intp)
+    empty = set(range(len(parts)))
+    for i, group in enumerate(order.tolist()):
+        score = lacking @ (table[group] * relative)
+        if n - i <= len(empty):
+            score[[part for part in range(len(shares)) if part not in empty]] = -np.inf
+        part = int(np.argmax(score))
+        chosen[group] = part
+        lacking[part] -= table[group]
+        empty.discard(part)
+    of = chosen[number]
+    return {name: np.flatnonzero(of == part) for part, (name, _) in enumerate(parts)}
 
 
 def portions(counts: NDArray[np.int64], fractions: tuple[float, ...]) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ def to_json(declaration: Declaration) -> dict[str, Any]:
         "seed": declaration.seed,
         "targets": list(declaration.targets),
         "split": dict(declaration.split.parts),
+        "aside": {"order": declaration.split.order, "group": declaration.split.group},
         "columns": [
             {"name": c.name, "kind": c.kind, "shape": list(c.shape), "dtype": c.dtype, "classes": list(c.classes) if c.classes else None}
             for c in declaration.columns.values()
@@ -31,6 +32,8 @@ def from_json(stored: Any, place: Place) -> Declaration:
             for c in stored["columns"]
         }
         names = {c.name: {"shape": c.shape, **({"classes": len(c.classes)} if c.classes else {})} for c in columns.values()}
+        parts = tuple((str(part), float(share)) for part, share in stored["split"].items())
+        aside = stored.get("aside", {})  # columns that are no features
         return Declaration(
             str(stored["source"]),
             columns,
@@ -38,7 +41,7 @@ def from_json(stored: Any, place: Place) -> Declaration:
             int(stored["rows"]),
             names,
             int(stored["seed"]),
-            Fractions(tuple((str(part), float(share)) for part, share in stored["split"].items())),
+            Fractions(parts, order=aside.get("order"), group=aside.get("group")),
             (),
             {},
             place,

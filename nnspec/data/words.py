@@ -7,13 +7,11 @@ from nnspec.spec.explain import unknown
 from nnspec.spec.source import Mapping as MappingNode
 
 _SOURCE = "sources of this version: digits, iris, inline, csv, npz"
-_SPLIT = "split by fractions: {train: 0.8, validation: 0.1, test: 0.1}"
 
 LATER: dict[str, str] = {
     **dict.fromkeys(
         ("idx", "image_folder", "files", "parquet", "text", "mnist", "fashion_mnist", "cifar10", "cifar100"), _SOURCE
     ),
-    **dict.fromkeys(("folds", "order", "group"), _SPLIT),
     "augment": "leave it out for now",
     "pair": "one source is read in this version",
     "balance": "split with stratify keeps the proportions of the classes",
@@ -31,6 +29,13 @@ FOREIGN: dict[str, str] = {
     "training": "train",
     "testing": "test",
     "stratified": "stratify",
+    "kfold": "folds",
+    "k_folds": "folds",
+    "n_splits": "folds",
+    "groups": "group",
+    "group_by": "group",
+    "sort": "order",
+    "order_by": "order",
     "normalize": "standardize",
     "standard_scaler": "standardize",
     "StandardScaler": "standardize",
