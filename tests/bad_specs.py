@@ -134,6 +134,10 @@ BAD: dict[str, str] = {
     "expect_unquoted": changed("epochs: 10", "epochs: 10\nexpect:\n  test.accuracy: >= 0.9"),
     "expect_is_a_list": changed("epochs: 10", 'epochs: 10\nexpect: [parameters: "<= 3"]'),
     "expect_metrics_in_a_mapping": changed("epochs: 10", 'epochs: 10\nexpect: {test: {accuracy: ">= 0.9"}}'),
+    "early_stopping_misspelt": changed("epochs: 10", "epochs: 10\nearly_stopping: {patiense: 3, watch: train.loss}"),
+    "sweep_of_what_is_not_there": changed("epochs: 10", "epochs: 10\nsweep: {over: {vars.widht: [1, 2], expect.memory: [1, 2]}, maximize: accuracy}"),
+    "sweep_without_trials": changed("epochs: 10", "epochs: 10\nsweep: {over: {vars.width: {log: [1, 9]}}}"),
+    "sweep_of_no_range": changed("epochs: 10", "epochs: 10\nsweep:\n  trial: 3\n  over:\n    vars.width: {uniform: [1, 9]}\n    batch_size: 8"),
     "several_at_once": changed("units: 32, activation: relu", "units: 32, activation: rellu").replace("epochs: 10", "epochs: ten").replace("1e-3", "fast")
     .replace("dropout: 0.2", "Dropout: 0.2"),
 }

@@ -13,7 +13,7 @@ from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
 from nnspec.network.scope import Ref, Scope
 from nnspec.network.targets import Target, targets
-from nnspec.spec import expect
+from nnspec.spec import expect, sweep
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.load import Document
 from nnspec.spec.source import Mapping as MappingNode
@@ -297,8 +297,17 @@ def _watches(doc: Document, problems: list[Problem]) -> None:
 
 
 def _expects(doc: Document, problems: list[Problem]) -> None:
-    """What is expected must be measured, on rows that there are."""
+    """What is expected, and what a sweep sorts by, must be measured, on rows that there are."""
+    known = measures(doc)
+    problems += expect.refuse(doc.root.pairs.get("expect"), doc.settings.expect or {}, known)
+    node = doc.root.pairs.get("sweep")
+    if doc.settings.sweep is not None and isinstance(node, MappingNode):
+        problems += sweep.refuse(node, doc.settings.sweep, doc.vars, known)
+
+
+def measures(doc: Document) -> list[str]:
+    """What a run on the spec's own data measures: ``train.loss``, ``test.accuracy``."""
     unknown_yet = SPLITS if "data" in doc.root.pairs else ()  # where the data are wrong, that is said already
     splits = tuple(name for name, _ in doc.data.split.parts) if doc.data else unknown_yet
-    measured = ["loss", *(t.name for t in doc.metrics)] if "loss" in doc.root.pairs else []
-    problems += expect.refuse(doc.root.pairs.get("expect"), doc.settings.expect or {}, measured, splits)
+    names = ["loss", *(t.name for t in doc.metrics)] if "loss" in doc.root.pairs else []
+    return [f"{split}.{name}" for split in splits for name in names]

@@ -12,7 +12,7 @@ from nnspec.data.prepare import Preparation
 from nnspec.errors import DataError, Place, Problem, Source, SpecError
 from nnspec.runtime import checkpoint
 from nnspec.runtime.atomic import replace
-from nnspec.runtime.run_folder import BEST, DATA, LAST, PREPARATION, RECORD, SPEC
+from nnspec.runtime.run_folder import BEST, DATA, LAST, PREPARATION, RECORD, SPEC, refuse_several
 from nnspec.runtime.session import Model, compile
 
 
@@ -45,6 +45,7 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
     folder = Path(path)
     if which not in ("last", "best"):
         raise SpecError(Problem(f"no weights are called '{which}'", wanted="last or best", rule="model-folder"))
+    refuse_several(folder)
     text = _read(folder, SPEC)
     if text is None:
         raise DataError(

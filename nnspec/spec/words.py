@@ -73,6 +73,7 @@ FOREIGN: dict[str, str] = {
     "optim": "optimizer", "optimiser": "optimizer", "lr_scheduler": "schedule", "scheduler": "schedule", "random_seed": "seed",
     "version": "nnspec", "variables": "vars", "params": "vars", "imports": "include", "metric": "metrics", "dtype": "precision",
     "patience": "early_stopping", "expects": "expect", "expectations": "expect", "assert": "expect", "thresholds": "expect",
+    "grid": "sweep", "search": "sweep", "hyperparameters": "sweep", "n_trials": "trials",
 }
 
 
@@ -103,7 +104,7 @@ LATER: dict[str, str] = dict.fromkeys((
     # metrics
     "precision", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
     # top
-    "networks", "phases", "memory", "determinism", "weights", "generate", "sweep", "predict",
+    "networks", "phases", "memory", "determinism", "weights", "generate", "predict",
 ), _SOON)
 
 LATER_VALUES = ("mixed_bfloat16", "mixed_float16", "tf32")
