@@ -12,7 +12,7 @@ from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
 from nnspec.network.scope import Ref, Scope
-from nnspec.network.targets import Target, targets
+from nnspec.network.targets import Ends, Target, named_losses, named_metrics, targets
 from nnspec.spec import expect, sweep
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.load import Document
@@ -35,8 +35,13 @@ class Built:
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """Those of losses, then those of metrics."""
-        return (*self.losses, *self.metrics)
+        """Those of losses, then those of metrics, for which an array is fed."""
+        return tuple(t for t in (*self.losses, *self.metrics) if t.feed)
+
+    def answering(self, port: Port) -> Target | None:
+        """The loss that says what an output means: one of classes before others."""
+        own = [t for t in self.losses if t.port == port and t.term.of.targeted]
+        return next((t for t in own if t.term.of.classes), own[0] if own else None)
 
 
 def build(doc: Document) -> Built:
@@ -58,7 +63,8 @@ def build(doc: Document) -> Built:
     network.names = {name: ref.ports[0] for name, ref in scope.names.items() if ref.ports}
     ends = len(problems)
     _outputs(doc, network, ports, scope, problems)
-    losses, metrics = targets(doc, network, scope, problems)
+    doc.losses, doc.metrics = named_losses(doc.losses), named_metrics(doc.metrics, len(network.outputs) > 1)
+    losses, metrics = targets(Ends(doc, network, scope, columns), problems)
     if not expander.problems and doc.layers is not None:
         if len(problems) == ends and not doc.broken:  # what failed reads nothing, and would be one more problem
             _unread(network, [t.port for t in (*losses, *metrics)], problems)

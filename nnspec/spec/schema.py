@@ -116,7 +116,8 @@ def _families() -> Schema:
 def _family(name: str, family: type[Kind]) -> Schema:
     term: Schema = {}
     if name in ("loss", "metric"):
-        term = {"from": NAME, "target": PLAIN[str], "weight": formula(PLAIN[float])}
+        weight = any_of(formula(PLAIN[float]), {"$ref": "#/definitions/schedule"})
+        term = {"name": NAME, "from": PLAIN[str], "target": any_of(one_or_more(PLAIN[str]), PLAIN[float]), "weight": weight}
     members = family.activations if issubclass(family, Activation) else family.registry
     chosen = choice(members, {k: v for k, v in term.items() if name == "loss" or k != "weight"})
     return any_of(chosen, {"$ref": "#/definitions/formula"}, *(_of_a_block(members) if name in ("activation", "loss", "metric") else ()))
