@@ -66,6 +66,7 @@ class Loop:
         now = record(self.model, self.splits, self.state.epochs)
         if going:
             self.state.notes = refuse_differences(folder, self.model.spec.text, now)
+            now["weights"] = folder.read_json(RECORD).get("weights", [])  # what it began with; none are loaded anew
             self.restore(folder)
             (folder.path / RESULT).unlink(missing_ok=True)
         else:
@@ -174,7 +175,7 @@ class Loop:
     def _step(self, arrays: Mapping[str, Array], size: int) -> None:
         state = self.state
         state.rate = self._rate(state.step)
-        scores = self.model.train_step(arrays, state.rate, state.batch_size, factors=self._factors(state.step))
+        scores = self.model.train_step(arrays, state.rate, state.batch_size)
         for name, value in scores.items():
             state.sums[name] = state.sums.get(name, 0.0) + value * size
         state.taken += size
@@ -185,9 +186,6 @@ class Loop:
         if self.every is not None and state.step % self.every == 0:
             self.save()
         self.signals.check()
-
-    def _score(self, split: str) -> dict[str, float]:
-        return self.model.score(self.splits[split], factors=self._factors(self.state.step))
 
     def _measure(self) -> None:
         """Ends an epoch: its metrics, then what depends on them."""
@@ -201,7 +199,7 @@ class Loop:
         }
         if "validation" in self.splits:
             entry.update(
-                {f"validation.{name}": value for name, value in self._score("validation").items()}
+                {f"validation.{name}": value for name, value in self.model.score(self.splits["validation"]).items()}
             )
         entry["seconds"] = round(time.monotonic() - self._began, 6)
         state.epoch, state.batch, state.taken, state.sums = state.epoch + 1, 0, 0, {}
@@ -223,7 +221,7 @@ class Loop:
         state = self.state
         metrics = {name: value for name, value in (state.history[-1] if state.history else {}).items() if "." in name}
         if "test" in self.splits:
-            metrics.update({f"test.{name}": value for name, value in self._score("test").items()})
+            metrics.update({f"test.{name}": value for name, value in self.model.score(self.splits["test"]).items()})
         best = self.best.mark if self.best else None
         if self.folder is not None:
             marked = {"epoch": best.epoch, "value": best.value} if best else None
@@ -231,9 +229,6 @@ class Loop:
                 RESULT, {"epochs": state.epoch, "stop": state.stop, "best": marked, "metrics": metrics}
             )
         return Run(state.folder, tuple(state.history), metrics, best, state.stop)
-
-    def _factors(self, step: int) -> tuple[float, ...]:
-        return self.model.factors(step, self.state.batches, self.state.epochs)
 
     def _rate(self, step: int) -> float:
         return self.model.rate(step, self.state.batches, self.state.epochs)

@@ -14,15 +14,15 @@ from nnspec.codegen.backend import Executable, load_backend
 from nnspec.compiler import Spec, check_trainable, compile_graph
 from nnspec.data.prepare import Preparation
 from nnspec.errors import NumbersError, Problem, SpecError
+from nnspec.interop.transfer import Loaded, load_all
 from nnspec.ir.graph import Graph
 from nnspec.ir.op import Array
 from nnspec.ir.program import Program
 from nnspec.ir.types import DType, TensorType
 from nnspec.layers.initializers import default
-from nnspec.network.class_weights import balancing
 from nnspec.network.graph import LayerGraph
 from nnspec.network.graph import Parameter as Declared
-from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound, loss_weight
+from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound
 from nnspec.network.segments import Segments, Slot, arrange
 from nnspec.network.targets import Target
 from nnspec.runtime.feeding import Feeder
@@ -39,12 +39,17 @@ PROGRAMS = 16
 CHUNK = 256
 
 
-def compile(spec: Spec, backend: str = "numpy", precision: str | None = None, seed: int | None = None, threads: int | None = None) -> Model:
+def compile(spec: Spec, backend: str = "numpy", precision: str | None = None, seed: int | None = None, threads: int | None = None,
+            weights: bool = True) -> Model:  # fmt: skip
     """A model of the spec on a backend, its parameters initialised from the seed.
 
     ``precision`` and ``seed`` stand for the spec's own. ``backend="interpret"`` runs the ops' references.
+    ``weights=False`` leaves out what the spec's ``weights`` would load, for what is restored anyway.
     """
-    return Model(spec.with_(precision=precision, seed=seed, threads=threads), backend)
+    model = Model(spec.with_(precision=precision, seed=seed, threads=threads), backend)
+    if weights:
+        model.transfer()
+    return model
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Model:
         self.backend.set_threads(spec.settings.threads or 1)
         self.seed, self.step = spec.settings.seed, 0
         self.preparation: Preparation | None = None
-        self.balance: Mapping[str, tuple[float, ...]] | None = None  # what classes weigh, where the training rows say it
+        self.transferred: tuple[Loaded, ...] | None = None  # None: not yet
         self._programs: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
         optimizer = spec.document.optimizer
         dtype = DType(spec.settings.precision)
@@ -83,6 +88,13 @@ class Model:
     def _initial(self, path: str, declared: Declared) -> Array:
         start = declared.init or default(declared.param.init)
         return start.values(declared.param.shape, self.seed, path)
+
+    def transfer(self) -> None:
+        """Loads what the spec's ``weights`` name, once. Raises SpecError, DataError."""
+        if self.transferred is None:
+            self.transferred = loaded = load_all(self.spec, DType(self.spec.settings.precision).numpy)
+            if loaded:
+                self.restore({f"parameters/{path}": values for part in loaded for path, values in part.values.items()})
 
     @property
     def graph(self) -> LayerGraph:
@@ -150,22 +162,14 @@ class Model:
         capacity = stated if n < stated else n
         return self.train_step(arrays, self.rate(self.step), capacity, weights)
 
-    def factors(self, step: int, per_epoch: int = 1, epochs: int | None = None) -> tuple[float, ...]:
-        """What each loss weighs at a step, counted from 0: a number, or a schedule that begins at 1."""
-        total = per_epoch * (epochs if epochs is not None else self.spec.settings.epochs or 1)
-        weights = (t.term.weight for t in self.spec.built.losses)
-        return tuple(w if isinstance(w, float) else w.rate(step, 1.0, per_epoch, total) for w in weights)
-
-    def train_step(
-        self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None, factors: tuple[float, ...] = ()
-    ) -> dict[str, float]:
+    def train_step(self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None) -> dict[str, float]:
         """One step on converted arrays of at most ``capacity`` rows; what is missing is padded at weight 0."""
         check_trainable(self.spec)
         n = len(next(iter(arrays.values())))
         weighted = weights is not None or n < capacity
         ready = self._ready("train", arrays, capacity, weighted)
         self._fill(ready, arrays, n, capacity, weights)
-        self._set(ready, rate, self.step, factors or self.factors(self.step))
+        self._set(ready, rate, self.step)
         ready.run.run()
         if not bool(ready.run.outputs["finite"]):
             raise NumbersError(self._blame(ready, n))
@@ -180,13 +184,11 @@ class Model:
         n = rows_of(arrays)
         ready = self._ready("gradients", arrays, n, weights is not None)
         self._fill(ready, arrays, n, n, weights)
-        self._set(ready, 0.0, self.step, self.factors(self.step))
+        self._set(ready, 0.0, self.step)
         ready.run.run()
         return {name.removeprefix("gradient:"): np.array(a) for name, a in ready.run.outputs.items() if name.startswith("gradient:")}
 
-    def score(
-        self, rows: Mapping[str, Array], chunk: int = CHUNK, weights: Array | None = None, factors: tuple[float, ...] = ()
-    ) -> dict[str, float]:
+    def score(self, rows: Mapping[str, Array], chunk: int = CHUNK, weights: Array | None = None) -> dict[str, float]:
         """The loss and the metrics over any number of rows, in inference: weighted means over all of them."""
         total: dict[str, float] = {}
         mass = 0.0
@@ -197,7 +199,7 @@ class Model:
             size = min(chunk, n - start)
             ready = self._ready("score", part, min(chunk, n), own is not None or size < min(chunk, n))
             self._fill(ready, part, size, min(chunk, n), own)
-            self._set(ready, 0.0, start // chunk, factors or self.factors(self.step))
+            self._set(ready, 0.0, start // chunk)
             ready.run.run()
             m = float(size) if own is None else float(own.astype(np.float64).sum())
             mass += m
@@ -255,8 +257,8 @@ class Model:
     def _physical(self, name: str, array: Array) -> Array:
         """A prediction in the target's own unit."""
         port = dict(zip(self.spec.built.network.output_names, self.spec.built.network.outputs, strict=True))[name]
-        target = self.spec.built.answering(port)
-        if target is None or self.preparation is None or target.term.of.classes or not target.columns:
+        target = next((t for t in self.spec.built.losses if t.port == port and t.columns and not t.term.of.classes), None)
+        if target is None or self.preparation is None:
             return array
         columns = target.columns if len(target.columns) > 1 else target.columns[0]
         return np.asarray(self.preparation.undo(columns, array), array.dtype)
@@ -265,8 +267,7 @@ class Model:
         """The class names of an output, where the data has them."""
         network = self.spec.built.network
         port = dict(zip(network.output_names, network.outputs, strict=True))[name or network.output_names[0]]
-        target = self.spec.built.answering(port)
-        return target.classes if target is not None and target.term.of.classes else None
+        return next((t.classes for t in self.spec.built.losses if t.port == port and t.classes and t.term.of.classes), None)
 
     def save(self, folder: str | Path) -> None:
         """Writes the spec and the weights; ``nnspec.load_model`` reads them."""
@@ -283,7 +284,7 @@ class Model:
             for t in self.targets:
                 if t.columns:
                     scales[t.feed] = tuple(float(v) for v in np.atleast_1d(self.preparation.scale(t.columns if len(t.columns) > 1 else t.columns[0])))
-        return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales, self.balance or {})
+        return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales)
 
     def graph_of(self, kind: str, rows: int, sizes: Mapping[str, int] | None = None) -> Graph:
         """The graph of ops behind one of the model's programs (``train``, ``score``, ``predict``, ``gradients``), before any pass."""
@@ -312,11 +313,7 @@ class Model:
     def _ready(self, kind: str, arrays: Mapping[str, Array], rows: int, weighted: bool) -> Ready:
         """The program for arrays of these shapes; at most 16 are kept."""
         types = {name: TensorType((rows, *a.shape[1:]), DType(a.dtype.name)) for name, a in arrays.items()}
-        if kind != "predict" and self.balance is None and balancing(self.spec.built):
-            from nnspec.runtime.loading import weights_of_classes
-
-            self.balance = weights_of_classes(self)
-        key = (kind, weighted, tuple(types.items()), self.preparation, *(self.balance or {}).items())
+        key = (kind, weighted, tuple(types.items()), self.preparation)
         ready = self._programs.get(key)
         if ready is None:
             ready = self._programs[key] = self._make(kind, types, rows, weighted)
@@ -359,9 +356,9 @@ class Model:
             held[:n] = 1 if weights is None else weights
             held[n:] = 0
 
-    def _set(self, ready: Ready, rate: float, step: int, factors: tuple[float, ...] = ()) -> None:
+    def _set(self, ready: Ready, rate: float, step: int) -> None:
         """The step's scalars; what is asked in pieces draws by the number of the piece."""
-        for name, value in ((RATE, rate), (STEP, step), (SEED, self.seed), *((loss_weight(n), f) for n, f in enumerate(factors))):
+        for name, value in ((RATE, rate), (STEP, step), (SEED, self.seed)):
             if name in ready.run.inputs:
                 ready.run.inputs[name][...] = value
 

@@ -45,6 +45,8 @@ def _part(key: str, node: Node, doc: Document) -> Tree:
         return _entries(node, doc.blocks)
     if key in families:
         return _choices(node, families[key])
+    if key == "weights" and doc.weights is not None:
+        return doc.weights.to_tree()
     if key == "data":
         return _data(node, doc.file)
     return _tree(plain(node))

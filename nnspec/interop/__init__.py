@@ -1,0 +1,1 @@
+"""What other programs write: files of weights, and how their layouts become ours."""

@@ -1,0 +1,79 @@
+"""In which order PyTorch has the numbers of a flattened image: channels first, where ours come last."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nnspec.ir.op import Array
+from nnspec.ir.types import Shape
+from nnspec.layers.activations import Activation
+from nnspec.network.graph import Leaf, Network, Port
+
+SPATIAL = ("1d", "2d", "3d")  # how layers end whose channels PyTorch has before the other axes
+KEEPS = ("activation", "dropout", "spatial_dropout", "gaussian_noise", "drop_path", "stop_gradient", "cast", "only",
+         "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm")  # fmt: skip
+TOGETHER = ("add", "subtract", "multiply", "average", "maximum", "minimum")
+
+
+class Flattened:
+    """For each value the order of its last axis: ``ours[i]`` is ``theirs[order[i]]``; None where both are the same.
+
+    An image (or a volume) of channels last is flattened from channels first there; a sequence is where a 1d convolution or pool
+    made it. The order passes through layers that leave numbers where they are (activations, dropout, normalisation), through
+    sums and products, and through ``concat``.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.leaves: dict[str, Leaf] = {leaf.path: leaf for leaf in network.leaves}
+        self.known: dict[str, Array | None] = {}
+        for leaf in network.leaves:  # in topological order: what a layer reads is known before it
+            self.known[leaf.path] = self._of(leaf)
+
+    def order(self, port: Port) -> Array | None:
+        """The order of a value's last axis."""
+        return None if port.output else self.known.get(port.node)
+
+    def _of(self, leaf: Leaf) -> Array | None:
+        kind, ports = leaf.entry.kind, leaf.inputs
+        if any(p.type is None for p in ports) or not ports:
+            return None
+        if kind == "flatten":
+            return _order(ports[0].shape) if self._channels_first(ports[0]) else self.order(ports[0]) if len(ports[0].shape) == 1 else None
+        if kind == "concat" and all(len(p.shape) == 1 for p in ports):
+            return self._joined(ports)
+        if kind in TOGETHER:
+            orders = [o for p in ports if len(p.shape) == 1 and (o := self.order(p)) is not None]
+            return orders[0] if orders else None
+        return self.order(ports[0]) if _keeps(leaf) else None
+
+    def _joined(self, ports: tuple[Port, ...]) -> Array | None:
+        """The orders of parts one behind the other."""
+        orders = [self.order(p) for p in ports]
+        sizes = [d for p in ports for d in p.shape if isinstance(d, int)]
+        if all(o is None for o in orders) or len(sizes) < len(ports):
+            return None
+        starts = np.cumsum([0, *sizes[:-1]])
+        return np.concatenate([start + (np.arange(n) if o is None else o) for start, o, n in zip(starts, orders, sizes, strict=True)])
+
+    def _channels_first(self, port: Port) -> bool:
+        """Whether PyTorch has the channels of this value before its other axes."""
+        if len(port.shape) < 2 or not all(isinstance(d, int) for d in port.shape):
+            return False
+        if len(port.shape) > 2:
+            return True
+        leaf = self.leaves.get(port.node)
+        while leaf is not None and (_keeps(leaf) or leaf.entry.kind in TOGETHER):
+            leaf = self.leaves.get(leaf.inputs[0].node)
+        return leaf is not None and leaf.entry.kind.endswith(SPATIAL)
+
+
+def _keeps(leaf: Leaf) -> bool:
+    """Whether a layer leaves every number where it was."""
+    return bool(leaf.inputs) and (isinstance(leaf.entry, Activation) or leaf.entry.kind in KEEPS)
+
+
+def _order(shape: Shape) -> Array:
+    """Where a number of ``(…, channels)`` stands in ``(channels, …)``: the index there by the index here."""
+    *spatial, channels = [d for d in shape if isinstance(d, int)]
+    theirs = np.arange(int(np.prod([channels, *spatial]))).reshape(channels, *spatial)
+    return np.moveaxis(theirs, 0, -1).reshape(-1)
