@@ -11,6 +11,9 @@ from nnspec.ir.interpret import interpret
 from nnspec.ir.op import Array
 
 
+PARTS = ("loss", "metrics")  # parts of a step that are no layers
+
+
 class _Found(Exception):
     def __init__(self, text: str) -> None:
         self.text = text
@@ -25,7 +28,8 @@ def blame(graph: Graph, inputs: Mapping[str, Array]) -> str:
     def watch(c: Call, results: tuple[Array, ...]) -> None:
         for array in results:
             if array.dtype.kind == "f" and not np.isfinite(array).all():
-                where = f"layer '{c.origin.layer}', {c.origin.stage}" if c.origin.layer else f"the {c.origin.stage}"
+                part = c.origin.layer
+                where = f"the {part}, {c.origin.stage}" if part in PARTS else f"layer '{part}', {c.origin.stage}" if part else f"the {c.origin.stage}"
                 raise _Found(f"{where}: {c.op.name} gave {_kind(array)}")
 
     try:
