@@ -14,7 +14,7 @@ from nnspec.ops.reduce import Max, Min, Reduction, Sum
 from tests.test_ops import CASES, OPS, arrays_of, results
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
-OPSET = 20
+OPSET = 23
 NAMED = {name: cls.onnx for name, cls in OPS.items() if cls.onnx is not None}
 
 
