@@ -10,7 +10,6 @@ from nnspec.ir.graph import Call, Graph
 from nnspec.ir.interpret import interpret
 from nnspec.ir.op import Array
 
-
 PARTS = ("loss", "metrics")  # parts of a step that are no layers
 
 
