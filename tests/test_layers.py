@@ -22,6 +22,7 @@ from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry, Mode, Values
 from nnspec.ops.reduce import sum_
 from tests.differences import moved
+from tests.spatial_twins import SPATIAL, twin
 
 torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
 F = torch.nn.functional
@@ -85,6 +86,7 @@ SAMPLES: dict[str, list[Sample]] = {
                    Sample({"size": 3, "stride": 2, "padding": 1}, IMAGE, nchw(lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)))],
     "global_avg_pool2d": [Sample({}, IMAGE, lambda x: x.mean((1, 2))), Sample({"keep": True}, IMAGE, lambda x: x.mean((1, 2), keepdim=True))],
     "global_max_pool2d": [Sample({}, IMAGE, lambda x: x.amax((1, 2)))],
+    **{kind: [Sample(fields, (shape,), twin(kind, **fields)) for fields, shape in rows] for kind, rows in SPATIAL.items()},
     "batch_norm": [Sample({}, ((6, 3),), lambda x, **p: batch_norm(x, **p, training=False)),
                    Sample({}, ((6, 3),), lambda x, **p: batch_norm(x, **p, training=True), training=True),
                    Sample({"momentum": 0.9}, ((3, 2, 4, 3),), lambda x, **p: batch_norm(x, **p, training=True), training=True)],
@@ -129,8 +131,13 @@ TORCH_ACTIVATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+def plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Lists as the reader of specs gives them."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+
+
 def cases() -> list[Any]:
-    out = [pytest.param(Entry.registry[k](**s.fields), s, id=f"{k}-{i}") for k, samples in SAMPLES.items() for i, s in enumerate(samples)]
+    out = [pytest.param(Entry.registry[k](**plain(s.fields)), s, id=f"{k}-{i}") for k, samples in SAMPLES.items() for i, s in enumerate(samples)]
     for kind, cls in Activation.activations.items():
         needed = [n for n, f in cls.model_fields.items() if f.is_required()]
         assert not needed, f"{kind} needs {needed}: give them defaults"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from nnspec.errors import SpecError
 from nnspec.ir.graph import Value, origin
+from nnspec.ir.op import ShapeError
 from nnspec.layers.layer import Mode, Values, applied
 from nnspec.network.graph import Network, Port
+from nnspec.network.repair import shape_problem
 
 
 @dataclass
@@ -39,8 +42,13 @@ def lower(network: Network, inputs: Mapping[str, Value], params: Mapping[str, Va
         for name, v in held.items():
             out.values[leaf.path, name] = v
         local = replace(mode, path=leaf.path, batched=tuple(p.batched for p in leaf.inputs), frozen=leaf.frozen)
-        with origin(leaf.path, "forward"):
-            built = applied(leaf.entry, tuple(out.at(p) for p in leaf.inputs), Values(held), local)
+        x = tuple(out.at(p) for p in leaf.inputs)
+        try:
+            with origin(leaf.path, "forward"):
+                built = applied(leaf.entry, x, Values(held), local)
+        except ShapeError as e:  # named axes are bound now, to lengths that do not fit
+            bound = tuple(replace(p, type=v.type) for p, v in zip(leaf.inputs, x, strict=True))
+            raise SpecError(shape_problem(e, leaf.path, bound, leaf.entry.kind, leaf.place, network)) from None
         out.values[leaf.path, ""] = built.y
         out.values.update({(leaf.path, name): v for name, v in built.outputs.items()})
         out.state.update({own[name]: v for name, v in built.state.items()})

@@ -1,5 +1,6 @@
 """What every part of a spec that has fields is made of: strict, frozen pydantic models that know their kind."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -36,8 +37,13 @@ class Kind(Config):
         return cls.registry[kind](**fields)  # type: ignore[no-any-return]  # the registry holds this family
 
 
-def _pair(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+def each(axes: int) -> Callable[[Any], Any]:
+    """Reads what is not a list as that for each of so many axes."""
+
+    def read(value: Any) -> Any:
+        return value if isinstance(value, tuple) else (value,) * axes
+
+    return read
 
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
@@ -46,4 +52,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Pair = Annotated[tuple[Count, Count], BeforeValidator(_pair)]
+Single = Annotated[tuple[Count], BeforeValidator(each(1))]
+Pair = Annotated[tuple[Count, Count], BeforeValidator(each(2))]
+Triple = Annotated[tuple[Count, Count, Count], BeforeValidator(each(3))]

@@ -16,9 +16,9 @@ from pydantic.fields import FieldInfo
 import nnspec.layers  # noqa: F401  # registers every layer
 from nnspec.data import config as data
 from nnspec.layers.activations import Activation
-from nnspec.layers.convolution import parse_padding
 from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry
+from nnspec.layers.windows import Ends
 from nnspec.spec.blocks import MODES, SCALED
 from nnspec.spec.expect import parse_bounds
 from nnspec.spec.model import Config, Kind
@@ -204,8 +204,9 @@ def _field(field: FieldInfo) -> Schema:
 def _typed(of: Any, metadata: tuple[Any, ...] = ()) -> Schema:
     """The schema of a type as pydantic reads it, with the short forms that a validator before it takes."""
     origin, args = get_origin(of), get_args(of)
-    if any(getattr(m, "func", None) is parse_padding for m in metadata):
-        return _padding()
+    for m in metadata:
+        if isinstance(ends := getattr(m, "func", None), Ends):
+            return _ends(ends)
     if any(getattr(m, "func", None) is parse_bounds for m in metadata):
         return BOUND
     if origin is Annotated:
@@ -236,10 +237,11 @@ def _tuple(args: tuple[Any, ...], metadata: tuple[Any, ...]) -> Schema:
     return any_of(item, fixed)
 
 
-def _padding() -> Schema:
+def _ends(ends: Ends) -> Schema:
+    """Padding and its kin: a word, a number for all, or one an end."""
     side = formula({"type": "integer", "minimum": 0})
-    four = {"type": "array", "items": side, "minItems": 4, "maxItems": 4}
-    return any_of({"enum": ["valid", "same"]}, side, four)
+    every = {"type": "array", "items": side, "minItems": 2 * ends.axes, "maxItems": 2 * ends.axes}
+    return any_of(*([{"enum": list(ends.words)}] if ends.words else []), side, every)
 
 
 def _bounded(plain: Schema, metadata: Iterable[Any]) -> Schema:

@@ -10,12 +10,10 @@ from nnspec.errors import Place, Problem
 FOREIGN: dict[str, str] = {
     # layers
     "Linear": "dense", "linear": "dense", "fc": "dense", "fully_connected": "dense", "Dense": "dense", "InnerProduct": "dense",
-    "Conv2D": "conv2d", "Conv2d": "conv2d", "conv": "conv2d", "convolution": "conv2d", "Convolution2D": "conv2d",
-    "DepthwiseConv2D": "depthwise_conv2d", "dwconv": "depthwise_conv2d",
-    "MaxPooling2D": "max_pool2d", "MaxPool2D": "max_pool2d", "MaxPool2d": "max_pool2d", "max_pooling2d": "max_pool2d", "maxpool": "max_pool2d",
-    "maxpool2d": "max_pool2d", "AveragePooling2D": "avg_pool2d", "AvgPool2d": "avg_pool2d", "average_pooling2d": "avg_pool2d",
-    "GlobalAveragePooling2D": "global_avg_pool2d", "AdaptiveAvgPool2d": "global_avg_pool2d", "global_average_pooling2d": "global_avg_pool2d",
-    "GlobalMaxPooling2D": "global_max_pool2d", "AdaptiveMaxPool2d": "global_max_pool2d",
+    "conv": "conv2d", "convolution": "conv2d", "Convolution2D": "conv2d",
+    "dwconv": "depthwise_conv2d", "separable_conv": "separable_conv2d", "sepconv": "separable_conv2d", "deconv": "conv_transpose2d",
+    "deconvolution": "conv_transpose2d", "conv_transpose": "conv_transpose2d", "maxpool": "max_pool2d", "avgpool": "avg_pool2d",
+    "global_avg_pool": "global_avg_pool2d", "global_max_pool": "global_max_pool2d", "gap": "global_avg_pool2d",
     "BatchNormalization": "batch_norm", "BatchNorm2d": "batch_norm", "BatchNorm1d": "batch_norm", "batchnorm": "batch_norm",
     "batch_normalization": "batch_norm", "bn": "batch_norm", "LayerNormalization": "layer_norm", "LayerNorm": "layer_norm",
     "layer_normalization": "layer_norm", "Dropout": "dropout", "Flatten": "flatten", "Reshape": "reshape", "Permute": "permute",
@@ -75,6 +73,18 @@ FOREIGN: dict[str, str] = {
     "patience": "early_stopping", "expects": "expect", "expectations": "expect", "assert": "expect", "thresholds": "expect",
 }
 
+# what Keras and PyTorch write for each number of axes: NAME1D and NAME1d, or with the number before the last word
+_BY_AXES: dict[str, tuple[str, ...]] = {
+    "conv": ("Conv", "Convolution"), "depthwise_conv": ("DepthwiseConv",), "separable_conv": ("SeparableConv", "SeparableConvolution"),
+    "conv_transpose": ("ConvTranspose", "conv_transposed", "deconv", "Deconvolution"),
+    "max_pool": ("MaxPool", "MaxPooling", "max_pooling"), "avg_pool": ("AvgPool", "AveragePooling", "average_pooling", "AvgPooling", "average_pool"),
+    "global_avg_pool": ("GlobalAveragePooling", "GlobalAvgPool", "AdaptiveAvgPool", "global_average_pooling"),
+    "global_max_pool": ("GlobalMaxPooling", "GlobalMaxPool", "AdaptiveMaxPool", "global_max_pooling"),
+}
+FOREIGN |= {f"{word}{axes}{d}": f"{own}{axes}d" for own, words in _BY_AXES.items() for word in words for axes in (1, 2, 3) for d in "Dd"}
+FOREIGN |= {f"Conv{axes}DTranspose": f"conv_transpose{axes}d" for axes in (1, 2, 3)}
+FOREIGN |= {name.lower(): own for name, own in FOREIGN.items() if own[-2:] in ("1d", "2d", "3d") and name.lower() != own}
+
 
 def ours(name: str, known: Collection[str]) -> str:
     """The hint for a word of Keras or PyTorch, where it has a word of ours among those that are known here; else nothing."""
@@ -85,9 +95,6 @@ def ours(name: str, known: Collection[str]) -> str:
 _SOON = "it belongs to a later version; leave it out for now"
 LATER: dict[str, str] = dict.fromkeys((
     # layers
-    "conv1d", "conv3d", "depthwise_conv1d", "depthwise_conv3d", "separable_conv1d", "separable_conv2d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool1d", "max_pool3d",
-    "avg_pool1d", "avg_pool3d", "global_avg_pool1d", "global_avg_pool3d", "global_max_pool1d", "global_max_pool3d",
     "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
     "upsample2d", "resize1d", "resize2d", "resize3d", "resize", "pixel_shuffle",
     "lstm", "gru", "rnn", "bidirectional",
