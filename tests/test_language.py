@@ -210,6 +210,11 @@ def test_folders_for_includes_may_be_texts(tmp_path: Path) -> None:
     assert nodes(load(tmp_path / "spec" / "s.yaml", allow_include=(str(tmp_path / "lib"),)))
 
 
+def test_an_argument_that_nothing_reads_is_an_error() -> None:
+    text = problem("  - own: {width: 3}", blocks="  own: {args: {width: 2, depth: $(width + 1), gone: 1}, layers: [dense: $depth]}")
+    assert text.count("spec.yaml:") == 1 and "argument 'gone' of block 'own' is never used" in text
+
+
 # what a later version brings
 
 TOP = [w for w in ("networks", "phases", "memory", "determinism", "weights", "generate", "sweep", "expect", "predict") if w in LATER]

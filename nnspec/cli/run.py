@@ -33,7 +33,7 @@ def command(
     from nnspec.compiler import check_trainable
     from nnspec.runtime.callbacks import Drawing
     from nnspec.runtime.progress import progress
-    from nnspec.runtime.run_folder import CURVES, open_run
+    from nnspec.runtime.run_folder import CURVES, open_run, refuse_several
     from nnspec.runtime.session import compile
     from nnspec.runtime.trainer import train
     from nnspec.view.curves import draw
@@ -41,6 +41,7 @@ def command(
     check_trainable(parsed)
     model = compile(parsed, backend=name, threads=threads, weights=not resume)
     with open_run(out, parsed.name, resume) as folder:
+        refuse_several(folder.path)
         curves = Drawing(lambda text: folder.write(CURVES, text), draw)
         run = train(model, folder=folder, epochs=epochs, callbacks=(progress(), curves), resume=resume)
     if as_json:

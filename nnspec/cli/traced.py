@@ -43,7 +43,7 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
     types = dict(spec.built.network.inputs)
     if not trains(spec):
         return phase.prediction(bound(types, rows, sizes))
-    types |= {t.feed: t.type for t in (*spec.built.losses, *spec.built.metrics) if t.type is not None}
+    types |= {t.feed: t.type for t in spec.built.targets if t.type is not None}
     return phase.training(bound(types, rows, sizes), False)
 
 

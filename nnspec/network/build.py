@@ -12,8 +12,8 @@ from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
 from nnspec.network.scope import Ref, Scope
-from nnspec.network.targets import Target, targets
-from nnspec.spec import expect
+from nnspec.network.targets import Ends, Target, named_losses, named_metrics, targets
+from nnspec.spec import expect, sweep
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.load import Document
 from nnspec.spec.source import Mapping as MappingNode
@@ -35,8 +35,13 @@ class Built:
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """Those of losses, then those of metrics."""
-        return (*self.losses, *self.metrics)
+        """Those of losses, then those of metrics, for which an array is fed."""
+        return tuple(t for t in (*self.losses, *self.metrics) if t.feed)
+
+    def answering(self, port: Port) -> Target | None:
+        """The loss that says what an output means: one of classes before others."""
+        own = [t for t in self.losses if t.port == port and t.term.of.targeted]
+        return next((t for t in own if t.term.of.classes), own[0] if own else None)
 
 
 def build(doc: Document) -> Built:
@@ -58,7 +63,8 @@ def build(doc: Document) -> Built:
     network.names = {name: ref.ports[0] for name, ref in scope.names.items() if ref.ports}
     ends = len(problems)
     _outputs(doc, network, ports, scope, problems)
-    losses, metrics = targets(doc, network, scope, problems)
+    doc.losses, doc.metrics = named_losses(doc.losses), named_metrics(doc.metrics, len(network.outputs) > 1)
+    losses, metrics = targets(Ends(doc, network, scope, columns), problems)
     if not expander.problems and doc.layers is not None:
         if len(problems) == ends and not doc.broken:  # what failed reads nothing, and would be one more problem
             _unread(network, [t.port for t in (*losses, *metrics)], problems)
@@ -297,8 +303,17 @@ def _watches(doc: Document, problems: list[Problem]) -> None:
 
 
 def _expects(doc: Document, problems: list[Problem]) -> None:
-    """What is expected must be measured, on rows that there are."""
+    """What is expected, and what a sweep sorts by, must be measured, on rows that there are."""
+    known = measures(doc)
+    problems += expect.refuse(doc.root.pairs.get("expect"), doc.settings.expect or {}, known)
+    node = doc.root.pairs.get("sweep")
+    if doc.settings.sweep is not None and isinstance(node, MappingNode):
+        problems += sweep.refuse(node, doc.settings.sweep, doc.vars, known)
+
+
+def measures(doc: Document) -> list[str]:
+    """What a run on the spec's own data measures: ``train.loss``, ``test.accuracy``."""
     unknown_yet = SPLITS if "data" in doc.root.pairs else ()  # where the data are wrong, that is said already
     splits = tuple(name for name, _ in doc.data.split.parts) if doc.data else unknown_yet
-    measured = ["loss", *(t.name for t in doc.metrics)] if "loss" in doc.root.pairs else []
-    problems += expect.refuse(doc.root.pairs.get("expect"), doc.settings.expect or {}, measured, splits)
+    names = ["loss", *(t.name for t in doc.metrics)] if "loss" in doc.root.pairs else []
+    return [f"{split}.{name}" for split in splits for name in names]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nnspec.autodiff import gradients
 from nnspec.ir.graph import Graph, Value, abstract, constant, origin
@@ -14,13 +14,20 @@ from nnspec.network.lower import Lowered, lower
 from nnspec.network.segments import STATE, Segments
 from nnspec.network.targets import Target
 from nnspec.ops.elementwise import cast, where, zeros_like
+from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import all_finite, mean, sum_
+from nnspec.training.losses import Loss, Part
 from nnspec.training.metrics import Metric, scaled
 from nnspec.training.optimizers import Optimizer, as_step
 
 RATE, STEP, SEED, WEIGHT = "$learning_rate", "$step", "$seed", "$weight"
 SCALARS = {RATE: DType.float64, STEP: DType.int64, SEED: DType.uint32}
 Types = Mapping[str, TensorType]
+
+
+def loss_weight(n: int) -> str:
+    """The scalar that holds the weight of the n-th loss, where that is a schedule."""
+    return f"$loss_weight_{n}"
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Phase:
     segments: Segments
     optimizer: Optimizer | None
     scales: Mapping[str, tuple[float, ...]]  # by feed: how much one prepared unit is
+    balance: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # by loss: what each class weighs, where that is counted
 
     def training(self, types: Types, weighted: bool) -> Graph:
         """Forward, loss, backward, clipping, update and metrics; every update predicated on finite values."""
@@ -68,9 +76,9 @@ class Phase:
         for name, port in zip(network.output_names, network.outputs, strict=True):
             y = low.at(port)
             outputs[f"raw:{name}"] = y
-            loss = next((t.term.of for t in self.built.losses if t.port == port), None)
+            loss = self.built.answering(port)
             with origin("predict", "forward"):
-                outputs[f"output:{name}"] = loss.probabilities(y) if loss is not None else y
+                outputs[f"output:{name}"] = loss.term.of.probabilities(y) if loss is not None else y
         return Graph(outputs)
 
     def derivative(self, types: Types, weighted: bool) -> Graph:
@@ -104,11 +112,15 @@ class Phase:
         """``loss`` and ``metric:NAME``, each the weighted mean over the rows."""
         loss: Value | None = None
         with origin("loss", "forward"):
-            for t in self.built.losses:
+            for n, t in enumerate(self.built.losses):
                 if not low.has(t.port):
                     continue  # for training alone
-                part = averaged(t.term.of.rows(low.at(t.port), feeds[t.feed]), weight)
-                part = part if t.term.weight == 1.0 else part * t.term.weight
+                part = self._part(t, low, feeds, weight).value
+                factor = t.term.weight
+                if not isinstance(factor, float):
+                    part = part * cast(abstract(TensorType((), DType.float64), loss_weight(n), "scalar"), part.dtype)
+                elif factor != 1.0:
+                    part = part * factor
                 loss = part if loss is None else loss + part
         outputs = {"loss": loss if loss is not None else constant(0, self.segments.dtype)}
         with origin("metrics", "forward"):
@@ -118,9 +130,27 @@ class Phase:
                 outputs[f"metric:{t.term.name}"] = measured(self._measure(t, low, feeds), weight)
         return outputs
 
+    def _part(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> Part:
+        """What one loss adds up, and what that is divided by."""
+        loss: Loss = t.term.of
+        y = low.at(t.port)
+        if t.term.name in self.balance:
+            loss = loss.weighing(self.balance[t.term.name])  # type: ignore[attr-defined]  # a loss of classes, or it would not be balanced
+        if not t.port.batched:  # made of parameters alone: there is no row to weigh
+            return Part(sum_(y) if loss.reduce == "sum" else mean(y))
+        return loss.part(y, self._compared(t, y, feeds), weight)
+
+    def _compared(self, t: Target, y: Value, feeds: Mapping[str, Value]) -> Value:
+        """The target: what is fed, a number for every element, or the output itself for a loss that has none."""
+        if t.number is None:
+            return feeds[t.feed] if t.feed else y
+        like = t.term.of.target(y) if isinstance(t.term.of, Loss) else y.type
+        return broadcast_to(constant(t.number, like.dtype), like.shape)
+
     def _measure(self, t: Target, low: Lowered, feeds: Mapping[str, Value]) -> Value:
         metric: Metric = t.term.of
-        y, target = low.at(t.port), feeds[t.feed]
+        y = low.at(t.port)
+        target = self._compared(t, y, feeds)
         scale = self.scales.get(t.feed, (1.0,))
         if metric.power and target.dtype.is_float:
             y, target = scaled(y, scale), scaled(target, scale)
@@ -147,11 +177,6 @@ def _inference() -> Mode:
     """The mode of what is only asked; what draws at random draws from the seed and a number."""
     seed, step = (abstract(TensorType((), SCALARS[name]), name, "scalar") for name in (SEED, STEP))
     return Mode(seed=seed, step=step)
-
-
-def averaged(rows: Value, weight: Value | None) -> Value:
-    """The weighted mean of a number a row."""
-    return mean(rows) if weight is None else sum_(rows * weight) / sum_(weight)
 
 
 def measured(rows: Value, weight: Value | None) -> Value:

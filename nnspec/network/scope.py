@@ -53,14 +53,14 @@ class Scope:
                 return self._output(scope.names[name], name, output, place)
         raise SpecError(self._missing(name, place))
 
-    def one(self, text: str, place: Place) -> Port:
-        """The one output behind a name: what ends a network or a block, or is measured."""
+    def one(self, text: str, place: Place, rows: bool = True) -> Port:
+        """The one output behind a name: what ends a network or a block, or is measured; it has ``rows`` unless they are not asked for."""
         ports = self.find(text, place)
         if len(ports) > 1:
             ref = next(s.names[text] for s in self.chain() if text in s.names)
             wanted = " or ".join(f"{text}.{output}" for output in ref.outputs) or "the name of one of the layers inside, or merge them"
             raise SpecError(Problem(f"'{text}' has {len(ports)} outputs", place, wanted=wanted, rule="several-outputs"))
-        if not ports[0].batched:
+        if rows and not ports[0].batched:
             raise SpecError(Problem(f"'{text}' is a parameter", place, wanted="a layer or an input: what has rows", rule="inputs"))
         return ports[0]
 

@@ -45,7 +45,7 @@ def owner(entry: Entry, params: tuple[Param, ...], path: str, written: Written, 
                 rule="share",
             )
         )
-    return leaf.weights
+    return leaf.weights if params else path
 
 
 def _differ(a: Entry, b: Entry) -> str:

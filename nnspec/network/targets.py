@@ -1,138 +1,251 @@
-"""What each loss and metric compares: an output of the network with a column, or with what is fed as the target."""
+"""What each loss and metric compares: an output of the network with columns, an input, a number, or what is fed as the target."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from nnspec.data.column import Declaration
 from nnspec.data.inputs import input_type
-from nnspec.errors import Problem, SpecError, nearest, one_of
-from nnspec.ir.graph import abstract
+from nnspec.errors import Place, Problem, SpecError, nearest, one_of
+from nnspec.ir.graph import Value, abstract
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import BATCH, DType, TensorType
 from nnspec.network.graph import Network, Port
 from nnspec.network.scope import Scope
 from nnspec.spec.load import Document, Term
+from nnspec.training.classification import Classification
 from nnspec.training.losses import Loss
 
 
 @dataclass(frozen=True)
 class Target:
-    """A term with its ends: ``feed`` is the name of the array that holds its target."""
+    """A term with its ends: ``feed`` is the name of the array that holds its target, empty where nothing is fed."""
 
     term: Term
     port: Port
-    feed: str
+    feed: str = ""
     columns: tuple[str, ...] = ()
     type: TensorType | None = None
     classes: tuple[str, ...] | None = None
+    number: float | None = None
 
 
-def targets(doc: Document, network: Network, scope: Scope, problems: list[Problem]) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
+@dataclass(frozen=True)
+class Ends:
+    """What a spec's losses and metrics can read."""
+
+    doc: Document
+    network: Network
+    scope: Scope
+    columns: dict[str, tuple[str, ...]]  # of the network's inputs
+
+
+Targets = tuple[Target, ...]
+
+
+def targets(ends: Ends, problems: list[Problem]) -> tuple[Targets, Targets]:
     """Losses and metrics with their ends; what does not fit is added to ``problems``."""
-    losses = tuple(t for term in doc.losses if (t := _target(term, doc, network, scope, problems, None)) is not None)
-    metrics = tuple(t for term in doc.metrics if (t := _target(term, doc, network, scope, problems, losses)) is not None)
+    losses = tuple(t for term in ends.doc.losses if (t := _target(term, ends, problems, None)) is not None)
+    metrics = tuple(t for term in ends.doc.metrics if (t := _target(term, ends, problems, losses)) is not None)
     return losses, metrics
 
 
-def _target(term: Term, doc: Document, network: Network, scope: Scope, problems: list[Problem], losses: tuple[Target, ...] | None) -> Target | None:
+def named_metrics(terms: Sequence[Term], several: bool) -> tuple[Term, ...]:
+    """Metrics with names of their own: what the spec calls them, else ``accuracy``; ``species.accuracy`` where outputs are several."""
+    kinds = Counter(t.kind for t in terms)
+    return _unique(terms, [t.name or (f"{t.source[0]}.{t.kind}" if t.source and (several or kinds[t.kind] > 1) else t.kind) for t in terms])
+
+
+def named_losses(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Losses that are added up, by what they read: ``species.loss``, ``mse.loss`` where they read the same, or the spec's own name with ``.loss``."""
+    sources = Counter(t.source[0] if t.source else "" for t in terms)
+    names = [t.name or (t.source[0] if t.source and sources[t.source[0]] == 1 else f"{t.source[0]}.{t.kind}" if t.source else t.kind) for t in terms]
+    return _unique(terms, names, ".loss")
+
+
+def _unique(terms: Sequence[Term], names: Sequence[str], ending: str = "") -> tuple[Term, ...]:
+    total, seen = Counter(names), Counter[str]()
+    out = []
+    for term, name in zip(terms, names, strict=True):
+        seen[name] += 1
+        out.append(replace(term, name=(f"{name}_{seen[name]}" if total[name] > 1 else name) + ending))
+    return tuple(out)
+
+
+def _target(term: Term, ends: Ends, problems: list[Problem], losses: Targets | None) -> Target | None:
+    what = f"{'loss' if losses is None else 'metric'} '{term.kind}'"
+    port = Port("")
     try:
-        port = scope.one(*term.source) if term.source else network.outputs[0] if network.outputs else Port("")
-        if term.source is None and len(network.outputs) > 1:
-            raise SpecError(
-                Problem(
-                    f"'{term.of.kind}' does not say which output it reads", term.place, wanted=f"from: {network.output_names[0]}", rule="missing-key"
-                )
-            )
+        port = _source(term, ends)
         if port.only == "inference" and losses is None:
-            raise SpecError(Problem(f"loss '{term.of.kind}' reads '{port.node}', which is there in inference only", term.place,
+            raise SpecError(Problem(f"loss '{term.kind}' reads '{port.node}', which is there in inference only", term.place,
                                     wanted="what is there in training", rule="only"))
-        target = _end(term, port, doc, network)
+        target = _end(term, port, ends, losses)
         if port.type is not None:
-            type = target.type or _like(losses, target.feed) or (term.of.target(port.type) if isinstance(term.of, Loss) else None)
-            if type is not None:
-                term.of.fits(port.type, type)
-                _classes(term, port, target)
-                term.of.rows(port.value if port.value is not None else abstract(port.type), abstract(type, "target"))
-            target = Target(term, port, target.feed, target.columns, type, target.classes)
+            target = _checked(target, losses)
         return target
     except SpecError as e:
         problems += e.problems
     except ShapeError as e:
-        source = f"layer '{port.node}'"
-        problems.append(
-            Problem(
-                f"{'loss' if losses is None else 'metric'} '{term.of.kind}' of {source}: {e.message}",
-                term.place,
-                found=e.found,
-                wanted=e.wanted,
-                hint=e.hint,
-                rule="shape",
-            )
-        )
+        problems.append(Problem(f"{what} of layer '{port.node}': {e.message}", term.place, found=e.found, wanted=e.wanted, hint=e.hint, rule="shape"))
     return None
 
 
-def _like(losses: tuple[Target, ...] | None, feed: str) -> TensorType | None:
+def _source(term: Term, ends: Ends) -> Port:
+    """The output that a term reads."""
+    network = ends.network
+    if term.source is not None:
+        return ends.scope.one(*term.source, rows=not isinstance(term.of, Loss) or term.of.targeted)
+    if len(network.outputs) > 1:
+        known = one_of(network.output_names)
+        raise SpecError(Problem(f"'{term.kind}' does not say which output it reads", term.place, wanted=f"from: {network.output_names[0]}",
+                                hint=f"the outputs are {known}", rule="missing-key"))
+    return network.outputs[0] if network.outputs else Port("")
+
+
+def _checked(target: Target, losses: Targets | None) -> Target:
+    """A target with its type, where it fits; raises ShapeError or SpecError where it does not."""
+    term, port = target.term, target.port
+    assert port.type is not None
+    y = port.value if port.value is not None else abstract(port.type)
+    if not isinstance(term.of, Loss):
+        type = target.type or _like(losses, target.feed)
+        if type is not None:
+            term.of.fits(y, type)
+            term.of.rows(y, abstract(type, "target"))
+        return replace(target, type=type)
+    loss = term.of
+    loss.check(y)
+    type = target.type or loss.target(y)
+    if target.number is not None:
+        _fitting_number(target, y, loss)
+    elif loss.targeted:
+        _classes(target, y, loss)
+        loss.fits(y, type)
+    term = replace(term, of=_weighed(loss, y, target.classes, term.places.get("class_weights", term.place)))
+    term.of.elements(y, abstract(type, "target"))
+    return replace(target, term=term, type=type)
+
+
+def _like(losses: Targets | None, feed: str) -> TensorType | None:
     return next((t.type for t in losses or () if t.feed == feed), None)
 
 
-def _end(term: Term, port: Port, doc: Document, network: Network) -> Target:
+def _fitting_number(target: Target, y: Value, loss: Loss) -> None:
+    """A number as the target of every element: 0 or 1 for two classes, a class's number where there are more."""
+    n, place = target.number, target.term.place
+    assert n is not None
+    if loss.binary(y):
+        low = -1.0 if loss.kind == "hinge" else 0.0
+        if not low <= n <= 1.0:
+            what = f"'{loss.kind}' takes a target from {low:g} to 1"
+            raise SpecError(Problem(what, place, found=f"target: {n:g}", wanted="0 or 1", rule="bad-value"))
+    elif not loss.target(y).dtype.is_float:
+        units = y.shape[-1]
+        if n != int(n) or not (isinstance(units, int) and 0 <= n < units):
+            what, wanted = f"'{loss.kind}' takes the number of a class", f"a whole number below {units}"
+            raise SpecError(Problem(what, place, found=f"target: {n:g}", wanted=wanted, rule="bad-value"))
+
+
+def _end(term: Term, port: Port, ends: Ends, losses: Targets | None) -> Target:
     """Where the target comes from."""
-    data = doc.data
-    if term.target is not None:
-        name, place = term.target
-        if name in network.inputs and (data is None or name not in data.columns or not data.columns[name].plain_number):
-            return Target(term, port, name, (), network.inputs[name])
-        if data is not None:
-            if name not in data.columns:
-                raise SpecError(
-                    Problem(
-                        f"no column is called '{name}'", place, wanted=one_of(data.columns), hint=nearest(name, data.columns), rule="unknown-name"
-                    )
-                )
-            return _columns(term, port, name, (name,), data, doc)
-        return Target(term, port, name)
+    data = ends.doc.data
+    if isinstance(term.of, Loss) and not term.of.targeted:
+        if term.target or term.number is not None:
+            place = term.target[0][1] if term.target else term.place
+            raise SpecError(Problem(f"'{term.kind}' has no target: it adds what it reads", place, hint="leave 'target' out", rule="unknown-key"))
+        return Target(term, port)
+    if term.number is not None:
+        return Target(term, port, number=term.number)
+    if term.target:
+        return _said(term, port, ends)
+    if losses is not None and (alike := [t for t in losses if t.port == port and t.feed]):
+        if len({t.feed for t in alike}) > 1:
+            raise SpecError(Problem(f"'{term.kind}' does not say what it compares with: the losses of its output have different targets", term.place,
+                                    wanted=" or ".join(f"target: {t.feed}" for t in alike), rule="missing-key"))
+        return replace(alike[0], term=term)
     if data is None:
         return Target(term, port, "target")
     if not data.targets:
-        raise SpecError(Problem(f"'{term.of.kind}' has no target", term.place, wanted="target: COLUMN, here or in data", rule="missing-key"))
-    return _columns(term, port, "target", data.targets, data, doc)
+        raise SpecError(Problem(f"'{term.kind}' has no target", term.place, wanted="target: COLUMN, here or in data", rule="missing-key"))
+    return _columns(term, port, "target", data.targets, ends)
 
 
-def _columns(term: Term, port: Port, feed: str, columns: tuple[str, ...], data: Declaration, doc: Document) -> Target:
+def _said(term: Term, port: Port, ends: Ends) -> Target:
+    """The target that the term names: an input, a column or several."""
+    data, inputs = ends.doc.data, ends.network.inputs
+    names = tuple(name for name, _ in term.target)
+    if len(names) == 1 and names[0] in inputs and (data is None or names[0] not in data.columns or not data.columns[names[0]].plain_number):
+        columns = ends.columns.get(names[0], ())
+        classes = data.columns[columns[0]].classes if data is not None and len(columns) == 1 else None
+        return Target(term, port, names[0], columns, inputs[names[0]], classes)
+    feed = "+".join(names)
+    if data is None:
+        return Target(term, port, feed, names if len(names) > 1 else ())
+    unknown = [(name, place) for name, place in term.target if name not in data.columns]
+    if unknown:
+        known = list(dict.fromkeys([*data.columns, *inputs]))
+        raise SpecError(*(Problem(f"no column is called '{name}'", place, wanted=one_of(known), hint=nearest(name, known), rule="unknown-name")
+                          for name, place in unknown))
+    return _columns(term, port, feed, names, ends)
+
+
+def _columns(term: Term, port: Port, feed: str, columns: tuple[str, ...], ends: Ends) -> Target:
+    data = ends.doc.data
+    assert data is not None
+    _mixed(term, columns, data)
     shape, kind = input_type(data, columns, "the target", term.place)
     if len(columns) == 1 and data.columns[columns[0]].plain_number:
         shape = ()
-    dtype = DType.int64 if kind == "int64" else DType(doc.settings.precision)
+    dtype = DType.int64 if kind == "int64" else DType(ends.doc.settings.precision)
     return Target(term, port, feed, columns, TensorType((BATCH, *shape), dtype), data.columns[columns[0]].classes if len(columns) == 1 else None)
 
 
-def _classes(term: Term, port: Port, target: Target) -> None:
+def _mixed(term: Term, columns: tuple[str, ...], data: Declaration) -> None:
+    """Classes and numbers are targets of outputs of their own."""
+    if len(columns) > 1 and not all(data.columns[c].plain_number for c in columns):
+        raise SpecError(Problem(f"'{term.kind}' cannot compare with columns of different kinds at once", term.place,
+                                found=", ".join(f"{c}: {data.columns[c].kind}" for c in columns[:8]), wanted=f"target: {columns[0]}",
+                                hint="give each its own loss: [{cross_entropy: {from: …, target: …}}, {mse: {…}}]", rule="mixed-columns"))
+
+
+def _weighed(loss: Loss, y: Value, classes: Sequence[str] | None, place: Place) -> Loss:
+    """The loss with a list for ``class_weights``, where it has a mapping; raises SpecError for one that does not fit the classes."""
+    if not isinstance(loss, Classification) or not isinstance(loss.class_weights, dict | tuple):
+        return loss
+    given, n = loss.class_weights, loss.many(y)
+    if isinstance(given, tuple):
+        if len(given) != n:
+            found, wanted = f"{len(given)} number{'' if len(given) == 1 else 's'}", f"{n} numbers"
+            raise SpecError(Problem("'class_weights' has a number for each class", place, found=found, wanted=wanted, rule="classes"))
+        return loss
+    known = list(classes or map(str, range(n)))
+    if unknown := [name for name in given if name not in known]:
+        raise SpecError(*(Problem(f"'class_weights' names '{name}', which is no class of the target", place, wanted=one_of(known),
+                                  hint=nearest(name, known), rule="classes") for name in unknown))
+    weights: Loss = loss.weighing(tuple(float(given.get(name, 1.0)) for name in known))
+    return weights
+
+
+def _classes(target: Target, y: Value, loss: Loss) -> None:
     """The number of classes in the data must be what the output can say."""
-    if not isinstance(term.of, Loss) or not term.of.classes or target.classes is None or port.type is None:
+    if target.classes is None:
         return
-    units = port.type.shape[-1]
-    n = len(target.classes)
-    if term.of.kind == "cross_entropy" and units != n:
-        raise SpecError(
-            Problem(
-                f"layer '{port.node}' has {units} units, the target has {n} classes",
-                term.place,
-                found=f"{units} units, classes {', '.join(target.classes[:6])}{', …' if n > 6 else ''}",
-                wanted=f"{n} units",
-                hint=f"dense: {n}, or dense: $data.{target.columns[0]}.classes",
-                rule="classes",
-            )
-        )
-    if term.of.kind == "binary_cross_entropy" and n != 2:
-        raise SpecError(
-            Problem(
-                f"binary_cross_entropy asks for two classes, the target has {n}",
-                term.place,
-                found=", ".join(target.classes[:6]),
-                wanted="2 classes",
-                hint="cross_entropy takes any number",
-                rule="classes",
-            )
-        )
+    n, units, place = len(target.classes), y.shape[-1], target.term.place
+    found = f"classes {', '.join(target.classes[:6])}{', …' if n > 6 else ''}"
+    if loss.numbers and n > 2:
+        raise SpecError(Problem(f"'{loss.kind}' compares numbers, the target has {n} classes", place, found=found, wanted="a column of numbers",
+                                hint=f"cross_entropy takes classes, with dense: {n}", rule="classes"))
+    if not loss.classes and not loss.two:
+        return
+    if loss.binary(y):
+        if n != 2:
+            raise SpecError(Problem(f"{loss.kind} asks for two classes, the target has {n}", place, found=found.removeprefix("classes "),
+                                    wanted="2 classes", hint="cross_entropy takes any number", rule="classes"))
+    elif units != n:
+        hint = f"dense: {n}, or dense: $data.{target.columns[0]}.classes" if len(y.shape) == 2 else f"{n} filters in the last layer"
+        raise SpecError(Problem(f"layer '{target.port.node}' has {units} units, the target has {n} classes", place, found=f"{units} units, {found}",
+                                wanted=f"{n} units", hint=hint, rule="classes"))
+

@@ -9,6 +9,7 @@ from nnspec.data.declare import declare
 from nnspec.data.load import Dataset, Rows, load
 from nnspec.errors import Problem, SpecError
 from nnspec.ir.op import Array
+from nnspec.network.class_weights import balancing, count_classes
 from nnspec.runtime.session import Model
 from nnspec.spec.formulas import substitute
 
@@ -36,6 +37,17 @@ def dataset(model: Model) -> Dataset:
     data = load(declaration, precision, model.preparation)
     model.preparation = data.preparation
     return data
+
+
+def weights_of_classes(model: Model) -> dict[str, tuple[float, ...]]:
+    """What classes weigh by the training rows of the spec's own data."""
+    document = model.spec.document
+    if document.data is None or not document.kept:
+        loss = balancing(model.spec.built)[0].term
+        raise SpecError(Problem("'class_weights: balanced' is counted over the training rows, and there are none yet", loss.place,
+                                wanted="a number for each class", hint="or train with fit, which sees all rows", rule="feed"))
+    data = load(document.data, model.spec.settings.precision, model.preparation)
+    return count_classes(model.spec.built, assembled(model, data.splits["train"]).arrays)
 
 
 def assembled(model: Model, rows: Rows) -> Rows:

@@ -175,7 +175,7 @@ class Loop:
     def _step(self, arrays: Mapping[str, Array], size: int) -> None:
         state = self.state
         state.rate = self._rate(state.step)
-        scores = self.model.train_step(arrays, state.rate, state.batch_size)
+        scores = self.model.train_step(arrays, state.rate, state.batch_size, factors=self._factors(state.step))
         for name, value in scores.items():
             state.sums[name] = state.sums.get(name, 0.0) + value * size
         state.taken += size
@@ -186,6 +186,9 @@ class Loop:
         if self.every is not None and state.step % self.every == 0:
             self.save()
         self.signals.check()
+
+    def _score(self, split: str) -> dict[str, float]:
+        return self.model.score(self.splits[split], factors=self._factors(self.state.step))
 
     def _measure(self) -> None:
         """Ends an epoch: its metrics, then what depends on them."""
@@ -199,7 +202,7 @@ class Loop:
         }
         if "validation" in self.splits:
             entry.update(
-                {f"validation.{name}": value for name, value in self.model.score(self.splits["validation"]).items()}
+                {f"validation.{name}": value for name, value in self._score("validation").items()}
             )
         entry["seconds"] = round(time.monotonic() - self._began, 6)
         state.epoch, state.batch, state.taken, state.sums = state.epoch + 1, 0, 0, {}
@@ -221,7 +224,7 @@ class Loop:
         state = self.state
         metrics = {name: value for name, value in (state.history[-1] if state.history else {}).items() if "." in name}
         if "test" in self.splits:
-            metrics.update({f"test.{name}": value for name, value in self.model.score(self.splits["test"]).items()})
+            metrics.update({f"test.{name}": value for name, value in self._score("test").items()})
         best = self.best.mark if self.best else None
         if self.folder is not None:
             marked = {"epoch": best.epoch, "value": best.value} if best else None
@@ -229,6 +232,9 @@ class Loop:
                 RESULT, {"epochs": state.epoch, "stop": state.stop, "best": marked, "metrics": metrics}
             )
         return Run(state.folder, tuple(state.history), metrics, best, state.stop)
+
+    def _factors(self, step: int) -> tuple[float, ...]:
+        return self.model.factors(step, self.state.batches, self.state.epochs)
 
     def _rate(self, step: int) -> float:
         return self.model.rate(step, self.state.batches, self.state.epochs)

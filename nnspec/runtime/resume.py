@@ -18,7 +18,7 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, read
 
 MUST_BE_EQUAL = ("backend", "precision", "seed", "batch_size", "data")
-MAY_DIFFER = ("epochs", "threads", "expect")  # keys of a spec that decide no bit
+MAY_DIFFER = ("epochs", "threads", "expect", "sweep")  # keys of a spec that decide no bit
 SHOWN = 8
 Splits = Mapping[str, Mapping[str, Array]]  # the arrays of inputs and targets, rows first, by split
 
@@ -78,7 +78,7 @@ def _stored(folder: RunFolder) -> dict[str, str]:
         raise DataError(*e.problems) from e
     if not isinstance(root, MappingNode) or "nnspec" not in root.pairs:
         raise DataError(Problem("this is no spec", root.place, wanted="the spec that the run was started with", rule="run-folder"))
-    return dict(_leaves(root, ""))
+    return dict(leaves(root))
 
 
 def command(model: Model, folder: RunFolder) -> str:
@@ -149,19 +149,19 @@ def _shown(key: str, value: object) -> str:
 
 def differences(before: Mapping[str, str], new: str) -> list[str]:
     """Where two specs differ, but for keys that decide no bit: ``optimizer.adam.learning_rate: 0.01, was 0.001``."""
-    after = dict(_leaves(read(new, "the spec"), ""))
+    after = dict(leaves(read(new, "the spec")))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key) and key.split(".")[0] not in MAY_DIFFER]
     return [f"{key}: {after.get(key, 'nothing')}, was {before.get(key, 'nothing')}" for key in keys]
 
 
-def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:
+def leaves(node: Node, path: str = "") -> Iterator[tuple[str, str]]:
     """Every value with the way to it."""
     if isinstance(node, MappingNode) and node.pairs:
         for key, value in node.pairs.items():
-            yield from _leaves(value, f"{path}.{key}" if path else key)
+            yield from leaves(value, f"{path}.{key}" if path else key)
     elif isinstance(node, Sequence) and node.items:
         for i, value in enumerate(node.items):
-            yield from _leaves(value, f"{path}.{i}")
+            yield from leaves(value, f"{path}.{i}")
     elif isinstance(node, Scalar):
         yield path, repr(node.value) if isinstance(node.value, str) else str(node.value)
     else:

@@ -16,9 +16,11 @@ from nnspec.runtime.atomic import refused, remove_leftovers, replace
 
 LOCK = ".lock"
 SPEC, RECORD, METRICS, RESULT = "spec.yaml", "run.json", "metrics.jsonl", "result.json"
-PREPARATION, DATA, CURVES, PLAN = "preparation.json", "data.json", "curves.svg", "plan.txt"
+PREPARATION, BALANCE, DATA, CURVES, PLAN = "preparation.json", "class_weights.json", "data.json", "curves.svg", "plan.txt"
 LAST, BEST = "last.safetensors", "best.safetensors"
-FILES = (SPEC, RECORD, METRICS, RESULT, PREPARATION, DATA, CURVES, PLAN, LAST, BEST)
+SWEEP, FOLDS = "sweep.json", "folds.json"  # of folders that hold several runs
+SEVERAL = {SWEEP: "a sweep", FOLDS: "a run with folds"}
+FILES = (SPEC, RECORD, METRICS, RESULT, PREPARATION, BALANCE, DATA, CURVES, PLAN, LAST, BEST, SWEEP, FOLDS)
 LARGEST = 1 << 28  # bytes of a text file that is read back
 
 
@@ -94,6 +96,17 @@ def _check(path: Path, resume: bool) -> None:
                 rule="run-folder",
             )
         )
+
+
+def refuse_several(path: Path) -> None:
+    """Raises DataError where a folder holds several runs, and one is wanted."""
+    kind = next((word for name, word in SEVERAL.items() if (path / name).is_file()), None)
+    if kind is None:
+        return
+    runs = sorted(str(p) for p in path.iterdir() if (p / RECORD).is_file())
+    raise DataError(
+        Problem(f"{path} holds {kind}", found=f"{len(runs)} runs", wanted="the folder of one run", hint=", ".join(runs[:6]), rule="run-folder")
+    )
 
 
 class RunFolder:

@@ -10,9 +10,10 @@ from nnspec.compiler import loads
 from nnspec.data import stored
 from nnspec.data.prepare import Preparation
 from nnspec.errors import DataError, Place, Problem, Source, SpecError
+from nnspec.network.class_weights import balancing, many
 from nnspec.runtime import checkpoint
 from nnspec.runtime.atomic import replace
-from nnspec.runtime.run_folder import BEST, DATA, LAST, PREPARATION, RECORD, SPEC
+from nnspec.runtime.run_folder import BALANCE, BEST, DATA, LAST, PREPARATION, RECORD, SPEC, refuse_several
 from nnspec.runtime.session import Model, compile
 
 
@@ -23,12 +24,14 @@ def described(model: Model) -> dict[str, str]:
         files[DATA] = json.dumps(stored.to_json(model.spec.document.data), indent=2) + "\n"
     if model.preparation is not None:
         files[PREPARATION] = json.dumps(model.preparation.to_json(), indent=2) + "\n"
+    if model.balance:
+        files[BALANCE] = json.dumps(model.balance, indent=2) + "\n"
     return files
 
 
 def save_model(model: Model, folder: Path) -> None:
     """Writes the model into a folder that is empty, or holds a model already. Raises SpecError, ResourceError."""
-    known = {SPEC, DATA, PREPARATION, LAST}
+    known = {SPEC, DATA, PREPARATION, BALANCE, LAST}
     if folder.is_file() or (folder.is_dir() and {p.name for p in folder.iterdir()} - known):
         raise SpecError(Problem(f"{folder} holds something else", wanted="a new folder", rule="model-folder"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,6 +48,7 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
     folder = Path(path)
     if which not in ("last", "best"):
         raise SpecError(Problem(f"no weights are called '{which}'", wanted="last or best", rule="model-folder"))
+    refuse_several(folder)
     text = _read(folder, SPEC)
     if text is None:
         raise DataError(
@@ -67,6 +71,8 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
     if prepared is not None:
         model.preparation = _preparation(prepared, folder / PREPARATION)
     _check_prepared(model, folder)
+    if (weights := _json(folder, BALANCE)) is not None:
+        model.balance = _balance(weights, model, folder / BALANCE)
     arrays, standing = checkpoint.read(folder / (BEST if which == "best" else LAST), model.state(), "parameters/" if which == "best" else "")
     model.restore(arrays)
     model.step = standing.step
@@ -81,6 +87,21 @@ def _check_prepared(model: Model, folder: Path) -> None:
     if missing := [name for name in (names if isinstance(names, list) else []) if name not in fitted]:
         what = f"{folder / PREPARATION}: nothing says how '{missing[0]}' was prepared"
         raise DataError(Problem(what, wanted="a run's folder with all its files", rule="model-folder"))
+
+
+def _balance(content: Any, model: Model, path: Path) -> dict[str, tuple[float, ...]]:
+    """What the classes of each loss weigh, as the run counted it."""
+    lengths = {t.term.name: many(t) for t in balancing(model.spec.built)}
+    if isinstance(content, dict) and set(content) == set(lengths) and all(_numbers(w, lengths[name]) for name, w in content.items()):
+        return {name: tuple(map(float, w)) for name, w in content.items()}
+    wanted = "a list of numbers for each balanced loss"
+    raise DataError(Problem(f"{path}: the weights of the classes are damaged", wanted=wanted, rule="model-folder"))
+
+
+def _numbers(values: Any, length: int) -> bool:
+    return isinstance(values, list) and len(values) == length and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < float("inf") for v in values
+    )
 
 
 def _preparation(content: Any, path: Path) -> Preparation:

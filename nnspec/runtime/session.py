@@ -20,9 +20,10 @@ from nnspec.ir.op import Array
 from nnspec.ir.program import Program
 from nnspec.ir.types import DType, TensorType
 from nnspec.layers.initializers import default
+from nnspec.network.class_weights import balancing
 from nnspec.network.graph import LayerGraph
 from nnspec.network.graph import Parameter as Declared
-from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound
+from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound, loss_weight
 from nnspec.network.segments import Segments, Slot, arrange
 from nnspec.network.targets import Target
 from nnspec.runtime.feeding import Feeder
@@ -72,6 +73,7 @@ class Model:
         self.backend.set_threads(spec.settings.threads or 1)
         self.seed, self.step = spec.settings.seed, 0
         self.preparation: Preparation | None = None
+        self.balance: Mapping[str, tuple[float, ...]] | None = None  # what classes weigh, where the training rows say it
         self.transferred: tuple[Loaded, ...] | None = None  # None: not yet
         self._programs: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
         optimizer = spec.document.optimizer
@@ -162,14 +164,22 @@ class Model:
         capacity = stated if n < stated else n
         return self.train_step(arrays, self.rate(self.step), capacity, weights)
 
-    def train_step(self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None) -> dict[str, float]:
+    def factors(self, step: int, per_epoch: int = 1, epochs: int | None = None) -> tuple[float, ...]:
+        """What each loss weighs at a step, counted from 0: a number, or a schedule that begins at 1."""
+        total = per_epoch * (epochs if epochs is not None else self.spec.settings.epochs or 1)
+        weights = (t.term.weight for t in self.spec.built.losses)
+        return tuple(w if isinstance(w, float) else w.rate(step, 1.0, per_epoch, total) for w in weights)
+
+    def train_step(
+        self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None, factors: tuple[float, ...] = ()
+    ) -> dict[str, float]:
         """One step on converted arrays of at most ``capacity`` rows; what is missing is padded at weight 0."""
         check_trainable(self.spec)
         n = len(next(iter(arrays.values())))
         weighted = weights is not None or n < capacity
         ready = self._ready("train", arrays, capacity, weighted)
         self._fill(ready, arrays, n, capacity, weights)
-        self._set(ready, rate, self.step)
+        self._set(ready, rate, self.step, factors or self.factors(self.step))
         ready.run.run()
         if not bool(ready.run.outputs["finite"]):
             raise NumbersError(self._blame(ready, n))
@@ -184,11 +194,13 @@ class Model:
         n = rows_of(arrays)
         ready = self._ready("gradients", arrays, n, weights is not None)
         self._fill(ready, arrays, n, n, weights)
-        self._set(ready, 0.0, self.step)
+        self._set(ready, 0.0, self.step, self.factors(self.step))
         ready.run.run()
         return {name.removeprefix("gradient:"): np.array(a) for name, a in ready.run.outputs.items() if name.startswith("gradient:")}
 
-    def score(self, rows: Mapping[str, Array], chunk: int = CHUNK, weights: Array | None = None) -> dict[str, float]:
+    def score(
+        self, rows: Mapping[str, Array], chunk: int = CHUNK, weights: Array | None = None, factors: tuple[float, ...] = ()
+    ) -> dict[str, float]:
         """The loss and the metrics over any number of rows, in inference: weighted means over all of them."""
         total: dict[str, float] = {}
         mass = 0.0
@@ -199,7 +211,7 @@ class Model:
             size = min(chunk, n - start)
             ready = self._ready("score", part, min(chunk, n), own is not None or size < min(chunk, n))
             self._fill(ready, part, size, min(chunk, n), own)
-            self._set(ready, 0.0, start // chunk)
+            self._set(ready, 0.0, start // chunk, factors or self.factors(self.step))
             ready.run.run()
             m = float(size) if own is None else float(own.astype(np.float64).sum())
             mass += m
@@ -257,8 +269,8 @@ class Model:
     def _physical(self, name: str, array: Array) -> Array:
         """A prediction in the target's own unit."""
         port = dict(zip(self.spec.built.network.output_names, self.spec.built.network.outputs, strict=True))[name]
-        target = next((t for t in self.spec.built.losses if t.port == port and t.columns and not t.term.of.classes), None)
-        if target is None or self.preparation is None:
+        target = self.spec.built.answering(port)
+        if target is None or self.preparation is None or target.term.of.classes or not target.columns:
             return array
         columns = target.columns if len(target.columns) > 1 else target.columns[0]
         return np.asarray(self.preparation.undo(columns, array), array.dtype)
@@ -267,7 +279,8 @@ class Model:
         """The class names of an output, where the data has them."""
         network = self.spec.built.network
         port = dict(zip(network.output_names, network.outputs, strict=True))[name or network.output_names[0]]
-        return next((t.classes for t in self.spec.built.losses if t.port == port and t.classes and t.term.of.classes), None)
+        target = self.spec.built.answering(port)
+        return target.classes if target is not None and target.term.of.classes else None
 
     def save(self, folder: str | Path) -> None:
         """Writes the spec and the weights; ``nnspec.load_model`` reads them."""
@@ -284,7 +297,7 @@ class Model:
             for t in self.targets:
                 if t.columns:
                     scales[t.feed] = tuple(float(v) for v in np.atleast_1d(self.preparation.scale(t.columns if len(t.columns) > 1 else t.columns[0])))
-        return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales)
+        return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales, self.balance or {})
 
     def graph_of(self, kind: str, rows: int, sizes: Mapping[str, int] | None = None) -> Graph:
         """The graph of ops behind one of the model's programs (``train``, ``score``, ``predict``, ``gradients``), before any pass."""
@@ -313,7 +326,11 @@ class Model:
     def _ready(self, kind: str, arrays: Mapping[str, Array], rows: int, weighted: bool) -> Ready:
         """The program for arrays of these shapes; at most 16 are kept."""
         types = {name: TensorType((rows, *a.shape[1:]), DType(a.dtype.name)) for name, a in arrays.items()}
-        key = (kind, weighted, tuple(types.items()), self.preparation)
+        if kind != "predict" and self.balance is None and balancing(self.spec.built):
+            from nnspec.runtime.loading import weights_of_classes
+
+            self.balance = weights_of_classes(self)
+        key = (kind, weighted, tuple(types.items()), self.preparation, *(self.balance or {}).items())
         ready = self._programs.get(key)
         if ready is None:
             ready = self._programs[key] = self._make(kind, types, rows, weighted)
@@ -356,9 +373,9 @@ class Model:
             held[:n] = 1 if weights is None else weights
             held[n:] = 0
 
-    def _set(self, ready: Ready, rate: float, step: int) -> None:
+    def _set(self, ready: Ready, rate: float, step: int, factors: tuple[float, ...] = ()) -> None:
         """The step's scalars; what is asked in pieces draws by the number of the piece."""
-        for name, value in ((RATE, rate), (STEP, step), (SEED, self.seed)):
+        for name, value in ((RATE, rate), (STEP, step), (SEED, self.seed), *((loss_weight(n), f) for n, f in enumerate(factors))):
             if name in ready.run.inputs:
                 ready.run.inputs[name][...] = value
 

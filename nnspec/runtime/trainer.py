@@ -8,6 +8,7 @@ from nnspec.compiler import check_trainable
 from nnspec.data.load import Dataset
 from nnspec.data.prepare import Preparation
 from nnspec.errors import DataError, Problem, SpecError
+from nnspec.network.class_weights import count_classes
 from nnspec.runtime.callbacks import Callback
 from nnspec.runtime.loading import assembled, dataset
 from nnspec.runtime.loop import Loop, Run
@@ -55,7 +56,9 @@ def train(
         )
     if not going:
         model.transfer()
-    loop = Loop(model, _splits(model, data), folder, total, callbacks)
+    splits = _splits(model, data)
+    model.balance = count_classes(model.spec.built, splits["train"]) if "train" in splits else None
+    loop = Loop(model, splits, folder, total, callbacks)
     if folder is not None:
         loop.prepare(folder, going)
     return loop.run()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from nnspec.errors import Place, Problem, SpecError
 from nnspec.spec.explain import describe, unknown
-from nnspec.spec.formulas import substitute
+from nnspec.spec.formulas import is_formula, substitute
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, plain
 from nnspec.spec.words import name_problem
@@ -16,6 +17,7 @@ from nnspec.spec.words import name_problem
 KEYS = ("args", "inputs", "outputs", "layers", "description")
 COMMON = ("name", "from", "repeat", "when", "trainable", "init", "only", "share", "regularize", "learning_rate")
 MODES = ("training", "inference")  # of ``only``
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SCALED = r"^([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?x$"  # of ``learning_rate: 0.1x``
 
 
@@ -122,10 +124,26 @@ def declare(name: str, node: Node, place: Place, vars: Mapping[str, Any], includ
                 )
     elif ends is not None:
         outputs = [(own, own, ends.place) for own in _names(ends, f"'outputs' of block '{name}'", problems)]
+    if isinstance(layers, Sequence):
+        read = set().union(*(_words(n) for n in (layers, *(d for d in args.values() if d is not None))))
+        problems += [
+            Problem(f"argument '{a}' of block '{name}' is never used", getattr(declared, "keys", {}).get(a), wanted=f"${a} in its layers",
+                    hint="leave it out", rule="unused-argument")
+            for a in args
+            if a not in read
+        ]
     if problems:
         raise SpecError(*problems)
     assert isinstance(layers, Sequence)
     return Block(name, layers, place, args, inputs, tuple(outputs), vars, included)
+
+
+def _words(node: Node) -> set[str]:
+    """Every word of every formula below a node."""
+    if isinstance(node, Scalar):
+        return set(_WORD.findall(node.text)) if is_formula(node) else set()
+    children = node.items if isinstance(node, Sequence) else list(getattr(node, "pairs", {}).values())
+    return set().union(*(_words(child) for child in children))
 
 
 def _names(node: Node | None, what: str, problems: list[Problem]) -> tuple[str, ...]:

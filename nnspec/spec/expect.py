@@ -63,17 +63,17 @@ def parse_bounds(value: Any) -> tuple[Bound, ...]:
 Bounds = Annotated[tuple[Bound, ...], BeforeValidator(parse_bounds)]
 
 
-def refuse(node: Node | None, expect: Mapping[str, tuple[Bound, ...]], measured: Collection[str], splits: Collection[str]) -> list[Problem]:
-    """What is expected but never known, or in a unit that means nothing; ``measured`` and ``splits`` are those of the spec."""
+def refuse(node: Node | None, expect: Mapping[str, tuple[Bound, ...]], measured: Collection[str]) -> list[Problem]:
+    """What is expected but never known, or in a unit that means nothing; ``measured`` are the metrics of a run."""
     if not isinstance(node, MappingNode):
         return []
-    known = [*STATIC, *(f"{split}.{name}" for split in splits for name in measured)]
+    known = [*STATIC, *measured]
     problems = []
     for name, bounds in expect.items():
         place, units = node.keys[name], UNITS.get(name, SHARES)
         if name not in known:
             problems.append(Problem(f"'expect' names '{name}', which is not measured", place, wanted=one_of(known),
-                                    hint=_hint(name, known, splits), rule="unknown-name"))  # fmt: skip
+                                    hint=_hint(name, known), rule="unknown-name"))  # fmt: skip
             continue
         strange = next((b for b in bounds if b.unit not in units), None)
         if strange is not None:
@@ -84,9 +84,9 @@ def refuse(node: Node | None, expect: Mapping[str, tuple[Bound, ...]], measured:
     return problems
 
 
-def _hint(name: str, known: list[str], splits: Collection[str]) -> str:
+def _hint(name: str, known: list[str]) -> str:
     split, dot, _ = name.partition(".")
-    if dot and split in ("validation", "test") and split not in splits:
+    if dot and split in ("validation", "test") and not any(k.startswith(f"{split}.") for k in known):
         return f"the data has no {split} split: split: {{train: 0.8, {split}: 0.2}}"
     own = [k for k in known if k.partition(".")[2] == name]
     return f"of which rows? {' or '.join(own)}" if own else nearest(name, known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -93,21 +93,23 @@ def validate(cls: type[C], node: MappingNode, place: Place, what: str, known: It
     try:
         model = cls.model_validate(data)
     except ValidationError as e:
-        meant = " ".join(p.hint for p in problems)  # a field under a wrong name is not missing as well
-        problems += [_problem(error, node, place, what) for error in e.errors(include_url=False)
-                     if error["type"] != "missing" or f"'{error['loc'][-1]}'" not in meant]
+        errors = sorted(e.errors(include_url=False), key=lambda error: error["type"] == "missing")
+        for error in errors:
+            meant = " ".join(p.hint for p in problems)  # a field under a wrong name is not missing as well
+            if error["type"] != "missing" or f"'{error['loc'][-1]}'" not in meant:
+                problems.append(_problem(error, node, place, what, cls))
     if problems:
         raise SpecError(*problems)
     return model
 
 
-def _problem(error: Any, node: MappingNode, place: Place, what: str) -> Problem:
+def _problem(error: Any, node: MappingNode, place: Place, what: str, cls: type[Config]) -> Problem:
     """One pydantic error in our words."""
     loc = [part for part in error["loc"] if not (isinstance(part, str) and "[" in part)]
     at: Node = node
     where = place
     path: list[str] = []
-    for part in loc:
+    for part in loc[:-1] if error["type"] == "extra_forbidden" else loc:
         if isinstance(at, MappingNode) and part in at.pairs:
             at = at.pairs[str(part)]
         elif isinstance(at, Sequence) and isinstance(part, int) and part < len(at.items):
@@ -119,9 +121,12 @@ def _problem(error: Any, node: MappingNode, place: Place, what: str) -> Problem:
     kind, ctx = error["type"], error.get("ctx", {})
     field = ".".join(path) or (str(loc[0]) if loc else "")
     if kind == "missing":
-        return Problem(f"{what} needs '{loc[-1]}'", where, wanted=f"{loc[-1]}: …", rule="missing-key")
+        inside = f"'{'.'.join(path)}'" if path else what
+        return Problem(f"{inside} needs '{loc[-1]}'", where, wanted=f"{loc[-1]}: …", rule="missing-key")
     if kind == "extra_forbidden":
-        return Problem(f"no key of {what} is called '{loc[-1]}'", where, rule="unknown-key")
+        inner = f"'{'.'.join(map(str, loc[:-1]))}'"
+        key = at.keys.get(str(loc[-1]), where) if isinstance(at, MappingNode) else at.place
+        return unknown(str(loc[-1]), _fields_at(cls, loc[:-1]), key, f"key of {inner}", "unknown-key")
     if kind == "nnspec":
         return Problem(ctx["message"], where, found=ctx["found"], wanted=ctx["wanted"], hint=ctx["hint"], rule="bad-value")
     wanted = _WANTED.get(kind, error["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
@@ -138,6 +143,23 @@ def _problem(error: Any, node: MappingNode, place: Place, what: str) -> Problem:
     if kind == "literal_error" and isinstance(at, Scalar):
         hint = nearest(str(at.value), ctx["expected"].replace("'", "").replace(" or ", ", ").split(", "))
     return Problem(f"'{field}' of {what} does not fit", where, found=describe(at), wanted=wanted, hint=hint, rule="bad-value")
+
+
+def _fields_at(cls: type[Config], path: Iterable[Any]) -> list[str]:
+    """The keys of the model inside of a model that a path of fields leads to."""
+    for part in path:
+        field = cls.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        inside = [a for a in _parts_of(annotation) if isinstance(a, type) and issubclass(a, Config)]
+        if not inside:
+            return []
+        cls = inside[0]
+    return [f.alias or n for n, f in cls.model_fields.items()]
+
+
+def _parts_of(annotation: Any) -> list[Any]:
+    """The types that a type is put together from."""
+    return [annotation, *(part for a in get_args(annotation) for part in _parts_of(a))]
 
 
 def _stands(node: Scalar) -> bool:

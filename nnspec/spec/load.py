@@ -26,6 +26,7 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, read_file
 from nnspec.spec.transfer import Transfer, transfer
 from nnspec.spec.variables import variables
+from nnspec.spec.words import name_problem
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer
@@ -33,20 +34,26 @@ from nnspec.training.schedules import Schedule
 
 T = TypeVar("T")
 PARTS = ("vars", "data", "inputs", "layers", "blocks", "include", "outputs", "loss", "metrics", "optimizer", "schedule", "weights")
-TERM = ("from", "target", "weight")
+TERM = ("name", "from", "target", "weight")
 KINDS = (*Entry.registry, "residual", "branches")
 
 
 @dataclass(frozen=True)
 class Term:
-    """A loss or a metric with where it reads: ``source`` an output by name, ``target`` a column by name; both may be left open."""
+    """A loss or a metric with where it reads: ``source`` an output by name, ``target`` columns or an input by name; both may be left open.
+
+    ``number`` is a target that every row has. ``weight`` may be a schedule, which begins at 1.
+    """
 
     of: Any
+    kind: str
     place: Place
     source: tuple[str, Place] | None = None
-    target: tuple[str, Place] | None = None
-    weight: float = 1.0
+    target: tuple[tuple[str, Place], ...] = ()
+    number: float | None = None
+    weight: float | Schedule = 1.0
     name: str = ""
+    places: Mapping[str, Place] = field(default_factory=dict)  # of its own fields
 
 
 @dataclass
@@ -299,10 +306,10 @@ def _terms(doc: Document, key: str, family: type[Any]) -> tuple[Term, ...]:
             terms.append(_term(item, family, "loss" if key == "loss" else "metric", doc))
         except SpecError as e:
             doc.problems += e.problems
-    names = [t.name for t in terms]
-    return tuple(
-        Term(t.of, t.place, t.source, t.target, t.weight, t.name if names.count(t.name) == 1 else f"{t.name}_{n}") for n, t in enumerate(terms, 1)
-    )
+    named = [t for t in terms if t.name]
+    doc.problems += [Problem(f"'{t.name}' stands twice in '{key}'", t.place, wanted="a name of its own", rule="repeated-name")
+                     for n, t in enumerate(named) if t.name in [other.name for other in named[:n]]]
+    return tuple(terms)
 
 
 def _list(node: Node | None) -> list[Node]:
@@ -316,29 +323,68 @@ def _list(node: Node | None) -> list[Node]:
 
 def _term(node: Node, family: type[Any], what: str, doc: Document) -> Term:
     common: dict[str, Node] = {}
+    places: dict[str, Place] = {}
     if isinstance(node, MappingNode) and len(node.pairs) == 1:
         ((kind, body),) = node.pairs.items()
         if isinstance(body, MappingNode):
             common = {k: v for k, v in body.pairs.items() if k in TERM}
             own = {k: v for k, v in body.pairs.items() if k not in TERM}
+            places = {k: v.place for k, v in own.items()}
             node = MappingNode(node.place, {kind: MappingNode(body.place, own, body.keys, body.flow)}, node.keys, node.flow)
     kind, place, _ = split(node, what, family.registry)
     if kind in doc.blocks:
         doc.refused.add(kind)
         raise SpecError(Problem(f"block '{kind}' as a {what}: not in this version", place, rule="not-in-this-version"))
     of = choose(node, family, what)
-    weight = common.get("weight")
-    if isinstance(weight, MappingNode):
-        raise SpecError(Problem(f"'weight' of {what} '{of.kind}' as a schedule: not in this version", weight.place, wanted="a number",
-                                rule="not-in-this-version"))
-    factor = 1.0 if weight is None else _number(weight, f"'weight' of {what} '{of.kind}'")
-    return Term(of, node.place, _word(common.get("from"), "from"), _word(common.get("target"), "target"), factor, of.kind)
+    if what == "metric" and "weight" in common:
+        hint = "leave it out: only losses are added up"
+        raise SpecError(Problem("a metric has no 'weight'", common["weight"].place, hint=hint, rule="unknown-key"))
+    names, number = _ends(common.get("target"))
+    return Term(of, kind, node.place, _word(common.get("from"), "from"), names, number, _factor(common.get("weight"), kind),
+                _name(common.get("name"), what), places)
 
 
-def _number(node: Node, what: str) -> float:
+def _name(node: Node | None, what: str) -> str:
+    name = _word(node, "name")
+    if name is None:
+        return ""
+    problems = name_problem(*name, what)
+    if what == "metric" and name[0] == "loss":
+        problems.append(Problem("'loss' is the name of what is made small", name[1], wanted="another name for the metric", rule="repeated-name"))
+    if problems:
+        raise SpecError(*problems)
+    return name[0]
+
+
+def _factor(node: Node | None, kind: str) -> float | Schedule:
+    """``weight`` of a loss: a number, or a schedule that begins at 1."""
+    if node is None:
+        return 1.0
+    if isinstance(node, MappingNode) or (isinstance(node, Scalar) and isinstance(node.value, str)):
+        return choose(node, Schedule, "schedule")  # type: ignore[type-abstract]  # the family, not an instance
+    return _number(node, f"'weight' of loss '{kind}'", "a finite number, or a schedule: {linear: {to: 0, length: 10}}")
+
+
+def _ends(node: Node | None) -> tuple[tuple[tuple[str, Place], ...], float | None]:
+    """``target``: names, or a number that every row has."""
+    if node is None:
+        return (), None
+    if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return (), _number(node, "'target'")
+    items = node.items if isinstance(node, Sequence) else [node]
+    names = tuple((item.value, item.place) for item in items if isinstance(item, Scalar) and isinstance(item.value, str))
+    if not names or len(names) != len(items):
+        wanted = "a column, a list of columns, an input, or a number"
+        raise SpecError(Problem("'target' does not fit", node.place, found=describe(node), wanted=wanted, rule="bad-value"))
+    if twice := [name for n, (name, _) in enumerate(names) if name in [other for other, _ in names[:n]]]:
+        raise SpecError(Problem(f"'target' names '{twice[0]}' twice", node.place, wanted="each column once", rule="repeated-name"))
+    return names, None
+
+
+def _number(node: Node, what: str, wanted: str = "a finite number") -> float:
     value = node.value if isinstance(node, Scalar) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-        raise SpecError(Problem(f"{what} does not fit", node.place, found=describe(node), wanted="a finite number", rule="bad-value"))
+        raise SpecError(Problem(f"{what} does not fit", node.place, found=describe(node), wanted=wanted, rule="bad-value"))
     return float(value)
 
 
@@ -347,8 +393,5 @@ def _word(node: Node | None, key: str) -> tuple[str, Place] | None:
         return None
     if isinstance(node, Scalar) and isinstance(node.value, str):
         return node.value, node.place
-    raise SpecError(
-        Problem(
-            f"'{key}' does not fit", node.place, found=describe(node), wanted="one name; lists and numbers are not in this version", rule="bad-value"
-        )
-    )
+    hint = "a loss for each: loss: [{mse: {from: a}}, {mse: {from: b}}]" if isinstance(node, Sequence) else ""
+    raise SpecError(Problem(f"'{key}' does not fit", node.place, found=describe(node), wanted="one name", hint=hint, rule="bad-value"))

@@ -23,6 +23,7 @@ from nnspec.spec.blocks import MODES, SCALED
 from nnspec.spec.expect import parse_bounds
 from nnspec.spec.model import Config, Kind
 from nnspec.spec.settings import Checkpoint, EarlyStopping, Settings
+from nnspec.spec.sweep import SCALES, parse_axis
 from nnspec.spec.transfer import Weights
 from nnspec.spec.words import FOREIGN, LATER
 from nnspec.training.losses import Loss
@@ -43,6 +44,9 @@ PLAIN: Mapping[Any, Schema] = {
 }  # fmt: skip
 BOUND: Schema = {"anyOf": [{"type": ["number", "string"]}, {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 1}],
                  "description": "'<= 1e5', with <=, >=, <, > or =="}  # fmt: skip
+AXIS: Schema = {"anyOf": [{"type": "array", "minItems": 1}, *(
+    {"type": "object", "properties": {scale: {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}}, "required": [scale],
+     "additionalProperties": False} for scale in SCALES)]}  # fmt: skip
 BOUNDS = ((Ge, "ge", "minimum"), (Gt, "gt", "exclusiveMinimum"), (Le, "le", "maximum"), (Lt, "lt", "exclusiveMaximum"))
 # the field that a bare value sets
 SHORT: Mapping[type[Config], str] = {EarlyStopping: "patience", Checkpoint: "keep", WeightDecay: "rate", Weights: "from"}
@@ -114,7 +118,8 @@ def _families() -> Schema:
 def _family(name: str, family: type[Kind]) -> Schema:
     term: Schema = {}
     if name in ("loss", "metric"):
-        term = {"from": NAME, "target": PLAIN[str], "weight": formula(PLAIN[float])}
+        weight = any_of(formula(PLAIN[float]), {"$ref": "#/definitions/schedule"})
+        term = {"name": NAME, "from": PLAIN[str], "target": any_of(one_or_more(PLAIN[str]), PLAIN[float]), "weight": weight}
     members = family.activations if issubclass(family, Activation) else family.registry
     chosen = choice(members, {k: v for k, v in term.items() if name == "loss" or k != "weight"})
     return any_of(chosen, {"$ref": "#/definitions/formula"}, *(_of_a_block(members) if name in ("activation", "loss", "metric") else ()))
@@ -209,6 +214,8 @@ def _typed(of: Any, metadata: tuple[Any, ...] = ()) -> Schema:
             return _ends(ends)
     if any(getattr(m, "func", None) is parse_bounds for m in metadata):
         return BOUND
+    if any(getattr(m, "func", None) is parse_axis for m in metadata):
+        return AXIS
     if origin is Annotated:
         return _typed(args[0], (*args[1:], *metadata))
     if origin is Literal:

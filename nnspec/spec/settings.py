@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from nnspec.spec.expect import Bounds
 from nnspec.spec.model import Config, Count, NotNegative
+from nnspec.spec.sweep import Sweep
 
 SEEDS = 1 << 32
 
@@ -49,3 +50,4 @@ class Settings(Config):
     early_stopping: Annotated[EarlyStopping, BeforeValidator(_patience)] | None = None
     checkpoint: Annotated[Checkpoint, BeforeValidator(_keep)] = Checkpoint()
     expect: dict[str, Bounds] | None = Field(default=None, min_length=1)
+    sweep: Sweep | None = None

@@ -50,6 +50,14 @@ FOREIGN: dict[str, str] = {
     "crossentropy": "cross_entropy", "nll_loss": "cross_entropy", "NLLLoss": "cross_entropy", "softmax_cross_entropy": "cross_entropy",
     "binary_crossentropy": "binary_cross_entropy", "BCELoss": "binary_cross_entropy", "BCEWithLogitsLoss": "binary_cross_entropy",
     "bce": "binary_cross_entropy", "MSELoss": "mse", "mean_squared_error": "mse", "l2": "mse",
+    "CategoricalCrossentropy": "cross_entropy", "SparseCategoricalCrossentropy": "cross_entropy", "BinaryCrossentropy": "binary_cross_entropy",
+    "MultiLabelSoftMarginLoss": "binary_cross_entropy", "MeanSquaredError": "mse", "L1Loss": "mae", "l1_loss": "mae", "l1": "mae",
+    "MeanAbsoluteError": "mae", "SmoothL1Loss": "huber", "smooth_l1": "huber", "smooth_l1_loss": "huber", "HuberLoss": "huber", "Huber": "huber",
+    "Hinge": "hinge", "hinge_loss": "hinge", "KLDivLoss": "kl_divergence", "KLDivergence": "kl_divergence", "kl_div": "kl_divergence",
+    "kld": "kl_divergence", "kullback_leibler_divergence": "kl_divergence", "FocalLoss": "focal", "focal_loss": "focal",
+    "sigmoid_focal_loss": "focal", "BinaryFocalCrossentropy": "focal", "CategoricalFocalCrossentropy": "focal", "Dice": "dice",
+    "DiceLoss": "dice", "dice_loss": "dice", "add_loss": "value", "label_smoothing": "smoothing", "class_weight": "class_weights",
+    "pos_weight": "class_weights", "reduction": "reduce", "loss_weight": "weight", "loss_weights": "weight",
     # optimizers and their keys
     "Adam": "adam", "AdamW": "adamw", "SGD": "sgd", "RMSprop": "rmsprop", "RMSProp": "rmsprop", "Adagrad": "adagrad", "Adadelta": "adadelta",
     "Adamax": "adamax", "AdaMax": "adamax", "NAdam": "nadam", "Nadam": "nadam", "Lion": "lion", "Momentum": "sgd: {momentum: 0.9}",
@@ -71,6 +79,7 @@ FOREIGN: dict[str, str] = {
     "optim": "optimizer", "optimiser": "optimizer", "lr_scheduler": "schedule", "scheduler": "schedule", "random_seed": "seed",
     "version": "nnspec", "variables": "vars", "params": "vars", "imports": "include", "metric": "metrics", "dtype": "precision",
     "patience": "early_stopping", "expects": "expect", "expectations": "expect", "assert": "expect", "thresholds": "expect",
+    "grid": "sweep", "search": "sweep", "hyperparameters": "sweep", "n_trials": "trials",
 }
 
 # what Keras and PyTorch write for each number of axes: NAME1D and NAME1d, or with the number before the last word
@@ -104,13 +113,11 @@ LATER: dict[str, str] = dict.fromkeys((
     # keys of entries
     "masked",
     # losses, optimizers, schedules
-    "mae", "huber", "hinge", "kl_divergence", "focal", "dice", "perceptual", "value",
-    "accumulate", "average", "plateau",
-    "smoothing", "class_weights", "reduce",
+    "perceptual", "accumulate", "average", "plateau",
     # metrics
     "precision", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
     # top
-    "networks", "phases", "memory", "determinism", "generate", "sweep", "predict",
+    "networks", "phases", "memory", "determinism", "generate", "predict",
 ), _SOON)
 
 LATER_VALUES = ("mixed_bfloat16", "mixed_float16", "tf32")

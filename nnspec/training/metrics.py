@@ -24,7 +24,7 @@ class Metric(Kind):
     def rows(self, y: Value, t: Value) -> Value:
         """The measure of each row: ``(batch,)``."""
 
-    def fits(self, y: TensorType, t: TensorType) -> None:
+    def fits(self, y: Value, t: TensorType) -> None:
         """Raises ShapeError where the two cannot be compared."""
         if t.shape not in (y.shape, y.shape[:-1]):
             raise ShapeError(f"{self.kind} cannot compare output and target", f"output {show(y.shape)}, target {t}", "shapes that fit")
@@ -51,7 +51,7 @@ class TopKAccuracy(Metric, kind="top_k", primary="k"):
 
     k: Count = 5
 
-    def fits(self, y: TensorType, t: TensorType) -> None:
+    def fits(self, y: Value, t: TensorType) -> None:
         super().fits(y, t)
         if isinstance(y.shape[-1], int) and y.shape[-1] < self.k:
             raise ShapeError("top_k asks for more classes than there are", f"k = {self.k} of {y.shape[-1]} classes", "a smaller k")

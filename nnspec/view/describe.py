@@ -105,12 +105,17 @@ def cost(data: Mapping[str, Any]) -> str:
         parts.append(f"{amounts.count(data['parameters'])} params")
     if data.get("flops"):
         parts.append(amounts.flops(data["flops"]))
-    if frozen(data):
-        parts.append("frozen")
-    shared = (data.get("fields") or {}).get("share")
-    if shared:
-        parts.append(f"shares {clean(shared, 60)}")
-    return " · ".join(parts)
+    return " · ".join([*parts, *notes(data)])
+
+
+def notes(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is unusual of a layer: ``frozen``, ``shares left/dense_1``, ``training only``."""
+    words = ["frozen"] if frozen(data) else []
+    if data.get("shares"):
+        words.append(f"shares {clean(data['shares'], 60)}")
+    if data.get("only"):
+        words.append(f"{clean(data['only'], 20)} only")
+    return tuple(words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def _row(path: str, data: Mapping[str, Any], depth: int) -> tuple[str, ...]:
     kind = str(data.get("kind") or "")
     stated = describe.fields(kind, data.get("fields"))
     parameters, flops = data.get("parameters") or 0, data.get("flops") or 0
-    cost = amounts.count(parameters) + (" frozen" if describe.frozen(data) else "") if parameters else ""
+    cost = " ".join([amounts.count(parameters)] * bool(parameters) + [escape(note) for note in describe.notes(data)])
     return (
         _indented(escape(clean(data.get("name") or path, 200)), depth),
         escape(clean(f"{kind} {stated}".strip(), 200)),
@@ -89,6 +89,7 @@ def as_json(graph: networkx.MultiDiGraph[Any], memory: int | None = None) -> dic
                 "parameters": _number(data.get("parameters") or 0),
                 "trainable": _number(data.get("trainable") or 0),
                 "flops": _number(data.get("flops") or 0),
+                **{key: str(data[key]) for key in ("shares", "only") if data.get(key)},
                 "line": int(data.get("line") or 0),
             }
             for path, data in graph.nodes(data=True)
