@@ -130,8 +130,6 @@ def test_columns_that_do_not_fit_the_inputs_are_named(inputs: dict[str, tuple[st
         ("{iris: , pair: random}", "pair: not in this version"),
         ("{iris: , balance: true}", "balance: not in this version"),
         ("{iris: , digits: }", "one source is read in this version"),
-        ("{iris: , prepare: [min_max: petal_width]}", "min_max: not in this version"),
-        ("{iris: , prepare: [one_hot: species]}", "one_hot: not in this version"),
         ("{iris: , columns: {species: {text: {tokens: words}}}}", "text: not in this version"),
         ("{iris: , columns: {species: image}}", "image: not in this version"),
         ("{iris: , columns: {species: date}}", "date: not in this version"),

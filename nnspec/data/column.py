@@ -14,7 +14,7 @@ from nnspec.data.images import Images
 from nnspec.errors import Place, Problem, SpecError
 
 Array = NDArray[Any]
-ColumnType = Literal["number", "category", "image", "array"]
+ColumnType = Literal["number", "category", "image", "array", "one_hot"]
 SPLITS = ("train", "validation", "test")
 
 
@@ -23,7 +23,8 @@ class Column:
     """A column as the network sees it: ``shape`` is that of one row; a number and a category have shape ``()``.
 
     A category's dtype is ``int64``, its values number ``classes``; all else is ``float32`` (or the
-    run's precision). ``pixels`` says how an image of 0 to 1 is made of an image file, empty where it is not known.
+    run's precision). A category that is prepared as ``one_hot`` is a vector of its number of classes. ``pixels`` says how
+    an image of 0 to 1 is made of an image file, empty where it is not known.
     """
 
     name: str
@@ -36,8 +37,13 @@ class Column:
 
     @property
     def plain_number(self) -> bool:
-        """Whether several of it can be stacked into one input."""
+        """Whether it is one number a row."""
         return self.kind == "number"
+
+    @property
+    def joins(self) -> bool:
+        """Whether several of it can share one input, side by side."""
+        return self.kind in ("number", "one_hot")
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,6 +147,31 @@ class StandardizeStep(Prepare, kind="standardize", primary="columns"):
     """
 
 
+class MinMaxStep(Prepare, kind="min_max", primary="columns"):
+    """``low + (x - min) / (max - min) * (high - low)`` for ``range: [low, high]``, by default 0 to 1.
+
+    The smallest and largest value of the training rows; other rows may lie outside of the range. Where all are equal
+    they become ``low``. ``columns`` are by default all numbers and arrays that are no target. An array has a smallest
+    and largest for each entry of its last axis.
+    """
+
+    range: tuple[Number, Number] = (0.0, 1.0)
+
+    @model_validator(mode="after")
+    def _range_rises(self) -> Self:
+        if not self.range[0] < self.range[1]:
+            raise ValueError("a range that rises: [0, 1]")
+        return self
+
+
+class OneHotStep(Prepare, kind="one_hot", primary="columns"):
+    """A category as a vector: 1 at its class, 0 elsewhere.
+
+    ``columns`` are by default all categories that are no target. Such a column can share an input with numbers, in
+    which it takes as many places as it has classes. A prediction of a one-hot target stays a number for each class.
+    """
+
+
 class RescaleStep(Prepare, kind="rescale"):
     """``x * scale + offset``, over ``columns``: by default all numbers and arrays that are no target."""
 

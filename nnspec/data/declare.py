@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from nnspec.data.cells import number
 from nnspec.data.column import Array, Column, ColumnType, Declaration, Raw, Table, as_array, index_of
-from nnspec.data.config import CategoryColumn, NumberColumn, Prepare
+from nnspec.data.config import CategoryColumn, NumberColumn, OneHotStep, Prepare
 from nnspec.data.csv_file import column_hint
 from nnspec.data.fractions import fractions
 from nnspec.data.images import Images
@@ -54,6 +55,7 @@ class _Declare:
         parts = fractions(section, columns, table, targets, read, self.seed)
         if self.wrong or self.bad:
             raise self.error()
+        columns |= {name: one_hot(columns[name]) for name, step in prepare if isinstance(step, OneHotStep)}
         missing = {
             column: kind.missing
             for column, kind in self.kinds.items()
@@ -216,12 +218,15 @@ class _Declare:
 
     def prepare(self, columns: dict[str, Column], targets: tuple[str, ...], table: Table) -> list[tuple[str, Prepare]]:
         """Which step touches which column, in order."""
-        floats = [name for name, column in columns.items() if column.dtype == "float32"]
+        aside = (*targets, getattr(self.section.split, "order", None), getattr(self.section.split, "group", None))
+        numbers = [name for name, column in columns.items() if column.dtype == "float32"]
+        classes = [name for name, column in columns.items() if column.kind == "category"]
         pairs: list[tuple[str, Prepare]] = []
         for step, node in self.section.steps:
+            floats = classes if isinstance(step, OneHotStep) else numbers
             names = (step.columns,) if isinstance(step.columns, str) else step.columns
             if names is None:
-                names = tuple(name for name in floats if name not in targets)
+                names = tuple(name for name in floats if name not in aside)
             if getattr(step, "scale", 1.0) == 0:
                 self.wrong.append(Problem("rescale by 0 cannot be undone", node.place, rule="bad-value"))
             if not names:
@@ -241,16 +246,22 @@ class _Declare:
                         )
                     )
                 elif name not in floats:
-                    self.wrong.append(
-                        Problem(
-                            f"{step.kind} works on numbers, and column '{name}' holds classes", place, rule="bad-value"
-                        )
-                    )
+                    works, holds = ("categories", columns[name].kind) if floats is classes else ("numbers", "classes")
+                    what = f"{step.kind} works on {works}, and column '{name}' holds {'an ' if holds[0] in 'ai' else ''}{holds}"
+                    hint = f"columns: {{{name}: category}}" if holds == "number" else ""
+                    self.wrong.append(Problem(what.replace("holds number", "holds numbers"), place, hint=hint, rule="bad-value"))
+                elif (name, OneHotStep) in [(n, type(s)) for n, s in pairs] and floats is classes:
+                    self.wrong.append(Problem(f"column '{name}' is one_hot already", place, rule="bad-value"))
                 elif name in names[:i]:
                     self.wrong.append(Problem(f"{step.kind} names the column '{name}' twice", place, rule="bad-value"))
                 else:
                     pairs.append((name, step))
         return pairs
+
+
+def one_hot(column: Column) -> Column:
+    """A category as the vector that it is prepared to be."""
+    return replace(column, kind="one_hot", shape=(len(column.classes or ()),), dtype="float32")
 
 
 def classes_of(texts: tuple[str, ...], kind: CategoryColumn) -> tuple[str, ...]:

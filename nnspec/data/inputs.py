@@ -81,7 +81,8 @@ def input_type(
 ) -> tuple[tuple[int, ...], Literal["float32", "int64"]]:
     """Shape without the batch, and dtype, of columns taken together (an input, or a target). Raises SpecError.
 
-    Numbers are stacked to ``(n,)``, one alone too; one array, image or category stays as it is.
+    Numbers are stacked to ``(n,)``, one alone too, and one-hot categories stand among them with as many places as they
+    have classes; one array, image or category stays as it is.
     """
     place = place or declaration.place
     found = [declaration.columns[name] for name in columns]
@@ -94,14 +95,16 @@ def input_type(
                 rule="unknown-column",
             )
         )
-    if all(column.plain_number for column in found):
-        return (len(found),), "float32"
+    if all(column.joins for column in found):
+        return (sum(column.shape[0] if column.shape else 1 for column in found),), "float32"
     if len(found) == 1:
         return found[0].shape, found[0].dtype
-    odd = next(column for column in found if not column.plain_number)
+    odd = next(column for column in found if not column.joins)
     hint = f"give it an input of its own: inputs: {{{odd.name}: {{columns: {odd.name}}}, …}}"
     if odd.dtype == "int64":
         hint += ", and an embedding"
+    if odd.kind == "category":
+        hint += f"; or prepare: [one_hot: {odd.name}]"
     raise SpecError(
         Problem(
             f"{what} cannot hold columns of different kinds",
@@ -120,8 +123,8 @@ def describe(kind: str, shape: tuple[int, ...]) -> str:
 
 
 def assemble(arrays: Mapping[str, Array], columns: Sequence[str]) -> Array:
-    """The array of columns taken together: ``(rows, n)`` of n numbers; a single other column itself, not copied."""
+    """The array of columns taken together: ``(rows, n)`` of n numbers and vectors; a single other column itself, not copied."""
     first = arrays[columns[0]]
     if len(columns) == 1 and (first.ndim > 1 or first.dtype.kind == "i"):
         return first
-    return np.stack([arrays[name] for name in columns], axis=1)
+    return np.concatenate([x[:, None] if x.ndim == 1 else x for x in (arrays[name] for name in columns)], axis=1)

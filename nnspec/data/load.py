@@ -119,7 +119,7 @@ def _pieces(preparation: Preparation, column: Column, raw: Array, rows: NDArray[
     length = max(1, CHUNK // (8 * max(1, int(np.prod(column.shape)))))
     for start in range(0, len(rows), length):
         piece = raw[rows[start : start + length]]
-        yield preparation.apply(column.name, piece if column.dtype == "int64" else piece.astype(np.float64))
+        yield preparation.apply(column.name, piece if column.classes is not None else piece.astype(np.float64))
 
 
 def _prepared(

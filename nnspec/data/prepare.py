@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.data.column import Array
-from nnspec.data.config import Prepare, RescaleStep, StandardizeStep
+from nnspec.data.config import MinMaxStep, OneHotStep, Prepare, RescaleStep, StandardizeStep
 
 Floats = NDArray[np.float64]
 Pieces = Callable[[], Iterable[Array]]  # the training rows, a piece at a time, as often as it is asked
@@ -138,14 +138,81 @@ class Rescale:
         return cls(float(data["scale"]), float(data["offset"]))
 
 
-STEPS: dict[str, type[Fill] | type[Standardize] | type[Rescale]] = {
-    step.kind: step for step in (Fill, Standardize, Rescale)
+@dataclass(frozen=True, eq=False)
+class MinMax:
+    """``low + (x - least) / (most - least) * (high - low)``; where the two are equal, ``low``."""
+
+    kind: ClassVar[str] = "min_max"
+    least: Floats
+    most: Floats
+    range: tuple[float, float]
+
+    @classmethod
+    def fit(cls, pieces: Pieces, last: tuple[int, ...], range: tuple[float, float]) -> Self:
+        """The smallest and largest value over all axes but the last (``last`` is its length, or empty)."""
+        least, most = np.full(last, np.inf), np.full(last, -np.inf)
+        for x in pieces():
+            axes = tuple(np.arange(x.ndim - len(last)))
+            least, most = np.minimum(least, x.min(axes)), np.maximum(most, x.max(axes))
+        return cls(least, most, range)
+
+    def apply(self, x: Array) -> Array:
+        return self.range[0] + (x - self.least) / self.unit
+
+    def undo(self, x: Array) -> Array:
+        return (x - self.range[0]) * self.unit + self.least
+
+    @property
+    def unit(self) -> Floats:
+        width = self.most - self.least
+        return np.asarray(np.where(width == 0, 1.0, width / (self.range[1] - self.range[0])))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"least": self.least.tolist(), "most": self.most.tolist(), "range": list(self.range)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        low, high = map(float, data["range"])
+        return cls(np.array(data["least"], np.float64), np.array(data["most"], np.float64), (low, high))
+
+
+@dataclass(frozen=True, eq=False)
+class OneHot:
+    """Class numbers as vectors: 1 at the class; -1, which stands for none, is all 0. Not undone: there is nothing to add."""
+
+    kind: ClassVar[str] = "one_hot"
+    classes: int
+
+    def apply(self, x: Array) -> Array:
+        return np.asarray(x[..., None] == np.arange(self.classes), np.float64)
+
+    def undo(self, x: Array) -> Array:
+        return x
+
+    @property
+    def unit(self) -> Floats:
+        return np.ones(self.classes)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"classes": self.classes}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(int(data["classes"]))
+
+
+STEPS: dict[str, type[Fill] | type[Standardize] | type[Rescale] | type[MinMax] | type[OneHot]] = {
+    step.kind: step for step in (Fill, Standardize, Rescale, MinMax, OneHot)
 }
 
 
 def fit_step(config: Prepare, pieces: Pieces, last: tuple[int, ...]) -> Step:
     """What a step of the spec is for the training rows."""
     match config:
+        case MinMaxStep(range=range):
+            return MinMax.fit(pieces, last, range)
+        case OneHotStep():
+            return OneHot(*last)
         case StandardizeStep():
             return Standardize.fit(pieces, last)
         case RescaleStep(scale=scale, offset=offset):
@@ -157,7 +224,8 @@ def fit_step(config: Prepare, pieces: Pieces, last: tuple[int, ...]) -> Step:
 class Preparation:
     """The fitted steps of every column, in order.
 
-    A column is a name, or a tuple of names for number columns stacked along the last axis, as ``assemble`` makes them.
+    A column is a name, or a tuple of names for columns side by side along the last axis, as ``assemble`` makes them: before
+    preparation each takes one place, after it a one-hot category takes one for each class.
     Arrays keep their dtype where it is floating, else become float64; the arithmetic is float64.
     """
 
@@ -177,22 +245,45 @@ class Preparation:
         Shape ``()`` for a number, else one for each entry of the last axis (or ``()`` where they are equal).
         """
         if isinstance(column, tuple):
-            return np.stack([self.scale(name) for name in column]) if len(column) > 1 else self.scale(column[0])
+            if len(column) == 1:
+                return self.scale(column[0])
+            return np.concatenate([np.broadcast_to(self.scale(name), self.width(name)) for name in column])
         result = np.asarray(1.0)
         for step in self.steps.get(column, ()):
             result = result * step.unit
         return np.asarray(result, np.float64)
 
+    def width(self, column: str) -> int:
+        """How many places a column of one value a row takes once it is prepared."""
+        return next((step.classes for step in self.steps.get(column, ()) if isinstance(step, OneHot)), 1)
+
+    def one_hot(self, column: str) -> bool:
+        """Whether a column of class numbers becomes one of vectors."""
+        return any(isinstance(step, OneHot) for step in self.steps.get(column, ()))
+
+    def filled(self, column: str, x: Array) -> Array:
+        """Class numbers with what is missing filled in, and nothing else changed."""
+        for step in self.steps.get(column, ()):
+            x = step.apply(x) if isinstance(step, Fill) else x
+        return x
+
     def _each(
         self, column: str | tuple[str, ...], x: Array, change: Callable[[Step, Array], Array], reverse: bool
     ) -> Array:
         if isinstance(column, tuple) and len(column) > 1:
-            return np.stack([self._each(name, x[..., i], change, reverse) for i, name in enumerate(column)], axis=-1)
+            widths = [self.width(name) if reverse else 1 for name in column]
+            parts = np.split(x, np.cumsum(widths)[:-1], axis=-1)
+            if not reverse:
+                parts = [part[..., 0] for part in parts]
+            done = [self._each(name, part, change, reverse) for name, part in zip(column, parts, strict=True)]
+            return np.concatenate([y if y.ndim == x.ndim else y[..., None] for y in done], axis=-1)
         name = column[0] if isinstance(column, tuple) else column
         steps = self.steps.get(name, ())
         if not steps:
             return x
-        if np.issubdtype(x.dtype, np.integer) and all(isinstance(step, Fill) for step in steps):
+        if self.one_hot(name) and not reverse:  # class numbers, whatever their dtype
+            y = x if np.issubdtype(x.dtype, np.integer) else np.where(np.isnan(x), -1, x).astype(np.int64)
+        elif np.issubdtype(x.dtype, np.integer) and all(isinstance(step, Fill) for step in steps):
             y = x
         else:
             y = x.astype(np.float64)
