@@ -235,7 +235,7 @@ def _classes(target: Target, y: Value, loss: Loss) -> None:
         return
     n, units, place = len(target.classes), y.shape[-1], target.term.place
     found = f"classes {', '.join(target.classes[:6])}{', …' if n > 6 else ''}"
-    if loss.numbers and n > 2:
+    if loss.numbers and n > 2 and not (target.type is not None and target.type.dtype.is_float):
         raise SpecError(Problem(f"'{loss.kind}' compares numbers, the target has {n} classes", place, found=found, wanted="a column of numbers",
                                 hint=f"cross_entropy takes classes, with dense: {n}", rule="classes"))
     if not loss.classes and not loss.two:
