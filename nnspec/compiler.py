@@ -63,6 +63,23 @@ class Spec:
         return finish(take_apart(d.root, d.file, changed, d.allow, d.data if "seed" not in changed else None))
 
 
+    @property
+    def folds(self) -> int:
+        """How many trainings there are, one a fold of the data; 0 where there is one alone."""
+        data = self.document.data
+        return data.folds if data is not None and not data.split.alone else 0
+
+    def fold(self, number: int) -> Spec:
+        """The spec of one fold, counted from 1: it validates, and the others train. Raises SpecError."""
+        d = self.document
+        if d.data is None:
+            raise SpecError(Problem("the spec has no data", d.root.place, wanted="data: {…, split: {folds: 5}}", rule="missing-key"))
+        if not 1 <= number <= d.data.folds:
+            wanted = f"1 to {d.data.folds}" if d.data.folds else "split: {folds: 5}"
+            raise SpecError(Problem("there is no such fold", d.data.split.place, found=str(number), wanted=wanted, rule="bad-value"))
+        return finish(take_apart(d.root, d.file, {"data.split.fold": number}, d.allow, d.data.fold(number - 1)))
+
+
 def load(path: str | Path, set: Mapping[str, object] | None = None, allow_include: tuple[str | Path, ...] = ()) -> Spec:
     """Reads and checks a spec; ``set`` overrides keys as ``--set`` does: ``{"vars.width": 64}``.
 

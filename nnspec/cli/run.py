@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nnspec.cli.options import Folder, backend_name, backend_option, json_option, print_json, read, spec_options
+
+if TYPE_CHECKING:
+    from nnspec.runtime.folds import Folds
+    from nnspec.runtime.run_folder import RunFolder
+    from nnspec.runtime.session import Model
+    from nnspec.runtime.trainer import Run
 
 
 @click.command("run")
@@ -25,28 +34,57 @@ def command(
     """Train a spec: check it, compile it, and leave weights, metrics and curves in a run folder.
 
     Progress goes to standard error, the last metrics to standard output. Ctrl-C ends the step, saves, and says how to
-    resume.
+    resume. Of data with folds a model is trained on each, in fold_1, fold_2, ...; mean and deviation are printed.
     """
     parsed = read(spec, settings, allowed)
     name = "interpret" if interpret else backend_name(backend, say=True)
 
     from nnspec.compiler import check_trainable
-    from nnspec.runtime.callbacks import Drawing
-    from nnspec.runtime.progress import progress
-    from nnspec.runtime.run_folder import CURVES, open_run, refuse_several
+    from nnspec.runtime.run_folder import open_run
     from nnspec.runtime.session import compile
+
+    check_trainable(parsed)
+    make = partial(compile, backend=name, threads=threads, weights=not resume)
+    train = partial(trained, epochs=epochs, resume=resume)
+    first = make(parsed.fold(1) if parsed.folds else parsed)  # what is wrong with it is told before there is a folder
+    with open_run(out, parsed.name, resume) as folder:
+        if parsed.folds:
+            from nnspec.runtime.folds import train_folds
+
+            folds = train_folds(parsed, make, train, folder, first)
+            result: dict[str, Any] = {"run": str(folder.path), **folds.to_json()}
+            lines: Iterable[str] = table(folds)
+        else:
+            metrics = dict(train(first, folder).metrics)
+            result = {"run": str(folder.path), "metrics": metrics}
+            lines = (f"{metric:<24} {value:.6g}" for metric, value in metrics.items())
+    if as_json:
+        print_json(result)
+        return
+    for line in (*lines, f"{'run':<24} {folder.path}"):
+        click.echo(line)
+
+
+def trained(model: Model, folder: RunFolder | None, epochs: int | None = None, resume: bool = False) -> Run:
+    """A run with progress and curves."""
+    from nnspec.runtime.callbacks import Callback, Drawing
+    from nnspec.runtime.progress import progress
+    from nnspec.runtime.run_folder import CURVES, refuse_several
     from nnspec.runtime.trainer import train
     from nnspec.view.curves import draw
 
-    check_trainable(parsed)
-    model = compile(parsed, backend=name, threads=threads, weights=not resume)
-    with open_run(out, parsed.name, resume) as folder:
+    callbacks: list[Callback] = [progress()]
+    if folder is not None:
         refuse_several(folder.path)
-        curves = Drawing(lambda text: folder.write(CURVES, text), draw)
-        run = train(model, folder=folder, epochs=epochs, callbacks=(progress(), curves), resume=resume)
-    if as_json:
-        print_json({"run": str(folder.path), "metrics": dict(run.metrics)})
-        return
-    for metric, value in run.metrics.items():
-        click.echo(f"{metric:<24} {value:.6g}")
-    click.echo(f"{'run':<24} {folder.path}")
+        callbacks.append(Drawing(lambda text: folder.write(CURVES, text), draw))
+    return train(model, folder=folder, epochs=epochs, callbacks=callbacks, resume=resume and folder is not None)
+
+
+def table(folds: Folds) -> Iterator[str]:
+    """A line a metric: its mean and deviation, then each fold's."""
+    head = ["", "mean", "deviation", *(f"fold {n}" for n in range(1, len(folds.runs) + 1))]
+    cells = [head, *([name, *(f"{v:.6g}" for v in (mean, folds.deviation[name], *(run.metrics[name] for run in folds.runs)))]
+                     for name, mean in folds.metrics.items())]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

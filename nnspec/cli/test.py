@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,17 +123,15 @@ def static(spec: Spec) -> Iterator[tuple[str, float | None]]:
 
 
 def trained(spec: Spec, backend: str, out: Path | None) -> Mapping[str, float]:
-    """The metrics of the spec's last epoch and of its test rows."""
-    from nnspec.runtime.progress import progress
+    """The metrics of the spec's last epoch and of its test rows; of folds their means."""
+    from nnspec.cli.run import trained as train
+    from nnspec.runtime.folds import train_folds
     from nnspec.runtime.run_folder import open_run
     from nnspec.runtime.session import compile
-    from nnspec.runtime.trainer import train
 
-    model = compile(spec, backend=backend)
-    if out is None:
-        return train(model, callbacks=(progress(),)).metrics
-    with open_run(out, spec.name) as folder:
-        return train(model, folder=folder, callbacks=(progress(),)).metrics
+    make = partial(compile, backend=backend)
+    with open_run(out, spec.name) if out else nullcontext() as folder:
+        return train_folds(spec, make, train, folder).metrics if spec.folds else train(make(spec), folder).metrics
 
 
 def as_dict(result: Result) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class Table:
 class Fractions:
     """How rows are divided: the parts by name, those of size 0 left out, and the columns that say how.
 
-    With ``folds`` it is the number ``fold`` (from 0) that validates.
+    With ``folds`` it is the number ``fold`` (from 0) that validates; ``alone`` where it is the only one to be trained.
     """
 
     parts: tuple[tuple[str, float], ...] = (("train", 1.0),)
@@ -99,6 +99,7 @@ class Fractions:
     group: str | None = None
     folds: int = 0
     fold: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,7 @@ class Declaration:
         if not 0 <= number < self.folds:
             wanted = f"0 to {self.folds - 1}" if self.folds else "split: {folds: 5}"
             raise SpecError(Problem("there is no such fold", self.split.place, found=str(number), wanted=wanted, rule="bad-value"))
-        return replace(self, split=replace(self.split, fold=number))
+        return replace(self, split=replace(self.split, fold=number, alone=True))
 
 
 def as_array(values: Array | Images) -> Array:

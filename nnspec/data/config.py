@@ -120,6 +120,7 @@ class Split(Config):
     ``train``, the next ``validation``, the last ``test``. Dates are ISO 8601 texts (2024-03-01, 2024-03, with a time or
     without); a category with ``classes`` of its own has their order. Equal ones keep their order in the source.
     ``folds: 5`` divides what ``test`` leaves into five equal parts: each is ``validation`` once, the others then ``train``.
+    ``fold: 2`` beside it takes the second of these trainings alone.
     The columns of ``group`` and ``order`` are no features unless an input names them.
     """
 
@@ -128,6 +129,7 @@ class Split(Config):
     test: Part = 0.0
     stratify: str | None = None
     folds: Annotated[int, Field(ge=2, le=1000)] | None = None
+    fold: Annotated[int, Field(ge=1, le=1000)] | None = None
     order: str | None = None
     group: str | None = None
 

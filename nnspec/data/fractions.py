@@ -41,7 +41,11 @@ def fractions(
         for a, b, why in EXCLUDE
         if {a, b} <= given.model_fields_set and getattr(given, a) is not None and getattr(given, b) is not None
     ]
-    split = Fractions(parts, given.stratify, place, given.order, given.group, given.folds or 0)
+    if given.fold is not None and given.fold > (given.folds or 0):
+        wanted = f"1 to {given.folds}" if given.folds else "folds: 5 beside it"
+        where = at(node, "fold") or place
+        section.wrong.append(Problem("there is no such fold", where, found=f"fold: {given.fold}", wanted=wanted, rule="bad-value"))
+    split = Fractions(parts, given.stratify, place, given.order, given.group, given.folds or 0, (given.fold or 1) - 1, given.fold is not None)
     section.wrong += _columns(section, split, columns, table, place)
     if len(section.wrong) == before and not section.wrong and not section.bad:
         _rows(section, split, columns, table, targets, read, seed)

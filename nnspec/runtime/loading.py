@@ -31,6 +31,16 @@ def dataset(model: Model) -> Dataset:
         raise SpecError(
             Problem("the spec has no data", document.root.place, wanted="data: …", hint="or feed arrays: fit(x, y)", rule="missing-key")
         )
+    if folds := model.spec.folds:
+        raise SpecError(
+            Problem(
+                f"the data have {folds} folds, and a model is trained on one",
+                declaration.split.place,
+                wanted="compile(spec.fold(1)), or split: {fold: 1}",
+                hint="nnspec run trains all of them",
+                rule="folds",
+            )
+        )
     if not document.kept:  # a stored model: the rows are read again from where its spec says they are
         declaration = declare(substitute(document.root.pairs["data"], document.env), Path.cwd(), model.seed)
     precision = model.spec.settings.precision
