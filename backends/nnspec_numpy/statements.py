@@ -11,7 +11,7 @@ from nnspec.codegen.emit import Line, literal
 from nnspec.ir.op import Op
 from nnspec.ir.program import Copy
 from nnspec.ir.types import DType, TensorType, known
-from nnspec.ops import elementwise, index, matmul, movement, reduce
+from nnspec.ops import elementwise, index, matmul, movement, reduce, rows
 from nnspec_numpy.choice import where_space, write_where
 from nnspec_numpy.reductions import reduction, sum_space, write_sum
 from nnspec_numpy.statement import Space, Statement, Types, matrices, plain
@@ -166,6 +166,7 @@ STATEMENTS: dict[type[Op], Statement] = {
     elementwise.Cast: Statement(write_cast),
     elementwise.Where: Statement(write_where, in_place=(1,), literal=(1, 2), workspace=where_space),
     Copy: Statement(write_copy, literal=(0,)),
+    rows.StopGradient: Statement(write_copy),
     reduce.Sum: Statement(write_sum, workspace=sum_space),
     reduce.Max: reduction("maximum"),
     reduce.Min: reduction("minimum"),

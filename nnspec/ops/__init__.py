@@ -11,8 +11,9 @@ from nnspec.ops import (
     pool,
     random,
     reduce,
+    rows,
     softmax,
 )
 
 __all__ = ["activation", "conv", "elementwise", "index", "matmul", "movement", "normalization", "pool", "random",
-           "reduce", "softmax"]
+           "reduce", "rows", "softmax"]

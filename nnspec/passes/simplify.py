@@ -14,6 +14,7 @@ from nnspec.ir.op import Op
 from nnspec.ops.elementwise import Add, Cast, Divide, Multiply, Negative, Power, Subtract, Where
 from nnspec.ops.movement import BroadcastTo, Concat, Pad, Reshape, Slice, Transpose, Unpack
 from nnspec.ops.reduce import Max, Min, Sum
+from nnspec.ops.rows import StopGradient
 from nnspec.passes.rewrite import Rule, Uses, rewrite
 from nnspec.passes.rules import arithmetic, broadcasting, moving
 
@@ -36,6 +37,7 @@ RULES: dict[type[Op], tuple[Rule, ...]] = {
     Sum: (moving.reduced, broadcasting.sum_of_spread, arithmetic.sum_of_negative),
     Max: (moving.reduced,),
     Min: (moving.reduced,),
+    StopGradient: (moving.passed,),
 }
 
 

@@ -77,3 +77,8 @@ def reduced(value: Value, uses: Uses) -> Value | None:
     (x,) = value.inputs
     assert isinstance(value.op, Sum | Max | Min)
     return reshape(x, value.shape) if all(x.shape[a] == 1 for a in value.op.axis) else None
+
+
+def passed(value: Value, uses: Uses) -> Value | None:
+    """``StopGradient(x)   ->   x``, once the gradients are taken."""
+    return value.inputs[0]
