@@ -36,6 +36,7 @@ class Sample:
     shapes: tuple[tuple[int, ...], ...] = ((3, 4),)
     torch: Callable[..., Any] | None = None
     training: bool = False
+    batched: tuple[bool, ...] | None = None  # where an input has no rows
 
 
 def nchw(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,6 +113,29 @@ SAMPLES: dict[str, list[Sample]] = {
     "dot": [Sample({}, ((3, 4), (3, 4)), lambda a, b: (a * b).sum(-1, keepdim=True)),
             Sample({"normalize": True}, ((2, 3, 4), (2, 5, 4)), lambda a, b: F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).mT),
             Sample({"axes": (0, 1)}, ((2, 3, 4), (2, 5, 3)), lambda a, b: torch.einsum("bij,bki->bjk", a, b))],
+    "transpose": [Sample({}, ((2, 3, 4, 5),), lambda x: x.mT), Sample({"axes": (0, 2)}, ((2, 3, 4, 5),), lambda x: x.transpose(1, 3))],
+    "reduce_sum": [Sample({}, ((2, 3, 4),), lambda x: x.sum((1, 2))), Sample({"axes": 0, "keep": True}, ((2, 3, 4),), lambda x: x.sum(1, keepdim=True))],
+    "reduce_mean": [Sample({"axes": -1}, ((2, 3, 4),), lambda x: x.mean(-1)), Sample({"axes": (0, 2)}, ((2, 3, 4, 5),), lambda x: x.mean((1, 3)))],
+    "reduce_max": [Sample({}, ((2, 3, 4),), lambda x: x.amax((1, 2))), Sample({"axes": 1}, ((2, 3, 4),), lambda x: x.amax(2))],
+    "reduce_min": [Sample({}, ((2, 3, 4),), lambda x: x.amin((1, 2))), Sample({"axes": 1, "keep": True}, ((2, 3, 4),), lambda x: x.amin(2, keepdim=True))],
+    "slice": [Sample({"start": 1}, ((2, 4, 3),), lambda x: x[:, 1:]),
+              Sample({"axes": (0, -1), "start": (0, -3), "stop": (-1, None), "step": (2, 1)}, ((2, 6, 4),), lambda x: x[:, :-1:2, -3:])],
+    "split": [Sample({"parts": 2}, ((2, 3, 6),), lambda x: x.chunk(2, -1)[0]), Sample({"sizes": (1, 3), "axis": 0}, ((2, 4, 3),), lambda x: x[:, :1])],
+    "stack": [Sample({}, ((2, 3), (2, 3), (2, 3)), lambda *x: torch.stack(x, 1)), Sample({"axis": -1}, ((2, 3, 4), (3, 4)),
+              lambda a, b: torch.stack([a, b.expand(2, 3, 4)], -1), batched=(True, False))],
+    "gather": [Sample({"indices": -1}, ((2, 4, 3),), lambda x: x[:, -1]), Sample({"indices": ((0, -1), (2, 0)), "axis": 1}, ((2, 4, 3),),
+                                                                                 lambda x: x[:, :, [[0, -1], [2, 0]]])],
+    "top_k": [Sample({"k": 2}, ((2, 4, 5),), lambda x: x.topk(2).values), Sample({"k": 4}, ((3, 4),), lambda x: x.topk(4).values)],
+    "where": [Sample({}, ((3, 4), (3, 4), (4,)), lambda c, a, b: torch.where(c != 0, a, b), batched=(True, True, False))],
+    "einsum": [Sample({"equation": "ij, jk -> ik"}, ((2, 3, 4), (2, 4, 5)), lambda a, b: a @ b),
+               Sample({"equation": "tc,cd,d->td"}, ((2, 3, 4), (4, 5), (5,)), lambda a, b, c: (a @ b) * c, batched=(True, False, False)),
+               Sample({"equation": "iij->j"}, ((2, 3, 3, 2),), lambda x: torch.einsum("biij->bj", x))],
+    "cast": [Sample({"dtype": "float32"}, ((2, 3),), lambda x: x)],
+    "stop_gradient": [], "one_hot": [],  # no gradients: test_layers_small.py
+    "parameter": [Sample({"shape": (2, 3)}, (), lambda value: value)],
+    "constant": [Sample({"value": ((1, 2), (3, 4.5))}, (), lambda: torch.tensor([[1, 2], [3, 4.5]], dtype=torch.float64))],
+    "normal": [Sample({"shape": (2, 3)}, ())], "uniform": [Sample({"shape": (2, 3)}, ())], "bernoulli": [Sample({"shape": (4,)}, ())],
+    "sample_normal": [Sample({}, ((3, 4), (3, 4)))],
     "embedding": [],  # whole numbers go in: test_embedding_picks_rows
     "add": [Sample({}, ((2, 3), (2, 3), (2, 3)), lambda a, b, c: a + b + c), Sample({}, ((2, 4), (2, 3, 4)), lambda a, b: a[:, None] + b)],
     "subtract": [Sample({}, ((2, 3), (2, 3)), lambda a, b: a - b)],
@@ -151,7 +175,8 @@ def built(entry: Entry, sample: Sample) -> tuple[tuple[Value, ...], dict[str, Va
     params = {p.name: p for p in entry.parameters(x)}
     values = {n: abstract(TensorType(p.shape, DType.float64), n, "parameter") for n, p in params.items()}
     scalars = {"seed": abstract(TensorType((), DType.uint32), "seed"), "step": abstract(TensorType((), DType.int64), "step")}
-    mode = Mode(training=sample.training, path="l", batched=(True,) * len(x), batch=sample.shapes[0][0], **scalars)
+    mode = Mode(training=sample.training, path="l", batched=sample.batched or (True,) * len(x), batch=sample.shapes[0][0] if sample.shapes else 3,
+                dtype=DType.float64, **scalars)
     fed: dict[Value, Any] = {v: rng.uniform(-2.2, 2.2, v.shape) for v in x}
     fed |= {v: rng.uniform(0.3, 1.5, v.shape) for v in values.values()}
     fed |= {scalars["seed"]: np.array(1, np.uint32), scalars["step"]: np.array(0)}

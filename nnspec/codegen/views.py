@@ -43,8 +43,8 @@ def _see(op: Op, x: Layout) -> Layout | None:
             kept = tuple(0 if n == 1 and w != 1 else s for n, s, w in zip(x.shape, x.strides, wide[new:], strict=True))
             return Layout(x.offset, wide, (0,) * new + kept)
         case Slice(start=start, step=step):
-            shape = tuple(max(0, -((a - b) // s)) for a, b, s in zip(start, known(op.stop), step, strict=True))
-            first = x.offset + sum(a * s for a, s in zip(start, x.strides, strict=True))
+            shape = tuple(max(0, -((a - b) // s)) for a, b, s in zip(known(start), known(op.stop), step, strict=True))
+            first = x.offset + sum(a * s for a, s in zip(known(start), x.strides, strict=True))
             return Layout(first, shape, tuple(s * k for s, k in zip(x.strides, step, strict=True)))
         case Unpack(offset=offset, shape=shape):
             return reshaped(Layout(x.offset + offset * x.strides[0], (prod(known(shape)),), x.strides), known(shape))

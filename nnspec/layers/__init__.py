@@ -1,5 +1,23 @@
 """Each layer says its fields, its parameters and how it is built from ops; importing this package registers them all."""
 
-from nnspec.layers import activations, convolution, dense, dropout, embedding, merge, noise, normalization, pooling, shape, transposed
+from nnspec.layers import (
+    activations,
+    convolution,
+    dense,
+    dropout,
+    einsum,
+    embedding,
+    flow,
+    merge,
+    noise,
+    normalization,
+    pooling,
+    reduction,
+    selection,
+    shape,
+    source,
+    transposed,
+)
 
-__all__ = ["activations", "convolution", "dense", "dropout", "embedding", "merge", "noise", "normalization", "pooling", "shape", "transposed"]
+__all__ = ["activations", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "merge", "noise", "normalization", "pooling",
+           "reduction", "selection", "shape", "source", "transposed"]

@@ -12,12 +12,12 @@ from nnspec.ir.types import show
 Axis = Annotated[int, Field(ge=-16, le=15)]
 
 
-def one_or_more(value: Any) -> Any:
-    """A number stands for a list of one."""
-    return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+def listed(value: Any) -> Any:
+    """A number, or nothing, stands for a list of one."""
+    return (value,) if value is None or (isinstance(value, int) and not isinstance(value, bool)) else value
 
 
-Axes = Annotated[tuple[Axis, ...], BeforeValidator(one_or_more)]
+Axes = Annotated[tuple[Axis, ...], BeforeValidator(listed)]
 
 
 def place(axis: int, rank: int, what: str, x: Value | None = None) -> int:

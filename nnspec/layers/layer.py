@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
-from nnspec.ir.types import BATCH, Dim, Shape, show
+from nnspec.ir.types import BATCH, Dim, DType, Shape, show
 from nnspec.ops.movement import reshape
 from nnspec.spec.model import Kind
 
@@ -60,6 +60,7 @@ class Mode:
     step: Value | None = None
     path: str = ""
     batched: tuple[bool, ...] = (True,)  # for each input: does it have a batch axis
+    dtype: DType = DType.float32  # of what is learned, and of numbers that come from nowhere else
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import show, size
-from nnspec.layers.axes import Axis, one_or_more, place
+from nnspec.layers.axes import Axis, listed, place
 from nnspec.layers.layer import Merge, Mode
 from nnspec.ops import elementwise as ops
 from nnspec.ops.matmul import matmul
@@ -18,7 +18,7 @@ from nnspec.ops.reduce import sum_
 
 def both_axes(value: Any) -> Any:
     """One axis stands for the same of both inputs."""
-    found = one_or_more(value)
+    found = listed(value)
     return found * 2 if isinstance(found, tuple) and len(found) == 1 else found
 
 
@@ -95,6 +95,20 @@ class Concat(Merge, kind="concat", primary="axis"):
         place(self.axis, axes, "concat", x[0])
         rows = tuple(v if batched else broadcast_to(v, (mode.batch, *v.shape)) for v, batched in zip(x, mode.batched, strict=True))
         return concat(rows, self.axis + 1 if self.axis >= 0 else self.axis)
+
+
+class Stack(Merge, kind="stack", primary="axis"):
+    """Its inputs, all of one shape, side by side along a new axis: ``axis`` 0 of the output by default."""
+
+    inputs = (1, 64)
+    axis: Axis = 0
+
+    def build(self, x: tuple[Value, ...], mode: Mode) -> Value:
+        rows = tuple(v if batched else broadcast_to(v, (mode.batch, *v.shape)) for v, batched in zip(x, mode.batched, strict=True))
+        if any(v.shape != rows[0].shape for v in rows):
+            raise ShapeError("stack asks for equal shapes", "  and  ".join(show(v.shape) for v in rows), "one shape")
+        axis = place(self.axis, rows[0].rank, "stack's output") + 1
+        return concat(tuple(reshape(v, (*v.shape[:axis], 1, *v.shape[axis:])) for v in rows), axis)
 
 
 class MatMul(Merge, kind="matmul"):

@@ -8,8 +8,8 @@ from pydantic import Field
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import Dim, known, show, size
-from nnspec.layers.axes import Axes, places
-from nnspec.layers.layer import Layer, Mode, Values
+from nnspec.layers.axes import Axes, Axis, places
+from nnspec.layers.layer import Layer, Mode, Values, rank
 from nnspec.ops.movement import reshape, transpose
 from nnspec.spec.model import LARGEST, Whole
 
@@ -54,6 +54,19 @@ class Permute(Layer, kind="permute", primary="axes"):
         if sorted(self.axes) != list(range(x.rank - 1)):
             raise ShapeError("permute names each axis once", str(list(self.axes)), f"an order of {list(range(x.rank - 1))}")
         return transpose(x, (0, *(a + 1 for a in self.axes)))
+
+
+class Transpose(Layer, kind="transpose", primary="axes"):
+    """Two axes exchanged: the last two, or the two of ``axes``, counted from 0 without the batch. ``permute`` orders all of them."""
+
+    axes: tuple[Axis, Axis] = (-2, -1)
+
+    def build(self, x: Value, p: Values, mode: Mode) -> Value:
+        rank(x, 2, "transpose")
+        a, b = places(self.axes, x.rank - 1, "transpose", x)
+        order = list(range(x.rank))
+        order[a + 1], order[b + 1] = b + 1, a + 1
+        return transpose(x, tuple(order))
 
 
 class Squeeze(Layer, kind="squeeze", primary="axes"):

@@ -34,7 +34,7 @@ def infer(entry: Entry, ports: tuple[Port, ...], dtype: DType, path: str) -> Inf
             raise ShapeError(f"parameter '{p.name}' is too large", f"{n:,} numbers: {p.shape}", f"at most {LARGEST_TENSOR:,}")
     values = Values({p.name: abstract(TensorType(p.shape, dtype), p.name, "parameter") for p in params})
     seed, step = (abstract(TensorType((), t), name, "scalar") for t, name in ((DType.uint32, "seed"), (DType.int64, "step")))
-    built = applied(entry, x, values, Mode(seed=seed, step=step, path=path, batched=batched))
+    built = applied(entry, x, values, Mode(seed=seed, step=step, path=path, batched=batched, dtype=dtype))
     return Inferred(built, params, flops(built.y, *built.outputs.values()))
 
 

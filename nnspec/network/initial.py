@@ -14,9 +14,11 @@ from nnspec.spec.source import Node, Scalar, Sequence, plain
 
 
 def initial(node: Node | None, params: tuple[Any, ...], path: str) -> dict[str, Initializer]:
-    """``init:`` — for each parameter an initialiser, a number, or the numbers themselves."""
+    """``init:`` — for each parameter an initialiser, a number, or the numbers themselves; of one parameter its name may be left out."""
     if node is None:
         return {}
+    if len(params) == 1 and not (isinstance(node, MappingNode) and not Initializer.registry.keys() >= node.pairs.keys()):
+        return {params[0].name: initializer(node, params[0].shape, f"'{params[0].name}' of layer '{path}'")}
     if not isinstance(node, MappingNode):
         raise SpecError(Problem("'init' does not fit", node.place, found=describe(node), wanted="{kernel: he_normal, bias: 0.1}", rule="bad-value"))
     shapes = {p.name: p.shape for p in params}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nnspec.autodiff import gradients
 from nnspec.ir.graph import Graph, Value, abstract, constant, origin
@@ -106,7 +106,7 @@ class Phase:
     def _lower(self, feeds: Mapping[str, Value], params: Mapping[str, Value], types: Types, mode: Mode) -> Lowered:
         inputs = {name: feeds[name] for name in self.built.network.inputs}
         batch = next(iter(types.values())).shape[0]
-        return lower(self.built.network, inputs, params, Mode(mode.training, batch=batch, weight=mode.weight, seed=mode.seed, step=mode.step))
+        return lower(self.built.network, inputs, params, replace(mode, batch=batch, dtype=self.segments.dtype))
 
     def _scores(self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> dict[str, Value]:
         """``loss`` and ``metric:NAME``, each the weighted mean over the rows."""

@@ -119,7 +119,7 @@ class Concat(Movement):
 class Slice(Movement):
     """``x[start:stop:step]`` along each axis."""
 
-    start: tuple[int, ...]
+    start: tuple[Dim, ...]  # as stop, a number once shapes are bound
     stop: tuple[Dim, ...]
     step: tuple[int, ...]
     onnx = "Slice"
@@ -139,7 +139,7 @@ class Slice(Movement):
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         low, high, inner = [], [], []
-        for a, s, n, d in zip(self.start, self.step, known(g.shape), known(x[0].shape), strict=True):
+        for a, s, n, d in zip(known(self.start), self.step, known(g.shape), known(x[0].shape), strict=True):
             low.append(a)
             inner.append(s - 1)
             high.append(d - a - ((n - 1) * s + 1) if n else d - a)

@@ -127,6 +127,11 @@ def max_(x: Value, axis: int | tuple[int, ...] | None = None, keep: bool = False
     return Max(axes, keep).one(x) if axes else x
 
 
+def min_(x: Value, axis: int | tuple[int, ...] | None = None, keep: bool = False) -> Value:
+    axes = _axes(x, axis)
+    return Min(axes, keep).one(x) if axes else x
+
+
 def mean(x: Value, axis: int | tuple[int, ...] | None = None, keep: bool = False) -> Value:
     """The plain mean; axes must be bound where numbers count."""
     axes = _axes(x, axis)

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 import nnspec.layers  # noqa: F401  # registers every layer
 from nnspec.data import config as data
 from nnspec.layers.activations import Activation
+from nnspec.layers.axes import listed
 from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry
 from nnspec.layers.windows import Ends
@@ -142,7 +143,7 @@ def _layers() -> Schema:
         "repeat": any_of(count, {"type": "object", "properties": {"times": count, "as": NAME, "share": PLAIN[bool]}, "minProperties": 1}),
         "when": formula(PLAIN[bool]),
         "trainable": formula(PLAIN[bool]),
-        "init": {"type": "object", "additionalProperties": value},
+        "init": any_of(value, {"type": "object", "additionalProperties": value}),
         "only": formula({"enum": list(MODES)}),
         "share": formula(PLAIN[str]),
         "regularize": {"type": "object", "additionalProperties": closed({"l1": formula(PLAIN[float]), "l2": formula(PLAIN[float])})},
@@ -239,7 +240,8 @@ def _tuple(args: tuple[Any, ...], metadata: tuple[Any, ...]) -> Schema:
     item = formula(_typed(args[0]))
     if len(args) == 2 and args[1] is Ellipsis:
         least = next((m.min_length for m in metadata if isinstance(m, MinLen)), 0)
-        return {"type": "array", "items": item, "minItems": least}
+        many = {"type": "array", "items": item, "minItems": least}
+        return any_of(item, many) if any(getattr(m, "func", None) is listed for m in metadata) else many
     fixed = {"type": "array", "items": item, "minItems": len(args), "maxItems": len(args)}
     return any_of(item, fixed)
 

@@ -25,6 +25,10 @@ FOREIGN: dict[str, str] = {
     "Dropout2d": "spatial_dropout", "Dropout1d": "spatial_dropout", "Dropout3d": "spatial_dropout", "dropout2d": "spatial_dropout",
     "DropPath": "drop_path", "StochasticDepth": "drop_path", "stochastic_depth": "drop_path", "droppath": "drop_path", "Minimum": "minimum",
     "Maximum": "maximum", "Average": "average", "Subtract": "subtract", "Dot": "dot", "expand_dims": "unsqueeze", "Squeeze": "squeeze",
+    "mean": "reduce_mean", "sum": "reduce_sum", "max": "reduce_max", "min": "reduce_min", "ReduceMean": "reduce_mean", "OneHot": "one_hot",
+    "onehot": "one_hot", "topk": "top_k", "TopK": "top_k", "Einsum": "einsum", "EinsumDense": "einsum", "take": "gather", "index_select": "gather",
+    "chunk": "split", "Parameter": "parameter", "add_weight": "parameter", "detach": "stop_gradient", "StopGradient": "stop_gradient",
+    "astype": "cast", "randn": "normal", "rand": "uniform", "random_normal": "normal", "random_uniform": "uniform", "narrow": "slice",
     "Sequential": "write the layers as a list under 'layers'", "Input": "declare it under 'inputs'", "input": "declare it under 'inputs'",
     "Activation": "activation", "skip": "residual", "shortcut": "residual", "parallel": "branches",
     # activations
@@ -107,9 +111,7 @@ LATER: dict[str, str] = dict.fromkeys((
     "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
     "upsample2d", "resize1d", "resize2d", "resize3d", "resize", "pixel_shuffle",
     "lstm", "gru", "rnn", "bidirectional",
-    "multi_head_attention", "math", "parameter", "constant", "stop_gradient", "gradient", "normal", "uniform", "bernoulli", "sample_normal",
-    "slice", "split", "stack", "gather", "transpose", "cast", "where", "einsum", "reduce_mean", "reduce_sum", "reduce_max", "sum", "max",
-    "grid_sample", "one_hot", "top_k", "across_batch", "scan",
+    "multi_head_attention", "math", "gradient", "grid_sample", "across_batch", "scan",
     # keys of entries
     "masked",
     # losses, optimizers, schedules

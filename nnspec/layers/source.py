@@ -1,0 +1,150 @@
+"""Entries that take no input: learned tensors, constants, and random numbers in training and inference."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from nnspec.ir.graph import Value, constant
+from nnspec.ir.types import DType, Shape
+from nnspec.layers.axes import listed
+from nnspec.layers.layer import Built, Entry, Merge, Mode, Param, Values
+from nnspec.layers.merge import align
+from nnspec.ops.elementwise import broadcast, cast, exp, less
+from nnspec.ops.random import draw_normal, draw_uniform
+from nnspec.spec.model import Count, NotNegative, Number
+
+Lengths = Annotated[tuple[Count, ...], BeforeValidator(listed)]
+MOST_NUMBERS = 1_000_000
+
+
+def kind_of(dtype: str, mode: Mode) -> DType:
+    """The element type of a name; float32 stands for the spec's precision, as it does for inputs."""
+    return mode.dtype if dtype == "float32" else DType(dtype)
+
+
+def numbers(value: Any) -> Any:
+    """Numbers in lists of one length each, or an error that says what else there is."""
+    try:
+        held = np.asarray(value)
+    except ValueError:
+        held = np.asarray(None)
+    if held.dtype.kind not in "bif" or not np.isfinite(held).all() or held.size > MOST_NUMBERS or held.size == 0:
+        found = str(value) if len(str(value)) <= 60 else str(value)[:57] + "…"
+        raise PydanticCustomError("nnspec", "{message}", {"message": "the numbers do not fit", "found": found,
+                                                          "wanted": "a number, or lists of numbers, each of one length", "hint": ""})
+    return value
+
+
+class Source(Entry):
+    """An entry without inputs."""
+
+    inputs = (0, 0)
+
+    def parameters(self, x: tuple[Value, ...]) -> Iterable[Param]:
+        return ()
+
+
+class Parameter(Source, kind="parameter", primary="shape"):
+    """A learned tensor of ``shape``: a class token, queries, a scale. It has no rows, and broadcasts over those of others.
+
+    ``init: normal`` (a number, or the numbers themselves) says what it starts with; else glorot_uniform, as Keras' add_weight.
+    Joined to a sequence by ``concat`` it stands in every row. ``name.value`` is the same tensor.
+    """
+
+    batched = False
+    shape: Lengths
+
+    def parameters(self, x: tuple[Value, ...]) -> Iterable[Param]:
+        yield Param("value", self.shape, init="glorot_uniform")
+
+    def apply(self, x: tuple[Value, ...], p: Values, mode: Mode) -> Built:
+        return Built(p.value)
+
+
+class Constant(Source, kind="constant", primary="value"):
+    """A number, or lists of numbers; it has no rows, and broadcasts over those of others.
+
+    ``dtype`` is float32 (the spec's precision), int32, int64 or bool.
+    """
+
+    batched = False
+    value: Annotated[Any, BeforeValidator(numbers)]
+    dtype: Literal["float32", "int32", "int64", "bool"] = "float32"
+
+    def apply(self, x: tuple[Value, ...], p: Values, mode: Mode) -> Built:
+        return Built(constant(self.value, kind_of(self.dtype, mode)))
+
+
+class Random(Source):
+    """Numbers of ``shape`` for each row, in training and in inference, that depend on (seed, layer, step, row, element) alone."""
+
+    shape: Lengths
+    distribution: ClassVar[str] = ""
+
+    @abstractmethod
+    def draw(self, shape: Shape, name: str, mode: Mode) -> Value:
+        """The numbers."""
+
+    def apply(self, x: tuple[Value, ...], p: Values, mode: Mode) -> Built:
+        return Built(self.draw((mode.batch, *self.shape), f"{mode.path}:{self.kind}", mode))
+
+
+class Normal(Random, kind="normal", primary="shape"):
+    """Normal numbers of ``mean`` 0 and ``deviation`` 1 for each row, new ones each step, in inference too.
+
+    They depend on (seed, layer, step, row, element) alone.
+    """
+
+    mean: Number = 0.0
+    deviation: NotNegative = 1.0
+
+    def draw(self, shape: Shape, name: str, mode: Mode) -> Value:
+        assert mode.seed is not None and mode.step is not None
+        return draw_normal(shape, mode.dtype, name, mode.seed, mode.step) * self.deviation + self.mean
+
+
+class Uniform(Random, kind="uniform", primary="shape"):
+    """Numbers evenly from ``minimum`` 0 up to ``maximum`` 1 for each row, new ones each step, in inference too.
+
+    They depend on (seed, layer, step, row, element) alone.
+    """
+
+    minimum: Number = 0.0
+    maximum: Number = 1.0
+
+    def draw(self, shape: Shape, name: str, mode: Mode) -> Value:
+        assert mode.seed is not None and mode.step is not None
+        return draw_uniform(shape, mode.dtype, name, mode.seed, mode.step) * (self.maximum - self.minimum) + self.minimum
+
+
+class Bernoulli(Random, kind="bernoulli", primary="shape"):
+    """1 with ``probability`` 0.5, else 0, for each row, new ones each step, in inference too.
+
+    They depend on (seed, layer, step, row, element) alone.
+    """
+
+    probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    def draw(self, shape: Shape, name: str, mode: Mode) -> Value:
+        assert mode.seed is not None and mode.step is not None
+        return cast(less(draw_uniform(shape, mode.dtype, name, mode.seed, mode.step), self.probability), mode.dtype)
+
+
+class SampleNormal(Merge, kind="sample_normal"):
+    """``mean + exp(log_variance / 2) * z`` from two inputs, z being normal: gradients flow into both, in inference too.
+
+    z depends on (seed, layer, step, row, element) alone. Source: Kingma and Welling, 2014.
+    """
+
+    inputs = (2, 2)
+    roles = ("mean", "log_variance")
+
+    def build(self, x: tuple[Value, ...], mode: Mode) -> Value:
+        assert mode.seed is not None and mode.step is not None
+        mean, log_variance = align(x, mode)
+        shape = broadcast(mean.shape, log_variance.shape)
+        return mean + exp(log_variance * 0.5) * draw_normal(shape, mean.dtype, f"{mode.path}:sample_normal", mode.seed, mode.step)
