@@ -166,3 +166,19 @@ def test_a_wrong_entry_is_refused(entry: Any) -> None:
 )
 def test_a_wrong_part_is_refused(part: dict[str, Any]) -> None:
     assert problems({**MINIMAL, "layers": ["relu"], **part})
+
+
+@pytest.mark.parametrize("data", [
+    "{csv: {path: {train: a, test: b}}}", "{idx: {image: {train: a, test: b}, label: c, target: label}}", "{parquet: a.parquet}",
+    "{image_folder: {path: a, size: [4, 4], channels: gray}}", "{image_folder: {train: a, test: b}}",
+    "{files: {image: 'a/*', mask: {path: 'b/*', as: labels, classes: {a: 0}}, target: mask}}", "{files: {image: {train: a, test: b}}}",
+    "{csv: a.csv, columns: {photo: {image: {size: 8, root: b}}}}",
+])  # fmt: skip
+def test_sources_of_files_fit(data: str) -> None:
+    assert not problems({**MINIMAL, "layers": ["relu"], "data": json.loads(json.dumps(plain(read(data, "data"))))})
+
+
+@pytest.mark.parametrize("data", ["{idx: {}}", "{idx: a}", "{idx: {path: a}}", "{csv: {path: {tran: a}}}", "{image_folder: {path: a, sise: 3}}",
+                                  "{files: {image: {path: a, as: pixels}}}"])  # fmt: skip
+def test_wrong_sources_of_files_do_not_fit(data: str) -> None:
+    assert problems({**MINIMAL, "layers": ["relu"], "data": json.loads(json.dumps(plain(read(data, "data"))))})

@@ -79,9 +79,10 @@ class Numbers:
 
 
 class Texts:
-    """Classes: every different text is one; an empty one is missing (-1)."""
+    """Classes: every different text is one, ``most`` of them; an empty one is missing (-1)."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = MOST_CLASSES) -> None:
+        self.most = most
         self.codes: dict[str, int] = {}
         self.parts: list[Array] = []
         self.wrong: Wrong | None = None
@@ -92,10 +93,10 @@ class Texts:
         values = np.array([codes.setdefault(cell, len(codes)) if cell else -1 for cell in cells], np.int64)
         if self.missing is None and (values < 0).any():
             self.missing = start + int(np.argmax(values < 0))
-        if len(codes) > MOST_CLASSES and self.wrong is None:
+        if self.most is not None and len(codes) > self.most and self.wrong is None:
             self.wrong = (
                 start,
-                f"column '{{name}}' has more than {MOST_CLASSES} different texts",
+                f"column '{{name}}' has more than {self.most} different texts",
                 "classes that repeat",
                 "leave it out: columns: {{{name}: drop}}",
             )

@@ -72,13 +72,19 @@ class Table:
     """All columns of a source, in its order; those the spec drops stand in ``dropped`` alone.
 
     ``problems`` are those of its rows; where there are some the values mean nothing, but names and types can still be
-    checked.
+    checked. ``given`` are the splits that have files of their own, with their rows, in the order of the rows; train is first.
     """
 
     rows: int
     columns: Mapping[str, Raw]
     dropped: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    given: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def drawn(self) -> int:
+        """How many rows, the first ones, are divided by fractions: all, or those of the train files."""
+        return self.given[0][1] if self.given else self.rows
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,6 +96,7 @@ class Fractions:
     """How rows are divided: the parts by name, those of size 0 left out, and the columns that say how.
 
     With ``folds`` it is the number ``fold`` (from 0) that validates; ``alone`` where it is the only one to be trained.
+    Where splits have files of their own (``given``: their rows, in order), ``parts`` divide the rows of train alone.
     """
 
     parts: tuple[tuple[str, float], ...] = (("train", 1.0),)
@@ -100,6 +107,13 @@ class Fractions:
     folds: int = 0
     fold: int = 0
     alone: bool = False
+    given: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The splits there are, in their usual order."""
+        found = {name for name, _ in (*self.parts, *self.given)}
+        return tuple(name for name in SPLITS if name in found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +140,11 @@ class Declaration:
     def array(self, name: str) -> Array:
         """The values of a column that is no image."""
         return as_array(self.read(name))
+
+    @property
+    def drawn(self) -> int:
+        """How many rows, the first ones, are divided by ``split.parts``; the rest are in files of other splits."""
+        return self.split.given[0][1] if self.split.given else self.rows
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nnspec.data.cells import Cells, Inferred, Numbers, Texts
 from nnspec.data.column import Raw, Table
-from nnspec.data.config import CategoryColumn, ColumnKind, Csv, DropColumn, NumberColumn
+from nnspec.data.config import CategoryColumn, ColumnKind, Csv, DropColumn, ImageColumn, NumberColumn
 from nnspec.data.csv_records import LONGEST, Line, Record, place_of, read_records
 from nnspec.errors import LIMIT, DataError, Place, Problem, nearest
 
@@ -64,6 +64,8 @@ def _cells(kind: ColumnKind | None, decimal: str) -> Cells:
             return Numbers(decimal)
         case CategoryColumn():
             return Texts()
+        case ImageColumn():
+            return Texts(most=None)
     return Inferred(decimal)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from nnspec.data.cells import number
-from nnspec.data.column import Array, Column, ColumnType, Declaration, Raw, Table, as_array, index_of
-from nnspec.data.config import CategoryColumn, NumberColumn, OneHotStep, Prepare
+from nnspec.data.column import Array, Column, ColumnType, Declaration, Fractions, Raw, Table, as_array, index_of
+from nnspec.data.config import CategoryColumn, ImageFolder, NumberColumn, OneHotStep, Prepare
 from nnspec.data.csv_file import column_hint
 from nnspec.data.fractions import fractions
 from nnspec.data.images import Images
@@ -49,10 +49,12 @@ class _Declare:
         columns, values = self.columns(table, targets)
 
         def read(name: str) -> Array:
-            return as_array(values(name))
+            return as_array(values(name))[: table.drawn]
 
         prepare = self.prepare(columns, targets, table)
-        parts = fractions(section, columns, table, targets, read, self.seed)
+        parts = fractions(section, columns, replace(table, rows=table.drawn), targets, read, self.seed)
+        parts = replace(parts, given=table.given)
+        self.files_of_splits(table, targets, columns, parts)
         if self.wrong or self.bad:
             raise self.error()
         columns |= {name: one_hot(columns[name]) for name, step in prepare if isinstance(step, OneHotStep)}
@@ -87,6 +89,8 @@ class _Declare:
         if shipped:
             return (shipped,) if shipped in table.columns else ()
         given = getattr(self.section.fields, "target", ())
+        if isinstance(self.section.fields, ImageFolder):
+            given = "label" if "label" in table.columns else ()
         targets = (given,) if isinstance(given, str) else given
         place = at(node, "target") or node.place
         for i, target in enumerate(targets):
@@ -180,6 +184,38 @@ class _Declare:
             return Column(name, "array" if raw.shape else "category", raw.shape, "int64", classes, place)
         shape_kinds: dict[int, ColumnType] = {0: "number", 3: "image"}
         return Column(name, shape_kinds.get(len(raw.shape), "array"), raw.shape, "float32", None, place, raw.pixels)
+
+    def files_of_splits(self, table: Table, targets: tuple[str, ...], columns: dict[str, Column], split: Fractions) -> None:
+        """A split has files or a fraction, not both; and training sees every class that is answered elsewhere."""
+        node = self.section.split_node
+        for name, _ in table.given[1:]:
+            if name in dict(split.parts):
+                place = at(node, name) or self.section.place
+                self.wrong.append(
+                    Problem(f"the split '{name}' has files of its own", place, wanted="a fraction of the train files, or files", rule="bad-value")
+                )
+        for name in targets if not self.wrong and not self.bad else ():
+            classes, start = columns[name].classes, table.drawn
+            if classes is None or table.columns[name].texts is None:
+                continue
+            codes = index_of(table.columns[name].texts or (), classes)[table.columns[name].array()]
+            seen = np.isin(np.arange(len(classes)), codes[:start])
+            for part, rows in table.given[1:]:
+                strange = np.argwhere((codes[start : start + rows] >= 0) & ~seen[codes[start : start + rows]])
+                if strange.size:
+                    row = int(strange[0][0])
+                    label = classes[int(codes[start : start + rows][tuple(strange[0])])]
+                    self.bad.append(
+                        Problem(
+                            f"class '{label[:60]}' of column '{name}' is only in the {part} split",
+                            table.columns[name].where(start + row) or columns[name].place,
+                            found=f"row {row + 1} of its files is the first",
+                            wanted="every class among the rows to train on",
+                            hint="more rows of it, or leave it out",
+                            rule="unseen-class",
+                        )
+                    )
+                start += rows
 
     def check_classes(
         self, name: str, raw: Raw, texts: tuple[str, ...], kind: CategoryColumn, classes: tuple[str, ...]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.data.column import Array, Column, Fractions
-from nnspec.data.split import Rows, grouped_rows, ordered_rows, split_rows
+from nnspec.data.split import Rows, grouped_rows, ordered_rows, rows_of_files, split_rows
 
 MONTH = re.compile(r"\d{4}-\d{2}\Z")
 
@@ -20,11 +20,11 @@ MONTH = re.compile(r"\d{4}-\d{2}\Z")
 def divide(
     split: Fractions, columns: Mapping[str, Column], read: Callable[[str], Array], rows: int, seed: int
 ) -> dict[str, Rows]:
-    """The rows of each part, ascending."""
+    """The rows of each part, ascending; those of splits with files of their own come after the ``rows`` that are divided."""
     if not split.folds:
-        return _parts(split, columns, read, np.arange(rows), seed)
+        return {**_parts(split, columns, read, np.arange(rows), seed), **rows_of_files(split.given)}
     folds, held = in_folds(split, columns, read, rows, seed)
-    return of_fold(folds, held, split.fold)
+    return {**of_fold(folds, held, split.fold), **rows_of_files(split.given)}
 
 
 def in_folds(

@@ -42,9 +42,7 @@ class Images(ABC):
 class ImageFiles(Images):
     """A file a row; ``decode`` makes the row of a file."""
 
-    def __init__(
-        self, paths: Sequence[Path], shape: tuple[int, ...], decode: Callable[[Path], Array], dtype: np.dtype[Any]
-    ) -> None:
+    def __init__(self, paths: Sequence[Path], shape: tuple[int, ...], decode: Callable[[Path], Array], dtype: np.dtype[Any]) -> None:
         self.paths, self.decode, self.dtype = paths, decode, dtype
         self.shape = (len(paths), *shape)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nnspec.data.column import Raw, Table
-from nnspec.data.config import CategoryColumn, ColumnKind, DropColumn
+from nnspec.data.config import CategoryColumn, ColumnKind, DropColumn, ImageColumn
 from nnspec.errors import Place, Problem, SpecError
 from nnspec.spec.explain import describe
 from nnspec.spec.source import Mapping as MappingNode
@@ -67,7 +67,7 @@ def _column(name: str, node: Sequence, kind: ColumnKind | None, problems: list[P
     empty = next((i for i, leaf in enumerate(leaves) if leaf.value is None), None)
     numbers = len(leaves) - len(texts) - sum(leaf.value is None for leaf in leaves)
     missing = None if empty is None else empty // max(1, int(np.prod(shape)))
-    if isinstance(kind, CategoryColumn) or (texts and not numbers and kind is None):
+    if isinstance(kind, CategoryColumn | ImageColumn) or (texts and not numbers and kind is None):
         codes: dict[str, int] = {}
         values = np.array(
             [-1 if leaf.value is None else codes.setdefault(_text(leaf), len(codes)) for leaf in leaves], np.int64

@@ -55,7 +55,7 @@ def load(
 
     Numbers and arrays have dtype ``precision``, categories int64. Raises DataError for a value that is not finite.
     """
-    rows = divide(declaration.split, declaration.columns, declaration.array, declaration.rows, declaration.seed)
+    rows = divide(declaration.split, declaration.columns, declaration.array, declaration.drawn, declaration.seed)
     arrays: dict[str, dict[str, Array]] = {name: {} for name in rows}
     steps: dict[str, tuple[Step, ...]] = {}
     for name, column in declaration.columns.items():
@@ -76,7 +76,7 @@ def whole(values: Array | Images, column: Column) -> Array:
     if not isinstance(values, Images):
         return values
     pixels = values.take(range(len(values)))
-    return pixels / np.float32(255) if column.dtype == "float32" else pixels.astype(np.int64)
+    return pixels / np.float32(255) if column.classes is None else pixels.astype(np.int64)
 
 
 def _fit(declaration: Declaration, column: Column, raw: Array, train: NDArray[np.intp]) -> tuple[Step, ...]:

@@ -57,7 +57,7 @@ class Section:
                 return node.value, node.place, None
             problem = not_ours(node.value, known, node.place, "source of data")
             suffix = Path(node.value).suffix.removeprefix(".")
-            hint = f"data: {{{suffix}: {node.value}}}" if suffix in ("csv", "npz") else problem.hint
+            hint = f"data: {{{suffix}: {node.value}}}" if suffix in ("csv", "npz", "parquet") else problem.hint
             raise SpecError(Problem(problem.message, node.place, wanted=problem.wanted, hint=hint, rule=problem.rule))
         if not isinstance(node, MappingNode):
             raise SpecError(
@@ -99,18 +99,9 @@ class Section:
         """The source's own fields."""
         name, body = self.name, self.body
         member = config.Source.registry[name]
-        if isinstance(body, MappingNode):
-            path = body.pairs.get("path")
-            if isinstance(path, MappingNode):
-                raise SpecError(
-                    Problem(
-                        "a path for each split: not in this version",
-                        path.place,
-                        wanted="one path",
-                        hint="join them, and use split",
-                        rule="not-in-this-version",
-                    )
-                )
+        if member.model_config.get("extra") == "allow":  # its keys are the columns' names
+            _check_open(name, member.example, self.place, body)
+        elif isinstance(body, MappingNode):
             body = only(body, tuple(member.model_fields), f"key of data source '{name}'", self.wrong)
         fields: config.Source = build(config.Source, name, self.place, body, "data source")
         return fields
@@ -182,6 +173,15 @@ class Section:
             return []
         chosen = [(self._choice(Prepare, item, "preparation"), item) for item in node.items]
         return [(step, item) for step, item in chosen if step is not None]
+
+
+def _check_open(name: str, example: str, place: Place, body: Node | None) -> None:
+    """A source of columns by name has at least one, and is no single path."""
+    if isinstance(body, MappingNode) and set(body.pairs) - {"target", "path", "columns"} and "path" not in body.pairs:
+        return
+    where = body.keys["path"] if isinstance(body, MappingNode) and "path" in body.pairs else body.place if body else place
+    message = f"{name} names a column for each of its files"
+    raise SpecError(Problem(message, where, found=describe(body) if body else "nothing", wanted=f"{name}: {example}", rule="missing-key"))
 
 
 def at(node: Node | None, *path: str | int) -> Place | None:

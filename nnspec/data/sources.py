@@ -1,20 +1,28 @@
-"""Reads what a source holds: the shipped sets, rows in the spec, CSV and npz files."""
+"""Reads what a source holds: the shipped sets, rows in the spec, files of tables, arrays and images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nnspec.data import config
 from nnspec.data.column import Table
-from nnspec.data.config import DropColumn
+from nnspec.data.config import DropColumn, FileColumn
 from nnspec.data.csv_file import read_csv
+from nnspec.data.file_columns import read_files
+from nnspec.data.idx_file import beside, read_idx
+from nnspec.data.image_column import with_images
+from nnspec.data.image_folder import read_image_folder
 from nnspec.data.inline import read_inline
 from nnspec.data.npz_file import read_npz
+from nnspec.data.parquet_file import read_parquet
+from nnspec.data.paths import Part, parts, read_parts
 from nnspec.data.section import Section, at
 from nnspec.data.shipped_sets import read_digits, read_iris
-from nnspec.errors import DataError, Place, Problem, nearest
 from nnspec.spec.source import Mapping as MappingNode
+from nnspec.spec.source import Node
 
 SHIPPED_TARGETS = {"digits": "digit", "iris": "species"}
 
@@ -22,43 +30,64 @@ SHIPPED_TARGETS = {"digits": "digit", "iris": "species"}
 def read_source(section: Section, folder: Path) -> Table:
     """What the source of a section holds. Raises SpecError or DataError."""
     fields, body, kinds = section.fields, section.body, section.kinds
+    dropped = tuple(name for name, kind in kinds.items() if isinstance(kind, DropColumn))
     match fields:
         case config.Csv():
-            return _file(
-                lambda path: read_csv(path, fields, kinds), folder, fields.path, at(body, "path") or section.place
-            )
+            return _tables(section, folder, fields.path, lambda path: read_csv(path, fields, kinds))
         case config.Npz():
-            return _file(lambda path: read_npz(path, kinds), folder, fields.path, at(body, "path") or section.place)
+            return _tables(section, folder, fields.path, lambda path: read_npz(path, kinds))
+        case config.Parquet():
+            return _tables(section, folder, fields.path, lambda path: read_parquet(path, kinds))
+        case config.Idx():
+            return _idx(section, folder, fields, dropped)
+        case config.ImageFolder():
+            return read_image_folder(parts(fields.path, folder, _path_node(body), section.place, folders=True), fields, kinds)
+        case config.Files():
+            return _files(section, folder, fields, dropped)
         case config.Inline():
             columns = body.pairs["columns"] if isinstance(body, MappingNode) else None
             assert isinstance(columns, MappingNode)  # its fields were checked
-            return read_inline(columns, kinds)
+            return with_images(read_inline(columns, kinds), kinds, folder, folder)
         case config.Digits():
             table = read_digits()
         case _:
             table = read_iris()
-    dropped = tuple(name for name, kind in kinds.items() if isinstance(kind, DropColumn) and name in table.columns)
-    return Table(table.rows, {name: raw for name, raw in table.columns.items() if name not in dropped}, dropped)
+    held = tuple(name for name in dropped if name in table.columns)
+    return Table(table.rows, {name: raw for name, raw in table.columns.items() if name not in held}, held)
 
 
-def _file(read: Callable[[Path], Table], folder: Path, name: str, place: Place) -> Table:
-    path = folder / name
-    try:
-        if path.is_file():
-            return read(path)
-        found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "nothing there"
-        near = nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
-    except (OSError, ValueError) as e:
-        found, near = getattr(e, "strerror", None) or str(e), ""
-    if any(mark in name for mark in "*?["):
-        near = "a pattern for several files: not in this version"
-    raise DataError(
-        Problem(
-            f"the data file '{name}' cannot be read",
-            place,
-            found=found,
-            wanted="a file; paths are relative to the spec",
-            hint=near,
-            rule="no-file",
-        )
-    )
+def _tables(section: Section, folder: Path, path: str | Mapping[str, str], read: Callable[[Path], Table]) -> Table:
+    """Files that hold all columns each."""
+    given = parts(path, folder, _path_node(section.body), section.place)
+    return read_parts(lambda file: with_images(read(file), section.kinds, file.parent, folder), given)
+
+
+def _path_node(body: Node | None) -> Node | None:
+    return body.pairs.get("path") if isinstance(body, MappingNode) else body
+
+
+def _idx(section: Section, folder: Path, fields: config.Idx, dropped: tuple[str, ...]) -> Table:
+    """A file for each column."""
+    tables: dict[str, Table] = {}
+    extra: Mapping[str, Any] = fields.model_extra or {}
+    for name, path in extra.items():
+        if name not in dropped:
+            given = parts(path, folder, at_node(section.body, name), section.place)
+            tables[name] = read_parts(lambda file, name=name: read_idx(file, name, section.kinds.get(name)), given)  # type: ignore[misc]  # mypy knows no defaults of lambdas
+    held = tuple(name for name in dropped if name in extra)
+    return replace(beside(tables), dropped=held) if tables else Table(0, {}, held)
+
+
+def _files(section: Section, folder: Path, fields: config.Files, dropped: tuple[str, ...]) -> Table:
+    columns: dict[str, FileColumn] = dict(fields.model_extra or {})
+    found: dict[str, list[Part]] = {}
+    for name, column in columns.items():
+        node = at_node(section.body, name)
+        inner = node.pairs.get("path", node) if isinstance(node, MappingNode) else node
+        found[name] = parts(column.path, folder, inner, at(section.body, name) or section.place)
+    return read_files(columns, found, tuple(name for name in dropped if name in columns))
+
+
+def at_node(body: Node | None, key: str) -> Node | None:
+    """The value of a key."""
+    return body.pairs.get(key) if isinstance(body, MappingNode) else None

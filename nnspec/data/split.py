@@ -68,6 +68,12 @@ def grouped_rows(
     return {name: np.flatnonzero(of == part) for part, (name, _) in enumerate(parts)}
 
 
+def rows_of_files(given: tuple[tuple[str, int], ...]) -> dict[str, Rows]:
+    """The rows of splits that have files of their own, one after another; those of train, the first, are divided."""
+    ends = np.cumsum([n for _, n in given])
+    return {name: np.arange(end - n, end) for (name, n), end in zip(given[1:], ends[1:], strict=True)}
+
+
 def portions(counts: NDArray[np.int64], fractions: tuple[float, ...]) -> NDArray[np.int64]:
     """How many rows of each group go to each part: ``(groups, parts)``.
 

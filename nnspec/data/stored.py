@@ -17,8 +17,10 @@ def to_json(declaration: Declaration) -> dict[str, Any]:
         "targets": list(declaration.targets),
         "split": dict(declaration.split.parts),
         "aside": {"order": declaration.split.order, "group": declaration.split.group},
+        "files": dict(declaration.split.given),
         "columns": [
-            {"name": c.name, "kind": c.kind, "shape": list(c.shape), "dtype": c.dtype, "classes": list(c.classes) if c.classes else None}
+            {"name": c.name, "kind": c.kind, "shape": list(c.shape), "dtype": c.dtype, "classes": list(c.classes) if c.classes else None,
+             "pixels": c.pixels}
             for c in declaration.columns.values()
         ],
     }
@@ -28,7 +30,9 @@ def from_json(stored: Any, place: Place) -> Declaration:
     """A declaration that knows everything but its rows. Raises DataError where the file was not written by nnspec."""
     try:
         columns = {
-            c["name"]: Column(c["name"], c["kind"], tuple(c["shape"]), c["dtype"], tuple(c["classes"]) if c["classes"] else None, place)
+            c["name"]: Column(
+                c["name"], c["kind"], tuple(c["shape"]), c["dtype"], tuple(c["classes"]) if c["classes"] else None, place, c.get("pixels", "")
+            )
             for c in stored["columns"]
         }
         names = {c.name: {"shape": c.shape, **({"classes": len(c.classes)} if c.classes else {})} for c in columns.values()}
@@ -41,7 +45,7 @@ def from_json(stored: Any, place: Place) -> Declaration:
             int(stored["rows"]),
             names,
             int(stored["seed"]),
-            Fractions(parts, order=aside.get("order"), group=aside.get("group")),
+            Fractions(parts, order=aside.get("order"), group=aside.get("group"), given=tuple(stored.get("files", {}).items())),
             (),
             {},
             place,

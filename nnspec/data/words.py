@@ -6,17 +6,16 @@ from nnspec.errors import Place, Problem
 from nnspec.spec.explain import unknown
 from nnspec.spec.source import Mapping as MappingNode
 
-_SOURCE = "sources of this version: digits, iris, inline, csv, npz"
+_SOURCE = "sources of this version: digits, iris, inline, csv, npz, parquet, idx, image_folder, files"
 
 LATER: dict[str, str] = {
     **dict.fromkeys(
-        ("idx", "image_folder", "files", "parquet", "text", "mnist", "fashion_mnist", "cifar10", "cifar100"), _SOURCE
+        ("text", "mnist", "fashion_mnist", "cifar10", "cifar100"), _SOURCE
     ),
     "augment": "leave it out for now",
     "pair": "one source is read in this version",
     "balance": "split with stratify keeps the proportions of the classes",
     "date": "turn it into numbers first, or drop it",
-    "image": "store the pixels in an npz",
     "sample_weight": "every row weighs 1 in this version",
 }
 
@@ -69,6 +68,23 @@ FOREIGN: dict[str, str] = {
     "skip": "drop",
     "features": "columns",
     "iris_dataset": "iris",
+    "ImageFolder": "image_folder",
+    "image_dataset_from_directory": "image_folder",
+    "flow_from_directory": "image_folder",
+    "folder": "image_folder",
+    "directory": "path",
+    "root_dir": "path",
+    "img_size": "size",
+    "image_size": "size",
+    "target_size": "size",
+    "input_size": "size",
+    "color_mode": "channels",
+    "mode": "channels",
+    "grayscale": "gray",
+    "photo": "image",
+    "img": "image",
+    "ubyte": "idx",
+    "pq": "parquet",
     "tsv": "csv",
     "numpy": "npz",
     "npy": "npz",

@@ -285,7 +285,7 @@ def _watches(doc: Document, problems: list[Problem]) -> None:
     watched = [("early_stopping", stopping.watch)] if stopping else []
     watched += [("checkpoint", keeping.watch)] if keeping.watch else []
     measured = ["loss", *(t.name for t in doc.metrics)]
-    splits = ["train", "validation"] if doc.data is None or "validation" in dict(doc.data.split.parts) else ["train"]
+    splits = ["train", "validation"] if doc.data is None or "validation" in doc.data.split.names else ["train"]
     known = [f"{split}.{m}" for split in splits for m in measured]
     for key, watch in watched:
         if watch not in known:
@@ -314,6 +314,6 @@ def _expects(doc: Document, problems: list[Problem]) -> None:
 def measures(doc: Document) -> list[str]:
     """What a run on the spec's own data measures: ``train.loss``, ``test.accuracy``."""
     unknown_yet = SPLITS if "data" in doc.root.pairs else ()  # where the data are wrong, that is said already
-    splits = tuple(name for name, _ in doc.data.split.parts) if doc.data else unknown_yet
+    splits = doc.data.split.names if doc.data else unknown_yet
     names = ["loss", *(t.name for t in doc.metrics)] if "loss" in doc.root.pairs else []
     return [f"{split}.{name}" for split in splits for name in names]

@@ -86,6 +86,8 @@ def _takes_mapping(member: type[Kind], body: MappingNode) -> bool:
 def validate(cls: type[C], node: MappingNode, place: Place, what: str, known: Iterable[str] = ()) -> C:
     """The model of a mapping node; ``place`` is where to point when something is missing."""
     names = [f.alias or n for n, f in cls.model_fields.items()]
+    if cls.model_config.get("extra") == "allow":  # keys of any name
+        names += [key for key in node.pairs if key not in names]
     problems = [
         unknown(key, [*names, *known], node.keys[key], f"key of {what}", "unknown-key") for key in node.pairs if key not in names
     ]

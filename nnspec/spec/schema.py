@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 import nnspec.layers  # noqa: F401  # registers every layer
 from nnspec.data import config as data
+from nnspec.data.column import SPLITS
 from nnspec.layers.activations import Activation
 from nnspec.layers.axes import listed
 from nnspec.layers.initializers import Initializer
@@ -50,7 +51,9 @@ AXIS: Schema = {"anyOf": [{"type": "array", "minItems": 1}, *(
      "additionalProperties": False} for scale in SCALES)]}  # fmt: skip
 BOUNDS = ((Ge, "ge", "minimum"), (Gt, "gt", "exclusiveMinimum"), (Le, "le", "maximum"), (Lt, "lt", "exclusiveMaximum"))
 # the field that a bare value sets
-SHORT: Mapping[type[Config], str] = {EarlyStopping: "patience", Checkpoint: "keep", WeightDecay: "rate", Weights: "from"}
+SHORT: Mapping[type[Config], str] = {
+    EarlyStopping: "patience", Checkpoint: "keep", WeightDecay: "rate", Weights: "from", data.FileColumn: "path",
+}  # fmt: skip
 FAMILIES: Mapping[str, type[Kind]] = {
     "activation": Activation, "initializer": Initializer, "loss": Loss, "metric": Metric, "optimizer": Optimizer,
     "schedule": Schedule, "column": data.ColumnKind, "prepare": data.Prepare,
@@ -181,6 +184,10 @@ def member(cls: type[Kind], common: Schema) -> Schema:
     """What stands after ``kind:``."""
     own = fields(cls)
     body = closed({**common, **own})
+    if cls.model_config.get("extra") == "allow":  # keys of any name
+        body["additionalProperties"] = _typed(get_args(cls.__annotations__["__pydantic_extra__"])[1])
+        body["minProperties"] = 1
+        body["propertyNames"] = {"not": {"enum": ["path", "columns"]}}
     if (needed := required(cls)) and "repeat" in common:
         body["anyOf"] = [{"required": needed}, {"required": ["repeat"]}]  # a repeat may give the field, copy by copy
     elif needed:
@@ -217,6 +224,8 @@ def _typed(of: Any, metadata: tuple[Any, ...] = ()) -> Schema:
         return BOUND
     if any(getattr(m, "func", None) is parse_axis for m in metadata):
         return AXIS
+    if any(getattr(m, "func", None) is data.parse_paths for m in metadata):
+        return any_of({"type": "string", "minLength": 1}, closed(dict.fromkeys(SPLITS, PLAIN[str]), ["train"]))
     if origin is Annotated:
         return _typed(args[0], (*args[1:], *metadata))
     if origin is Literal:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
+from nnspec.data.config import Source
 from nnspec.layers.layer import Entry
 from nnspec.spec.blocks import Block
 from nnspec.spec.load import Document
@@ -114,10 +116,33 @@ def _data(node: Node, file: Path | None) -> Tree:
     tree = _tree(plain(node))
     if isinstance(tree, str):
         return {tree: {}}
-    for source in tree.values() if isinstance(tree, dict) else ():
-        if file is not None and isinstance(source, dict) and isinstance(source.get("path"), str) and "$" not in source["path"]:
-            source["path"] = str((file.resolve().parent / source["path"]).resolve())
+    if file is None or not isinstance(tree, dict):
+        return tree
+    folder = file.resolve().parent
+    for name, source in tree.items():
+        if name in Source.registry and isinstance(source, dict):
+            by_name = Source.registry[name].model_config.get("extra") == "allow"
+            for key in source:
+                if key == "path" or (by_name and key != "target"):
+                    source[key] = _absolute(source[key], folder)
+    columns = tree.get("columns")
+    for column in columns.values() if isinstance(columns, dict) else ():
+        image = column.get("image") if isinstance(column, dict) else None
+        if isinstance(image, dict) and "root" in image:
+            image["root"] = _absolute(image["root"], folder)
     return tree
+
+
+def _absolute(path: Tree, folder: Path) -> Tree:
+    """A path, a mapping of splits to paths, or a column with its path."""
+    if isinstance(path, dict):
+        inner = path if "path" not in path else {"path": path["path"]}
+        return {**path, **{key: _absolute(value, folder) for key, value in inner.items()}}
+    if not isinstance(path, str) or "$" in path:
+        return path
+    if any(mark in path for mark in "*?[") and not (folder / path).exists() and not Path(path).is_absolute():
+        return f"{escape(str(folder))}/{path}"
+    return str((folder / path).resolve())
 
 
 def _block(b: Block) -> Tree:
