@@ -224,8 +224,7 @@ LAYERS = [
 ]  # fmt: skip
 OTHERS = {
     "loss": ("perceptual",),
-    "optimizer": ("lion", "adadelta"),
-    "schedule": ("plateau", "multistep"),
+    "schedule": ("plateau",),
     "metrics": ("precision", "auc"),
 }
 BASE = {"loss": "mse", "optimizer": "sgd"}

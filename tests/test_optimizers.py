@@ -10,13 +10,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nnspec.codegen.check_plan import check_plan
 from nnspec.compiler import loads
-from nnspec.errors import SpecError
+from nnspec.errors import NumbersError, SpecError
+from nnspec.passes import run_pipeline
+from nnspec.runtime.callbacks import Callback, State
+from nnspec.runtime.interrupt import Interrupted
+from nnspec.runtime.loading import assembled, dataset
+from nnspec.runtime.run_folder import open_run
+from nnspec.runtime.saving import load_model
 from nnspec.runtime.session import Model, compile
+from nnspec.runtime.trainer import train
 from nnspec.training.optimizer import Optimizer
 
 torch = pytest.importorskip("torch", reason="install the extra 'test'")
-
 
 @pytest.fixture(autouse=True)
 def _double() -> Iterator[None]:
@@ -199,10 +206,172 @@ def test_clip_value_is_pytorchs(value: float) -> None:
            lambda ps: torch.nn.utils.clip_grad_value_(ps, value))  # fmt: skip
 
 
+# Several batches a step
+
+
+@pytest.mark.parametrize("rows", [12, 10, 9, 1])
+@pytest.mark.parametrize("rule", ["adam: {learning_rate: 0.05", "sgd: {momentum: 0.9, clip_norm: 0.1, learning_rate: 0.5", "lion: {weight_decay: 0.1"])
+@pytest.mark.parametrize("backend", ["numpy", "interpret"])
+def test_several_micro_batches_are_one_batch(rule: str, rows: int, backend: str) -> None:
+    """Three of four rows; fewer rows fill fewer of them, and the last one not at all."""
+    whole, parts = made(f"{rule}}}"), made(f"{rule}, accumulate: 3}}", backend, "batch_size: 4\nmetrics: [mae]")
+    rng = np.random.default_rng(0)
+    for feeds in batches(6, rows):
+        feeds["sample_weight"] = rng.uniform(0.1, 2, rows)
+        assert parts.train_batch(feeds)["loss"] == pytest.approx(whole.train_batch(feeds)["loss"], rel=1e-12)
+        for path, p in whole.parameters.items():
+            np.testing.assert_allclose(np.array(parts.parameters[path]), np.array(p), rtol=1e-10, atol=1e-13)
+    assert parts.step == 6
+
+
+def test_a_micro_batch_of_no_weight_is_left_out() -> None:
+    whole, parts = made("sgd: {}"), made("sgd: {accumulate: 3}", more="batch_size: 2")
+    feeds = {**next(batches()), "sample_weight": np.array([1, 2, 0, 0, 1, 0.5])}
+    assert parts.train_batch(feeds) == pytest.approx(whole.train_batch(feeds), rel=1e-12)
+    np.testing.assert_allclose(np.array(parts.parameters["dense_1/kernel"]), np.array(whole.parameters["dense_1/kernel"]), rtol=1e-12)
+
+
+NOISY = NETWORK.replace("dense: 3]", "batch_norm, dropout: 0.5, dense: 3]")
+
+
+def test_statistics_move_with_every_micro_batch_and_draws_differ() -> None:
+    parts = compile(loads(f"{NOISY}optimizer: {{sgd: {{learning_rate: 0.0, accumulate: 2}}}}\nbatch_size: 3"))
+    plain = compile(loads(f"{NOISY}optimizer: {{sgd: {{learning_rate: 0.0}}}}"))
+    feeds = next(batches())
+    one = {name: np.tile(x[:3], (2, 1)) for name, x in feeds.items()}
+    halves = [{name: x[half] for name, x in feeds.items()} for half in (slice(0, 3), slice(3, 6))]
+    first = parts.train_batch(feeds)
+    wanted = [plain.train_batch(h) for h in halves]
+    for name in ("moving_mean", "moving_variance"):
+        a, b = (np.array(m.parameters[f"batch_norm_1/{name}"]) for m in (parts, plain))
+        np.testing.assert_allclose(a, b, rtol=1e-13)
+    assert first["loss"] != pytest.approx(np.mean([w["loss"] for w in wanted]))  # other draws than those of two steps
+    assert parts.train_batch(one)["loss"] != pytest.approx(plain.train_batch({n: x[:3] for n, x in one.items()})["loss"])
+
+
+def test_a_step_over_micro_batches_that_is_not_taken_moves_nothing() -> None:
+    model = compile(loads(f"{NOISY}optimizer: {{sgd: {{accumulate: 2, average: 0.9}}}}\nbatch_size: 3"))
+    good, bad = next(batches()), next(batches())
+    model.train_batch(good)
+    before = model.state()
+    bad["x"] = bad["x"] + np.where(np.arange(6) > 3, 1e300, 0)[:, None]
+    bad["target"] = bad["target"] + np.where(np.arange(6) > 3, 1e300, 0)[:, None]
+    with pytest.raises(NumbersError):
+        model.train_batch(bad)
+    assert {k: v.tobytes() for k, v in model.state().items()} == {k: v.tobytes() for k, v in before.items()}
+    other = compile(loads(f"{NOISY}optimizer: {{sgd: {{accumulate: 2, average: 0.9}}}}\nbatch_size: 3"))
+    other.train_batch(good)
+    assert model.train_batch(good) == other.train_batch(good)
+    assert {k: v.tobytes() for k, v in model.state().items()} == {k: v.tobytes() for k, v in other.state().items()}
+
+
+# Averages
+
+
+@pytest.mark.parametrize("backend", ["numpy", "interpret"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_averages_are_pytorchs(backend: str, accumulate: int) -> None:
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    model = made(f"adam: {{learning_rate: 0.05, average: 0.8, accumulate: {accumulate}}}", backend)
+    twin = Twin(model)
+    net = torch.nn.ParameterList(twin.p.values())
+    twin.p = dict(zip(twin.p, net, strict=True))
+    ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.8))
+    rule = torch.optim.Adam(net, 0.05, eps=1e-7)
+    for feeds in batches():
+        rule.zero_grad()
+        twin.loss(feeds).backward()
+        rule.step()
+        ema.update_parameters(net)
+        model.train_batch(feeds)
+        state = model.state()
+        for (name, p), a in zip(twin.p.items(), ema.module, strict=True):
+            np.testing.assert_allclose(state[f"optimizer/weights/{name}"], p.detach().numpy(), rtol=1e-10, atol=1e-13)
+            np.testing.assert_allclose(state[f"parameters/{name}"], a.detach().numpy(), rtol=1e-10, atol=1e-13)
+            np.testing.assert_array_equal(np.array(model.parameters[name]), state[f"parameters/{name}"])
+    averaged = Twin(model)
+    assert model.evaluate(feeds)["loss"] == pytest.approx(averaged.loss(feeds).item(), rel=1e-11)
+    x, p = torch.tensor(feeds["x"]), averaged.p
+    y = torch.tanh(x @ p["dense_1/kernel"] + p["dense_1/bias"]) @ p["dense_2/kernel"] + p["dense_2/bias"]
+    np.testing.assert_allclose(model.predict(feeds["x"]), y.detach().numpy(), rtol=1e-11)
+
+
+def test_averages_follow_what_is_assigned_and_saved(tmp_path: Any) -> None:
+    model = made("sgd: {learning_rate: 0.5, average: 0.5}")
+    model.parameters["dense_2/bias"].assign([1.0, 2.0, 3.0])
+    assert model.state()["optimizer/weights/dense_2/bias"].tolist() == [1, 2, 3]
+    for feeds in batches(3):
+        model.train_batch(feeds)
+    model.save(tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    feeds = next(batches())
+    assert again.evaluate(feeds) == model.evaluate(feeds)
+    assert again.train_batch(feeds) == model.train_batch(feeds)
+    assert {k: v.tobytes() for k, v in again.state().items()} == {k: v.tobytes() for k, v in model.state().items()}
+
+
+IRIS = """
+nnspec: 1
+name: flowers
+data: {iris: {}, split: {train: 0.5, validation: 0.5, stratify: species}}
+layers: [dense: {units: 6, activation: tanh}, batch_norm, dropout: 0.2, dense: 3]
+loss: cross_entropy
+optimizer: {adam: {learning_rate: 0.02, accumulate: 2, average: 0.9, clip_norm: 1}}
+epochs: 3
+batch_size: 16
+"""
+
+
+def test_the_last_group_of_an_epoch_is_a_step_of_its_own_weight(tmp_path: Any) -> None:
+    run = compile(loads(IRIS)).fit(out=tmp_path / "run")
+    assert [entry["step"] for entry in run.history] == [3, 6, 9]
+
+
+def test_the_best_checkpoint_and_the_measures_are_those_of_the_averages(tmp_path: Any) -> None:
+    run = compile(loads(IRIS)).fit(out=tmp_path / "run")
+    best = load_model(tmp_path / "run", "best")
+    assert run.best is not None
+    rows = assembled(best, dataset(best).splits["validation"]).arrays
+    assert best.score(rows)["loss"] == pytest.approx(run.best.value, rel=1e-6)
+    last = load_model(tmp_path / "run")
+    assert last.score(rows)["loss"] == pytest.approx(run.metrics["validation.loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["adam: {learning_rate: 0.02, accumulate: 2, average: 0.9, clip_norm: 1}", "nadam: {}", "adam: {amsgrad: true}",
+                                  "rmsprop: {momentum: 0.5, centered: true}", "lion: {average: 0.5}", "adadelta: {accumulate: 3}"])  # fmt: skip
+def test_a_run_that_was_stopped_ends_in_the_same_bits(rule: str, tmp_path: Any) -> None:
+    text = IRIS.replace("adam: {learning_rate: 0.02, accumulate: 2, average: 0.9, clip_norm: 1}", rule)
+
+    class Stop(Callback):
+        def on_step(self, state: State) -> None:
+            if state.step in (1, 3, 5):
+                raise Interrupted("stop")
+
+    def run(name: str, *callbacks: Callback, resume: bool = False) -> None:
+        with open_run(tmp_path / name, "x", resume) as folder:
+            train(compile(loads(text)), None, folder, None, callbacks, resume)
+
+    run("straight")
+    for resume in (False, True, True):
+        with pytest.raises(Interrupted):
+            run("stopped", Stop(), resume=resume)
+    run("stopped", resume=True)
+    for name in ("last.safetensors", "best.safetensors", "result.json"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+
+
 # Memory
 
 
-@pytest.mark.parametrize("rule", [*RULES, "lion: {}"])
+@pytest.mark.parametrize("kind", ["train", "take", "score", "predict"])
+def test_no_two_live_buffers_overlap(kind: str) -> None:
+    model = compile(loads(f"{NOISY}optimizer: {{adam: {{accumulate: 2, average: 0.9, clip_norm: 1.0, weight_decay: {{rate: 0.1, only: kernels}}}}}}"))
+    graph = run_pipeline(model.graph_of(kind, 4), model.backend.claims)
+    check_plan(graph, model.backend.plan(graph, kind))
+
+
+@pytest.mark.parametrize("rule", [*RULES, "lion: {}", "sgd: {average: 0.9}", "adam: {accumulate: 3, average: 0.9, clip_norm: 1.0}"])
 def test_the_third_step_allocates_at_most_64_kb(rule: str) -> None:
     model = made(rule)
     feeds = [(model.feeds(f)[0]) for f in batches(3)]
@@ -231,6 +400,12 @@ WRONG = {
     "lion: {epsilon: 1}": ("epsilon", "no key of optimizer 'lion'"),
     "sgd: {clip_norm: 0}": ("clip_norm", "more than 0"),
     "sgd: {weight_decay: {rate: 0.1, only: biases}}": ("only", "'kernels'"),
+    "adam: {accumulate: 0}": ("accumulate", "at least 1"),
+    "adam: {accumulate: 2.5}": ("accumulate", "a whole number"),
+    "adam: {gradient_accumulation_steps: 2}": ("gradient_accumulation_steps", "'accumulate'"),
+    "adam: {average: 1.0}": ("average", "less than 1"),
+    "adam: {average: 0}": ("average", "more than 0"),
+    "adam: {ema: 0.9}": ("ema", "'average'"),
     "adam: {learning_rate: -0.1}": ("learning_rate", "at least 0"),
 }
 

@@ -37,14 +37,14 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
     if missing := [name for name in open_axes(spec) if name not in sizes]:
         raise SpecError(Problem(f"the axis '{missing[0]}' has no length here", hint=f"--axis {missing[0]}=64"))
     optimizer = spec.document.optimizer
-    group = optimizer.group if optimizer else (lambda role: "parameters")
-    segments = arrange(spec.built.network, group, DType(spec.settings.precision))
+    segments = arrange(spec.built.network, optimizer, DType(spec.settings.precision))
     phase = Phase(spec.built, segments, optimizer, {})
     types = dict(spec.built.network.inputs)
     if not trains(spec):
         return phase.prediction(bound(types, rows, sizes))
     types |= {t.feed: t.type for t in spec.built.targets if t.type is not None}
-    return phase.training(bound(types, rows, sizes), False)
+    step = phase.gathering if segments.gathers else phase.training
+    return step(bound(types, rows, sizes), False)
 
 
 def passed(graph: Graph, backend: Backend) -> Iterator[Stage]:

@@ -11,7 +11,7 @@ from nnspec.ir.types import DType, TensorType, bind, known
 from nnspec.layers.layer import Mode
 from nnspec.network.build import Built
 from nnspec.network.lower import Lowered, lower
-from nnspec.network.segments import STATE, Segments
+from nnspec.network.segments import AVERAGE, GATHERED, NEXT, STATE, Segments
 from nnspec.network.targets import Target
 from nnspec.ops.elementwise import cast, where, zeros_like
 from nnspec.ops.movement import broadcast_to
@@ -21,7 +21,8 @@ from nnspec.training.metrics import Metric, scaled
 from nnspec.training.optimizers import Optimizer, as_step
 
 RATE, STEP, SEED, WEIGHT = "$learning_rate", "$step", "$seed", "$weight"
-SCALARS = {RATE: DType.float64, STEP: DType.int64, SEED: DType.uint32}
+SHARE, KEEP, LOSS = "$share", "$keep", "$loss"  # of a step over several micro-batches
+SCALARS = {RATE: DType.float64, STEP: DType.int64, SEED: DType.uint32, SHARE: DType.float64, KEEP: DType.float64, LOSS: DType.float64}
 Types = Mapping[str, TensorType]
 
 
@@ -42,35 +43,83 @@ class Phase:
 
     def training(self, types: Types, weighted: bool) -> Graph:
         """Forward, loss, backward, clipping, update and metrics; every update predicated on finite values."""
+        outputs, states, scalars, grads, statistics = self._descent(types, weighted)
+        with origin("", "update"):
+            new = self._updates(states, grads, scalars)
+            if statistics is not None:
+                new[STATE] = statistics
+            self._predicate(outputs, new, states)
+        return Graph(outputs)
+
+    def gathering(self, types: Types, weighted: bool) -> Graph:
+        """Forward, loss, backward and metrics of a micro-batch: its share of the step's gradient is added to what is gathered.
+
+        ``$share`` is its part of the weight of all rows of the step, ``$keep`` 0 for the first micro-batch and then 1; statistics move
+        beside themselves until the step is taken.
+        """
+        outputs, states, scalars, grads, statistics = self._descent(types, weighted, SHARE, KEEP)
+        with origin("", "update"):
+            new = {}
+            for segment, g in grads.items():
+                states[label := f"{segment}.{GATHERED}"] = self.segments.input(segment, GATHERED)
+                new[label] = states[label] * cast(scalars[KEEP], g.dtype) + g
+            if statistics is not None:
+                new[NEXT] = statistics
+            self._predicate(outputs, new, states)
+        return Graph(outputs)
+
+    def taking(self) -> Graph:
+        """Clipping and update from what is gathered; ``$loss`` is the step's."""
+        with origin("", "update"):
+            states = self.segments.inputs()
+            scalars = _scalars(RATE, STEP, LOSS)
+            new = self._updates(states, {s: self.segments.input(s, GATHERED) for s in self.segments.learned}, scalars)
+            if STATE in states:
+                new[STATE] = self.segments.input(STATE, NEXT.removeprefix(f"{STATE}."))
+            outputs: dict[str, Value] = {"loss": scalars[LOSS]}
+            self._predicate(outputs, new, states)
+        return Graph(outputs)
+
+    def _descent(
+        self, types: Types, weighted: bool, *more: str
+    ) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value], dict[str, Value], Value | None]:
+        """Loss and metrics, the segments, the step's scalars, gradients by segment, and what statistics become."""
         assert self.optimizer is not None
+        scalars = _scalars(*((STEP, SEED) if more else (RATE, STEP, SEED)), *more)
         feeds, states, params = self._inputs(types)
-        scalars = {name: abstract(TensorType((), dtype), name, "scalar") for name, dtype in SCALARS.items()}
+        if more and STATE in states:
+            states[NEXT] = self.segments.input(STATE, NEXT.removeprefix(f"{STATE}."))
+            with origin("", "forward"):
+                params = self.segments.views({**states, STATE: states[NEXT]})
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
         outputs = self._scores(low, feeds, weight)
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
-        found = gradients(outputs["loss"], [params[p] for p in learned])
+        made_small = outputs["loss"] * cast(scalars[SHARE], self.segments.dtype) if SHARE in scalars else outputs["loss"]
+        found = gradients(made_small, [params[p] for p in learned])
         grads = {p: zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
         with origin("", "update"):
-            new = self._updates(states, grads, scalars)
-            if low.state:
-                kept = {m: low.state.get(m, params[m]) for m in self.segments.members(STATE)}
-                new[STATE] = self.segments.pack(STATE, kept)
-            finite = all_finite(outputs["loss"], *new.values())
-            outputs["finite"] = finite
-            outputs.update({f"update:{label}": where(finite, v, states[label]) for label, v in new.items()})
-        return Graph(outputs)
+            packed = {s: self.segments.pack(s, grads) for s in self.segments.learned}
+            if not low.state:
+                return outputs, states, scalars, packed, None
+            kept = {m: low.state.get(m, params[m]) for m in self.segments.members(STATE)}
+            return outputs, states, scalars, packed, self.segments.pack(STATE, kept)
+
+    def _predicate(self, outputs: dict[str, Value], new: Mapping[str, Value], states: Mapping[str, Value]) -> None:
+        """New content of ``states`` by label, taken where all of it and the loss are finite."""
+        finite = outputs["finite"] = all_finite(outputs["loss"], *new.values())
+        outputs.update({f"update:{label}": where(finite, v, states[label]) for label, v in new.items()})
 
     def evaluation(self, types: Types, weighted: bool) -> Graph:
         """The loss and the metrics, in inference."""
-        feeds, _, params = self._inputs(types)
+        feeds, _, params = self._inputs(types, True)
         weight = self._weight(types, weighted)
         return Graph(self._scores(self._lower(feeds, params, types, _inference()), feeds, weight))
 
     def prediction(self, types: Types) -> Graph:
         """Every output as it is (``raw:NAME``), and as ``predict`` answers it (``output:NAME``)."""
         network = self.built.network
-        feeds, _, params = self._inputs(types)
+        feeds, _, params = self._inputs(types, True)
         low = self._lower(feeds, params, types, _inference())
         outputs: dict[str, Value] = {}
         for name, port in zip(network.output_names, network.outputs, strict=True):
@@ -84,7 +133,7 @@ class Phase:
     def derivative(self, types: Types, weighted: bool) -> Graph:
         """d loss / d parameter for every learned parameter (``gradient:PATH``), in training mode."""
         feeds, _, params = self._inputs(types)
-        scalars = {name: abstract(TensorType((), SCALARS[name]), name, "scalar") for name in (STEP, SEED)}
+        scalars = _scalars(STEP, SEED)
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
         loss = self._scores(low, feeds, weight)["loss"]
@@ -93,10 +142,10 @@ class Phase:
         named = {f"gradient:{p}": zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
         return Graph({"loss": loss, **named})
 
-    def _inputs(self, types: Types) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
+    def _inputs(self, types: Types, answering: bool = False) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
         feeds = {name: abstract(t, name) for name, t in types.items()}
         with origin("", "forward"):
-            states = self.segments.inputs()
+            states = self.segments.inputs(answering)
             return feeds, states, self.segments.views(states)
 
     def _weight(self, types: Types, weighted: bool) -> Value | None:
@@ -156,27 +205,32 @@ class Phase:
             y, target = scaled(y, scale), scaled(target, scale)
         return metric.rows(y, target)
 
-    def _updates(self, states: Mapping[str, Value], grads: Mapping[str, Value], scalars: Mapping[str, Value]) -> dict[str, Value]:
-        """New segments and optimizer state, by label."""
+    def _updates(self, states: dict[str, Value], grads: Mapping[str, Value], scalars: Mapping[str, Value]) -> dict[str, Value]:
+        """New segments, optimizer state and averages, by label; ``states`` gains what they were."""
         assert self.optimizer is not None
-        packed = {s: self.segments.pack(s, grads) for s in self.segments.learned}
-        clipped = self.optimizer.clipped(packed)
         t = as_step(scalars[STEP])
         new: dict[str, Value] = {}
-        for segment, g in clipped.items():
-            slots = {name: abstract(g.type, f"{segment}.{name}", "state") for name in self.optimizer.state}
-            states_of = {f"{segment}.{name}": v for name, v in slots.items()}
+        for segment, g in self.optimizer.clipped(grads).items():
+            slots = {name: self.segments.input(segment, name) for name in self.optimizer.state}
+            states.update({f"{segment}.{name}": v for name, v in slots.items()})
             new[segment], moved = self.optimizer.move(states[segment], g, slots, scalars[RATE], t, segment.removeprefix("$"))
             new.update({f"{segment}.{name}": v for name, v in moved.items()})
-            assert isinstance(states, dict)
-            states.update(states_of)
+        if self.segments.averaged:
+            for segment in self.segments.learned:
+                label = self.segments.answering(segment)
+                states[label] = self.segments.input(segment, AVERAGE)
+                new[label] = self.optimizer.averages(states[label], new.get(segment, states[segment]), t)
         return new
+
+
+def _scalars(*names: str) -> dict[str, Value]:
+    return {name: abstract(TensorType((), SCALARS[name]), name, "scalar") for name in names}
 
 
 def _inference() -> Mode:
     """The mode of what is only asked; what draws at random draws from the seed and a number."""
-    seed, step = (abstract(TensorType((), SCALARS[name]), name, "scalar") for name in (SEED, STEP))
-    return Mode(seed=seed, step=step)
+    scalars = _scalars(SEED, STEP)
+    return Mode(seed=scalars[SEED], step=scalars[STEP])
 
 
 def measured(rows: Value, weight: Value | None) -> Value:

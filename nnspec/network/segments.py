@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -10,10 +10,14 @@ from nnspec.ir.graph import Value, abstract, origin
 from nnspec.ir.types import DType, TensorType
 from nnspec.network.graph import Network
 from nnspec.ops.movement import Pack, Unpack
+from nnspec.training.optimizer import Optimizer
 
 ALIGN = 16  # elements: 64 bytes of float32
 STATE = "$state"  # what layers move by themselves: statistics
 FROZEN = "$frozen"  # what nothing moves
+AVERAGE = "average"  # the vector beside a segment that holds the mean of its past
+GATHERED = "gathered"  # that which gathers gradients over micro-batches
+NEXT = f"{STATE}.next"  # statistics as micro-batches move them, until the step is taken
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Segments:
     slots: Mapping[str, Slot]
     sizes: Mapping[str, int]
     dtype: DType
+    averaged: bool = False  # answers come from the averages of what is learned
+    gathers: bool = False  # a step is taken over several micro-batches
 
     def members(self, segment: str) -> list[str]:
         return [path for path, slot in self.slots.items() if slot.segment == segment]
@@ -47,12 +53,23 @@ class Segments:
 
     def types(self, slots: tuple[str, ...] = ()) -> dict[str, TensorType]:
         """The types of all persistent vectors, those of an optimizer with ``slots`` included."""
-        names = list(self.sizes) + [f"{s}.{slot}" for s in self.learned for slot in slots]
+        beside = (*slots, *((AVERAGE,) if self.averaged else ()), *((GATHERED,) if self.gathers else ()))
+        names = list(self.sizes) + [f"{s}.{slot}" for s in self.learned for slot in beside]
+        names += [NEXT] if self.gathers and STATE in self.sizes else []
         return {name: TensorType((self.sizes[name.split(".")[0]],), self.dtype) for name in names}
 
-    def inputs(self) -> dict[str, Value]:
-        """An input value for each segment."""
-        return {name: abstract(TensorType((n,), self.dtype), name, "state") for name, n in self.sizes.items()}
+    def answering(self, segment: str) -> str:
+        """The vector that answers for a segment: its average, where there are averages."""
+        return f"{segment}.{AVERAGE}" if self.averaged and segment in self.learned else segment
+
+    def input(self, segment: str, beside: str = "") -> Value:
+        """An input value for a segment, or for a vector beside it."""
+        label = f"{segment}.{beside}" if beside else segment
+        return abstract(TensorType((self.sizes[segment],), self.dtype), label, "state")
+
+    def inputs(self, answering: bool = False) -> dict[str, Value]:
+        """An input value for each segment; with ``answering`` for what answers in its place."""
+        return {name: self.input(name, AVERAGE if answering and self.answering(name) != name else "") for name in self.sizes}
 
     def views(self, inputs: Mapping[str, Value]) -> dict[str, Value]:
         """Every parameter as a view of its segment."""
@@ -69,8 +86,9 @@ class Segments:
         return packed(*(values[m] for m in members))  # type: ignore[no-any-return]  # one output
 
 
-def arrange(network: Network, group: Callable[[str], str], dtype: DType) -> Segments:
-    """Slots for every parameter; ``group`` names the segment of a learned one by its role."""
+def arrange(network: Network, optimizer: Optimizer | None, dtype: DType) -> Segments:
+    """Slots for every parameter: learned ones by the optimizer's groups."""
+    group = optimizer.group if optimizer else _alike
     slots: dict[str, Slot] = {}
     sizes: dict[str, int] = {}
     parameters = network.parameters
@@ -81,4 +99,9 @@ def arrange(network: Network, group: Callable[[str], str], dtype: DType) -> Segm
             start = sizes.get(segment, 0)
             slots[path] = Slot(segment, start, p.shape)
             sizes[segment] = start + -(-prod(p.shape) // ALIGN) * ALIGN
-    return Segments({path: slots[path] for path in parameters}, sizes, dtype)
+    averaged, gathers = (optimizer.average is not None, optimizer.accumulate > 1) if optimizer else (False, False)
+    return Segments({path: slots[path] for path in parameters}, sizes, dtype, averaged, gathers)
+
+
+def _alike(role: str) -> str:
+    return "parameters"

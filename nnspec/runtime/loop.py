@@ -50,7 +50,7 @@ class Loop:
         if problems:
             raise SpecError(*problems)
         rows = len(next(iter(splits["train"].values())))
-        size = min(model.spec.settings.batch_size, rows)
+        size = min(model.spec.settings.batch_size, rows) * model.accumulate
         self.rows = Rows(splits["train"], np.arange(rows))
         self.state = State(model.spec.name, folder.path if folder else None, epochs, count(rows, size), rows, size)
         self.every = model.spec.settings.checkpoint.every

@@ -24,10 +24,11 @@ from nnspec.network.class_weights import balancing
 from nnspec.network.graph import LayerGraph
 from nnspec.network.graph import Parameter as Declared
 from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound, loss_weight
-from nnspec.network.segments import Segments, Slot, arrange
+from nnspec.network.segments import NEXT, STATE, Segments, Slot, arrange
 from nnspec.network.targets import Target
 from nnspec.runtime.feeding import Feeder
 from nnspec.runtime.feeds import check_limits, check_names, limits, rows_of
+from nnspec.runtime.gather import gathered_step
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse, refuse_parameters, size
 from nnspec.runtime.parameter import Parameter
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from nnspec.runtime.trainer import Run
 
 PROGRAMS = 16
+MOVING = "optimizer/weights"  # of the weights that move, where the parameters are their averages
 CHUNK = 256
 
 
@@ -78,7 +80,7 @@ class Model:
         self._programs: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
         optimizer = spec.document.optimizer
         dtype = DType(spec.settings.precision)
-        self.segments: Segments = arrange(spec.built.network, optimizer.group if optimizer else (lambda role: "parameters"), dtype)
+        self.segments: Segments = arrange(spec.built.network, optimizer, dtype)
         self._slots = optimizer.state if optimizer else ()
         types = self.segments.types(self._slots)
         declared = spec.built.network.parameters
@@ -108,7 +110,7 @@ class Model:
     def read(self, path: str) -> Array:
         """A copy of a parameter."""
         place = self.segments.slots[path]
-        return self.memory.read(place.segment)[place.offset : place.offset + place.size].reshape(place.shape).copy()
+        return self.memory.read(self.segments.answering(place.segment))[place.offset : place.offset + place.size].reshape(place.shape).copy()
 
     def write(self, path: str, values: Array) -> None:
         """Replaces a parameter."""
@@ -123,19 +125,24 @@ class Model:
         return out
 
     def _places(self) -> Iterator[tuple[str, str, Slot]]:
-        """Every part of the state: its key, the vector that holds it, and where."""
-        slots = self.segments.slots
-        yield from ((f"parameters/{path}", slots[path].segment, slots[path]) for path in self.parameters)
+        """Every part of the state: its key, the vector that holds it, and where. What answers stands under ``parameters``."""
+        slots, segments = self.segments.slots, self.segments
+        yield from ((f"parameters/{path}", segments.answering(slots[path].segment), slots[path]) for path in self.parameters)
+        learned = [path for path, p in self.parameters.items() if p.trainable]
+        if segments.averaged:
+            yield from ((f"{MOVING}/{path}", slots[path].segment, slots[path]) for path in learned)
         for slot in self._slots:
-            learned = (path for path, p in self.parameters.items() if p.trainable)
             yield from ((f"optimizer/{slot}/{path}", f"{slots[path].segment}.{slot}", slots[path]) for path in learned)
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Takes back what ``state`` gave; optimizer state may be left out."""
+        """Takes back what ``state`` gave; optimizer state may be left out, and weights that move where they are the averages."""
         held = {label: self.memory.read(label) for label in self.memory.types}
         for key, label, place in self._places():
+            key = key if key in state else key.replace(MOVING, "parameters", 1)
             if key in state:
                 held[label][place.offset : place.offset + place.size] = state[key].reshape(-1)
+        if NEXT in held:
+            held[NEXT] = held[STATE]
         for label, values in held.items():
             self.memory.write(label, values)
 
@@ -161,7 +168,7 @@ class Model:
         arrays, weights = self.feeds(feeds)
         n = rows_of(arrays)
         stated = self.spec.settings.batch_size if "batch_size" in self.spec.document.root.pairs else 0
-        capacity = stated if n < stated else n
+        capacity = max(n, stated * self.accumulate)
         return self.train_step(arrays, self.rate(self.step), capacity, weights)
 
     def factors(self, step: int, per_epoch: int = 1, epochs: int | None = None) -> tuple[float, ...]:
@@ -173,8 +180,13 @@ class Model:
     def train_step(
         self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None, factors: tuple[float, ...] = ()
     ) -> dict[str, float]:
-        """One step on converted arrays of at most ``capacity`` rows; what is missing is padded at weight 0."""
+        """One step on converted arrays of at most ``capacity`` rows; what is missing is padded at weight 0.
+
+        With ``accumulate: n`` it is taken over micro-batches of an n-th of ``capacity``.
+        """
         check_trainable(self.spec)
+        if self.accumulate > 1:
+            return gathered_step(self, arrays, rate, -(-capacity // self.accumulate), weights, factors)
         n = len(next(iter(arrays.values())))
         weighted = weights is not None or n < capacity
         ready = self._ready("train", arrays, capacity, weighted)
@@ -182,9 +194,15 @@ class Model:
         self._set(ready, rate, self.step, factors or self.factors(self.step))
         ready.run.run()
         if not bool(ready.run.outputs["finite"]):
-            raise NumbersError(self._blame(ready, n))
+            raise NumbersError(self._blame(ready))
         self.step += 1
-        return _scores(ready.run.outputs)
+        return self._scores(ready)
+
+    @property
+    def accumulate(self) -> int:
+        """How many batches a step is taken over."""
+        optimizer = self.spec.document.optimizer
+        return optimizer.accumulate if optimizer else 1
 
     def gradients(self, feeds: Mapping[str, Any], phase: str | None = None) -> dict[str, Array]:
         """d loss / d parameter on one batch, in training mode; nothing is updated."""
@@ -215,7 +233,7 @@ class Model:
             ready.run.run()
             m = float(size) if own is None else float(own.astype(np.float64).sum())
             mass += m
-            for name, value in _scores(ready.run.outputs).items():
+            for name, value in self._scores(ready).items():
                 total[name] = total.get(name, 0.0) + value * m
         return {name: value / mass for name, value in total.items()}
 
@@ -300,23 +318,31 @@ class Model:
         return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales, self.balance or {})
 
     def graph_of(self, kind: str, rows: int, sizes: Mapping[str, int] | None = None) -> Graph:
-        """The graph of ops behind one of the model's programs (``train``, ``score``, ``predict``, ``gradients``), before any pass."""
+        """The graph of ops behind one of the model's programs (``train``, ``score``, ``predict``, ``gradients``), before any pass.
+
+        Where a step is taken over micro-batches, ``train`` is one of these, and ``take`` the update.
+        """
+        kind = "gather" if kind == "train" and self.accumulate > 1 else kind
         return self._graph(kind, bound(self._declared(kind), rows, sizes or {}), False)
 
     def _declared(self, kind: str) -> dict[str, TensorType]:
         types = dict(self.spec.built.network.inputs)
-        if kind in ("train", "score", "gradients"):
+        if kind in ("train", "gather", "score", "gradients"):
             types.update({t.feed: t.type for t in self.targets if t.type is not None})
         return types
 
     def _title(self, kind: str, rows: int) -> str:
-        what = {"train": "training step", "score": "evaluation", "predict": "prediction", "gradients": "gradients"}[kind]
-        return f"{what} of {self.spec.name}, batch {rows}, {self.segments.dtype}"
+        if kind == "take":
+            return f"update of {self.spec.name}, {self.segments.dtype}"
+        what = {"train": "training step", "gather": "micro-batch", "score": "evaluation", "predict": "prediction", "gradients": "gradients"}
+        return f"{what[kind]} of {self.spec.name}, batch {rows}, {self.segments.dtype}"
 
     def _graph(self, kind: str, types: Mapping[str, TensorType], weighted: bool) -> Graph:
         phase = self.phase()
         build: dict[str, Callable[[], Graph]] = {
             "train": lambda: phase.training(types, weighted),
+            "gather": lambda: phase.gathering(types, weighted),
+            "take": lambda: phase.taking(),
             "score": lambda: phase.evaluation(types, weighted),
             "gradients": lambda: phase.derivative(types, weighted),
             "predict": lambda: phase.prediction(types),
@@ -349,7 +375,7 @@ class Model:
             other = {name: TensorType((n, *t.shape[1:]), t.dtype) for name, t in types.items()}
             return compile_graph(self._graph(kind, other, weighted), self.backend, "").peak
 
-        refuse(program, rows, peak)
+        refuse(program, rows, peak if types else None)
         return Ready(self.backend.bind(program, self.memory), graph, program, limits(graph))
 
     def feeds(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Array], Array | None]:
@@ -379,9 +405,9 @@ class Model:
             if name in ready.run.inputs:
                 ready.run.inputs[name][...] = value
 
-    def _blame(self, ready: Ready, n: int) -> Problem:
+    def _blame(self, ready: Ready) -> Problem:
         """The first layer of the step that went wrong, found by replaying it op by op."""
-        states = {name: self.memory.read(name) for name in self.segments.types(self._slots)}
+        states = {name: self.memory.read(name) for name in self.memory.types}
         layer = blame(ready.graph, {**states, **{k: np.array(v) for k, v in ready.run.inputs.items()}})
         return Problem(
             f"step {self.step + 1} would make the weights NaN or infinite; it was not taken",
@@ -391,6 +417,7 @@ class Model:
             rule="numbers",
         )
 
-
-def _scores(outputs: Mapping[str, Array]) -> dict[str, float]:
-    return {name.removeprefix("metric:"): float(a) for name, a in outputs.items() if name == "loss" or name.startswith("metric:")}
+    def _scores(self, ready: Ready) -> dict[str, float]:
+        """The loss and the metrics of the run that a program has just made."""
+        outputs = ready.run.outputs
+        return {name.removeprefix("metric:"): float(a) for name, a in outputs.items() if name == "loss" or name.startswith("metric:")}

@@ -67,6 +67,8 @@ FOREIGN: dict[str, str] = {
     "Adamax": "adamax", "AdaMax": "adamax", "NAdam": "nadam", "Nadam": "nadam", "Lion": "lion", "Momentum": "sgd: {momentum: 0.9}",
     "alpha": "rho", "initial_accumulator_value": "leave it out: it starts at 0", "ams_grad": "amsgrad", "dampening": "leave it out: it is 0",
     "global_clipnorm": "clip_norm", "max_grad_norm": "clip_norm", "clip_grad_norm": "clip_norm", "clip_grad_value": "clip_value",
+    "gradient_accumulation_steps": "accumulate", "accumulate_grad_batches": "accumulate", "iter_size": "accumulate", "use_ema": "average",
+    "ema": "average", "ema_momentum": "average", "ema_decay": "average", "swa": "average",
     "lr": "learning_rate", "rate": "learning_rate", "beta_1": "beta1",
     "beta_2": "beta2", "betas": "beta1 and beta2", "clipnorm": "clip_norm", "clipvalue": "clip_value", "gradient_clip": "clip_norm",
     "decay": "weight_decay", "l2_penalty": "weight_decay",
@@ -115,7 +117,7 @@ LATER: dict[str, str] = dict.fromkeys((
     # keys of entries
     "masked",
     # losses, optimizers, schedules
-    "perceptual", "accumulate", "average", "plateau",
+    "perceptual", "plateau",
     # metrics
     "precision", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
     # top

@@ -7,13 +7,13 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
-from nnspec.ir.graph import Value
+from nnspec.ir.graph import Value, constant
 from nnspec.ir.types import DType
 from nnspec.ops.elementwise import cast, greater, less, sqrt, square, where
 from nnspec.ops.reduce import sum_
-from nnspec.spec.model import Config, Kind, NotNegative, Positive
+from nnspec.spec.model import Config, Count, Kind, NotNegative, Positive
 
 KERNELS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel", "embedding", "parameter")
 
@@ -35,7 +35,12 @@ Updated = tuple[Value, dict[str, Value]]
 
 
 class Optimizer(Kind):
-    """``learning_rate``, ``weight_decay``, ``clip_norm`` (of all gradients together), ``clip_value``."""
+    """``learning_rate``, ``weight_decay``, ``clip_norm`` (of all gradients together), ``clip_value``, ``accumulate``, ``average``.
+
+    ``accumulate: n`` takes a step over n batches of ``batch_size`` rows: their gradient is that of one batch of all their rows.
+    ``average: 0.999`` keeps ``a = 0.999 a + 0.001 p`` after each step (after the first ``a = p``, so that there is no bias to
+    correct); evaluation, predictions, the best checkpoint and what is saved are the averages.
+    """
 
     registry: ClassVar[dict[str, type[Any]]] = {}
     slots: ClassVar[tuple[str, ...]] = ()
@@ -45,6 +50,8 @@ class Optimizer(Kind):
     weight_decay: Decay = WeightDecay(rate=0.0)
     clip_norm: Positive | None = None
     clip_value: Positive | None = None
+    accumulate: Count = 1
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @property
     def state(self) -> tuple[str, ...]:
@@ -82,6 +89,12 @@ class Optimizer(Kind):
             else:
                 g = g + p * decay
         return self.update(p, g, slots, rate, t)
+
+    def averages(self, a: Value, p: Value, t: Value) -> Value:
+        """The averages after a step to ``p``: ``average a + (1 - average) p``, from the first step's ``p`` on."""
+        assert self.average is not None
+        keep = cast(where(less(t, 2.0), 0.0, constant(self.average, t.dtype)), a.dtype)
+        return a * keep + p * (1.0 - keep)
 
     @abstractmethod
     def update(self, p: Value, g: Value, slots: Slots, rate: Value, t: Value) -> Updated:

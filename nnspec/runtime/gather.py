@@ -1,0 +1,64 @@
+"""One step over several micro-batches: their gradients are gathered, each by its share of the weight, then taken as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nnspec.errors import NumbersError
+from nnspec.ir.op import Array
+from nnspec.network.phases import KEEP, LOSS, SHARE
+from nnspec.network.segments import NEXT, STATE
+
+if TYPE_CHECKING:
+    from nnspec.runtime.session import Model, Ready
+
+DRAWS = 40  # bits: the draws of the k-th micro-batch are those of step ``step + k 2^40``
+
+
+def gathered_step(
+    model: Model, arrays: Mapping[str, Array], rate: float, size: int, weights: Array | None, factors: tuple[float, ...]
+) -> dict[str, float]:
+    """A step on micro-batches of ``size`` rows. The loss and the metrics are those of all rows together.
+
+    Batch statistics are those of each micro-batch. Raises NumbersError where a number is not finite; nothing has moved then.
+    """
+    n = len(next(iter(arrays.values())))
+    total = float(n) if weights is None else float(weights.sum(dtype=np.float64))
+    sums: dict[str, float] = {}
+    for k, start in enumerate(range(0, n, size)):
+        part = {name: a[start : start + size] for name, a in arrays.items()}
+        own = None if weights is None else weights[start : start + size]
+        rows = min(size, n - start)
+        share = (rows if own is None else float(own.sum(dtype=np.float64))) / total
+        if share == 0.0:
+            continue  # rows of no weight have no mean
+        ready = model._ready("gather", part, size, own is not None or rows < size)
+        model._fill(ready, part, rows, size, own)
+        model._set(ready, 0.0, model.step + (k << DRAWS), factors or model.factors(model.step))
+        _run(model, ready, {SHARE: share, KEEP: 1.0 if sums else 0.0})
+        for name, value in model._scores(ready).items():
+            sums[name] = sums.get(name, 0.0) + share * value
+    ready = model._ready("take", {}, 1, False)
+    model._set(ready, rate, model.step)
+    _run(model, ready, {LOSS: sums["loss"]})
+    model.step += 1
+    return sums
+
+
+def _run(model: Model, ready: Ready, scalars: Mapping[str, float]) -> None:
+    for name, value in scalars.items():
+        ready.run.inputs[name][...] = value
+    ready.run.run()
+    if not bool(ready.run.outputs["finite"]):
+        blamed = model._blame(ready)
+        _forget(model)
+        raise NumbersError(blamed)
+
+
+def _forget(model: Model) -> None:
+    """Statistics are again those of the last step; what was gathered is dropped as the next step begins."""
+    if NEXT in model.memory.types:
+        model.memory.write(NEXT, model.memory.read(STATE))
