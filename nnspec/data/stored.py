@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nnspec.data.column import Array, Column, Declaration, Fractions
-from nnspec.errors import DataError, Place, Problem
+from nnspec.errors import DataError, Place, Problem, Source
 
 
 def to_json(declaration: Declaration) -> dict[str, Any]:
@@ -53,6 +56,15 @@ def from_json(stored: Any, place: Place) -> Declaration:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise DataError(Problem("the model's data file is damaged", place, found=f"{type(e).__name__}: {e}", rule="model-file")) from None
+
+
+def recall(folder: Path) -> Mapping[str, Any] | None:
+    """What ``$data`` gives in formulas of the run in a folder, or nothing where it had no data."""
+    path = folder / "data.json"
+    try:
+        return from_json(json.loads(path.read_text("utf-8")), Place(Source(str(path), ""))).names
+    except (OSError, ValueError, RecursionError, DataError):
+        return None
 
 
 def _unread(place: Place) -> Any:

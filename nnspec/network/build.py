@@ -50,7 +50,7 @@ def build(doc: Document) -> Built:
     network = Network(doc.settings.name, {})
     columns: dict[str, tuple[str, ...]] = {}
     scope = Scope()
-    expander = Expander(network, doc.blocks, DType(doc.settings.precision), doc.broken)
+    expander = Expander(network, doc.blocks, DType(doc.settings.precision), doc.networks, doc.broken)
     try:
         current, columns = _inputs(doc, network, scope, problems)
         ports = expander.walk(doc.layers, current, Context(scope, doc.env)) if doc.layers is not None and doc.layers.items else ()
@@ -69,6 +69,7 @@ def build(doc: Document) -> Built:
         if len(problems) == ends and not doc.broken:  # what failed reads nothing, and would be one more problem
             _unread(network, [t.port for t in (*losses, *metrics)], problems)
         _unused(doc, expander, problems)
+        _uncalled(doc, expander, problems)
     _training(doc, problems)
     _watches(doc, problems)
     _expects(doc, problems)
@@ -270,6 +271,13 @@ def _unused(doc: Document, expander: Expander, problems: list[Problem]) -> None:
                     rule="unused-block",
                 )
             )
+
+
+def _uncalled(doc: Document, expander: Expander, problems: list[Problem]) -> None:
+    """Networks that no layer names."""
+    for name, network in doc.networks.items():
+        if name not in expander.used:
+            problems.append(Problem(f"network '{name}' is never used", network.place, wanted=f"a layer '- {name}'", rule="unused-network"))
 
 
 def _training(doc: Document, problems: list[Problem]) -> None:

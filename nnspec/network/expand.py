@@ -13,6 +13,7 @@ from nnspec.ir.op import ShapeError
 from nnspec.ir.types import DType, TensorType, show
 from nnspec.layers.activations import Activate
 from nnspec.layers.layer import Choice, Entry, Merge
+from nnspec.network import backbone
 from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, no_parameters, parse, peek, truth
 from nnspec.network.graph import Leaf, Network, Port, Rate
 from nnspec.network.infer import infer
@@ -25,6 +26,7 @@ from nnspec.network.share import owner
 from nnspec.spec.blocks import COMMON, Block
 from nnspec.spec.explain import choose, describe, fields_of, unknown, validate
 from nnspec.spec.formulas import Watched, is_formula, substitute
+from nnspec.spec.networks import Subnetwork
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, literal, plain
 
@@ -60,11 +62,13 @@ class Expander:
     network: Network
     blocks: Mapping[str, Block]
     dtype: DType
-    broken: Collection[str] = ()  # blocks whose declaration is wrong: a call says no more
+    networks: Mapping[str, Subnetwork] = field(default_factory=dict)
+    broken: Collection[str] = ()  # blocks and networks whose declaration is wrong: a call says no more
     problems: list[Problem] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     marks: set[tuple[object, ...]] = field(default_factory=set)
     outputs: dict[str, Mapping[str, Value]] = field(default_factory=dict)  # further outputs of the layer just added
+    ends: dict[str, tuple[Port, ...]] = field(default_factory=dict)  # what each entry gave, by path
 
     def report(self, *problems: Problem) -> None:
         """Keeps a problem once for each place, however often its block is called."""
@@ -74,8 +78,8 @@ class Expander:
                 self.marks.add(key)
                 self.problems.append(p)
 
-    def walk(self, entries: Node, current: tuple[Port, ...], ctx: Context) -> tuple[Port, ...]:
-        """Every entry of a list, each taking the one above it; the last one's output."""
+    def walk(self, entries: Node, current: tuple[Port, ...], ctx: Context, stop: str = "") -> tuple[Port, ...]:
+        """Every entry of a list, or those up to the name ``stop``, each taking the one above it; the last one's output."""
         if not isinstance(entries, Sequence):
             self.report(Problem("a list of layers is wanted here", entries.place, found=describe(entries), wanted="- layer: {…}", rule="bad-value"))
             return (Port(""),)
@@ -95,11 +99,17 @@ class Expander:
                 self.report(*e.problems)
                 counts[kind] = max(counts[kind], before + 1)
                 current = (Port(""),)
-                for known in (name, f"{kind}_{counts[kind]}"):
+                for known in (name, self.default(kind, counts[kind])):
                     if known and known not in ctx.scope.names:
                         ctx.scope.names[known] = Ref(current, place, explicit=False)
                 ctx.scope.below.pop(name, None)
+            if stop and stop in ctx.scope.names:
+                break
         return current
+
+    def default(self, kind: str, number: int) -> str:
+        """The name of an entry that has none; a network's first call goes by the network's own."""
+        return kind if kind in self.networks and number == 1 else f"{kind}_{number}"
 
     def entry(self, node: Node, current: tuple[Port, ...], ctx: Context, counts: Counter[str]) -> tuple[Port, ...]:
         """One entry with its repeats."""
@@ -116,7 +126,7 @@ class Expander:
             inner = replace(ctx, env={**ctx.env, copy.counter: copy.number} if copy.counter else ctx.env)
             if not truth(self.decide(mine, "when", inner, current), True, "when"):
                 continue
-            own = (f"{name}_{n + 1}" if repeated else name) if name else f"{written.kind}_{counts[written.kind]}"
+            own = (f"{name}_{n + 1}" if repeated else name) if name else self.default(written.kind, counts[written.kind])
             source = mine.common.get("from")
             if source is not None:
                 names = Watched(self.environment(inner.env, current))
@@ -128,6 +138,7 @@ class Expander:
             fed, first = True, first or own
             ctx.scope.below.pop(own, None)
             current, outputs = self.one(mine, own, replace(copy, fields=fields), current, inner)
+            self.ends[ctx.at(own)] = current
             ctx.scope.define(own, Ref(current, written.place, outputs, explicit=bool(name), path=ctx.at(own)))
         if name and repeated and fed:
             ctx.scope.define(name, Ref(current, written.place, outputs, path=ctx.at(own)))
@@ -138,7 +149,7 @@ class Expander:
         kind, _, _ = peek(node)
         member = Entry.registry.get(kind)
         taken = [f for f in (member.model_fields if member else ()) if f in COMMON]
-        return parse(node, [*taken, *(self.blocks[kind].args if kind in self.blocks else ())], self.blocks)
+        return parse(node, [*taken, *(self.blocks[kind].args if kind in self.blocks else ())], (*self.blocks, *self.networks))
 
     def environment(self, env: Mapping[str, Any], current: tuple[Port, ...]) -> Mapping[str, Any]:
         port = current[0] if current else None
@@ -191,6 +202,8 @@ class Expander:
             outputs: dict[str, Port] = {}
         elif written.kind in self.blocks:
             ends, outputs = self.call(written, name, copy, current, ctx)
+        elif written.kind in self.networks:
+            ends, outputs = backbone.call(self, written, name, copy.fields, current, ctx)
         else:
             return self.layer(written, name, copy, current, ctx, ctx.only != outer)
         return (self.chosen(ends, current, written, name, ctx), outputs) if ctx.only != outer else (ends, outputs)
@@ -340,7 +353,7 @@ class Expander:
     ) -> tuple[tuple[Port, ...], dict[str, Port]]:
         """A layer itself, and the block that its ``activation`` names."""
         if written.kind not in Entry.registry:
-            raise SpecError(unknown(written.kind, known_kinds(self.blocks), written.place, "layer"))
+            raise SpecError(unknown(written.kind, known_kinds((*self.blocks, *self.networks)), written.place, "layer"))
         member = Entry.registry[written.kind]
         what = f"layer '{written.kind}'"
         fields = fields_of(member, written.fields, what)

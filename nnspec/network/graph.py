@@ -16,6 +16,8 @@ from nnspec.layers.layer import Entry, Param
 if TYPE_CHECKING:
     import networkx as nx
 
+    from nnspec.network.backbone import Called
+
     LayerGraph: TypeAlias = nx.MultiDiGraph[str]
 else:
     LayerGraph = Any
@@ -120,6 +122,7 @@ class Network:
     outputs: tuple[Port, ...] = ()
     output_names: tuple[str, ...] = ()
     names: dict[str, Port] = field(default_factory=dict)
+    parts: dict[str, Called] = field(default_factory=dict)  # whole networks inside, by the path of their first call
 
     def add_input(self, name: str, type: TensorType, place: Place | None) -> Port:
         self.nodes[name] = {

@@ -9,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nnspec.data import stored
 from nnspec.data.column import Declaration
 from nnspec.data.config import Source
 from nnspec.data.declare import declare
@@ -20,6 +21,7 @@ from nnspec.spec.explain import choose, describe, split, unknown, validate
 from nnspec.spec.formulas import substitute
 from nnspec.spec.include import include, shipped, twice
 from nnspec.spec.model import Kind
+from nnspec.spec.networks import Reader, Subnetwork
 from nnspec.spec.overrides import apply
 from nnspec.spec.settings import Settings
 from nnspec.spec.source import Mapping as MappingNode
@@ -33,7 +35,7 @@ from nnspec.training.optimizers import Optimizer
 from nnspec.training.schedules import Schedule
 
 T = TypeVar("T")
-PARTS = ("vars", "data", "inputs", "layers", "blocks", "include", "outputs", "loss", "metrics", "optimizer", "schedule", "weights")
+PARTS = ("vars", "data", "inputs", "layers", "blocks", "include", "outputs", "loss", "metrics", "optimizer", "schedule", "weights", "networks")
 TERM = ("name", "from", "target", "weight")
 KINDS = (*Entry.registry, "residual", "branches")
 
@@ -65,6 +67,7 @@ class Document:
     settings: Settings
     vars: dict[str, Any] = field(default_factory=dict)
     blocks: dict[str, block.Block] = field(default_factory=dict)
+    networks: dict[str, Subnetwork] = field(default_factory=dict)
     data: Declaration | None = None
     inputs: MappingNode | None = None
     layers: Sequence | None = None
@@ -197,6 +200,15 @@ def _blocks(doc: Document, allow: tuple[str | Path, ...]) -> None:
     allowed = (*((file.parent,) if file else ()), shipped().resolve(), *(Path(a).resolve() for a in allow))
     doc.blocks = include(doc.root.pairs.get("include"), file, allowed, doc.problems)
     doc.problems += [_taken(doc.blocks.pop(name)) for name in KINDS if name in doc.blocks]
+    _declared(doc)
+    reader = Reader(allowed, _named, stored.recall, doc.problems)
+    doc.networks, broken = reader.section(doc.root.pairs.get("networks"), file, doc.vars, doc.blocks, (file,) if file else ())
+    doc.broken |= broken
+    doc.problems += [_taken(doc.networks.pop(name)) for name in KINDS if name in doc.networks]
+
+
+def _declared(doc: Document) -> None:
+    """The blocks of the spec itself."""
     declared = doc.root.pairs.get("blocks")
     if declared is None:
         return
@@ -218,8 +230,9 @@ def _blocks(doc: Document, allow: tuple[str | Path, ...]) -> None:
             doc.problems += e.problems
 
 
-def _taken(b: block.Block) -> Problem:
-    return Problem(f"'{b.name}' is a layer already", b.place, wanted="another name for the block", rule="repeated-name")
+def _taken(b: block.Block | Subnetwork) -> Problem:
+    what = "block" if isinstance(b, block.Block) else "network"
+    return Problem(f"'{b.name}' is a layer already", b.place, wanted=f"another name for the {what}", rule="repeated-name")
 
 
 def _resolved(doc: Document, key: str) -> Node | None:

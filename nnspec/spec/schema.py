@@ -99,7 +99,15 @@ def _parts() -> Schema:
         "optimizer": {"$ref": "#/definitions/optimizer"},
         "schedule": {"$ref": "#/definitions/schedule"},
         "weights": _typed(Weights),
+        "networks": {"type": "object", "propertyNames": NAME, "additionalProperties": any_of(PLAIN[str], *_networks())},
     }
+
+
+def _networks() -> tuple[Schema, Schema]:
+    """A network from a file, and one that is written out."""
+    said = {"until": PLAIN[str], "trainable": formula(PLAIN[bool]), "weights": _typed(Weights), "description": PLAIN[str]}
+    part = {key: {"$ref": f"#/properties/{key}"} for key in ("inputs", "vars", "blocks", "layers", "outputs", "networks")}
+    return closed({"spec": PLAIN[str], **said}, ["spec"]), closed({**part, "data": {"type": "object"}, **said}, ["layers"])
 
 
 def _data() -> Schema:

@@ -121,7 +121,7 @@ LATER: dict[str, str] = dict.fromkeys((
     # metrics
     "precision", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
     # top
-    "networks", "phases", "memory", "determinism", "generate", "predict",
+    "phases", "memory", "determinism", "generate", "predict",
 ), _SOON)
 
 LATER_VALUES = ("mixed_bfloat16", "mixed_float16", "tf32")

@@ -13,6 +13,7 @@ from nnspec.layers.layer import Entry
 from nnspec.spec.blocks import Block
 from nnspec.spec.load import Document
 from nnspec.spec.model import Kind
+from nnspec.spec.networks import Subnetwork
 from nnspec.spec.scalars import resolve
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, plain
@@ -47,6 +48,8 @@ def _part(key: str, node: Node, doc: Document) -> Tree:
         return _entries(node, doc.blocks)
     if key in families:
         return _choices(node, families[key])
+    if key == "networks":
+        return {name: _network(n) for name, n in doc.networks.items()}
     if key == "weights" and doc.weights is not None:
         return doc.weights.to_tree()
     if key == "data":
@@ -143,6 +146,29 @@ def _absolute(path: Tree, folder: Path) -> Tree:
     if any(mark in path for mark in "*?[") and not (folder / path).exists() and not Path(path).is_absolute():
         return f"{escape(str(folder))}/{path}"
     return str((folder / path).resolve())
+
+
+def _network(n: Subnetwork) -> Tree:
+    """A network written out, whatever file it came from; its own vars and blocks stand in place of the spec's."""
+    out: dict[str, Tree] = {"inputs": _tree(plain(n.inputs))} if n.inputs is not None else {}
+    if "vars" in n.owns:
+        out["vars"] = {k: _tree(v) for k, v in n.vars.items()}
+    if "blocks" in n.owns:
+        out["blocks"] = {name: _block(b) for name, b in n.blocks.items()}
+    if n.data is not None:
+        out["data"] = _tree(dict(n.data))
+    if n.networks:
+        out["networks"] = {name: _network(inner) for name, inner in n.networks.items()}
+    out["layers"] = _entries(n.layers, n.blocks)
+    if n.outputs:
+        out["outputs"] = [name for name, _ in n.outputs]
+    if n.until is not None:
+        out["until"] = n.until[0]
+    if not n.trainable:
+        out["trainable"] = False
+    if n.weights is not None:
+        out["weights"] = n.weights.to_tree()
+    return out
 
 
 def _block(b: Block) -> Tree:
