@@ -243,7 +243,7 @@ class _Setting:
     def find(self, node: Sequence, at: int) -> int:
         """The number of the entry that the next step names."""
         step = self.path[at]
-        names, copies = _names(node)
+        names, copies = entry_names(node)
         if step in names:
             return names[step]
         count = len(node.items)
@@ -301,7 +301,7 @@ def _split(node: Node) -> tuple[str, Node | None]:
     return "", None
 
 
-def _names(node: Sequence) -> tuple[dict[str, int], dict[str, str]]:
+def entry_names(node: Sequence) -> tuple[dict[str, int], dict[str, str]]:
     """Entries by name, and the further copies of repeated ones with the first one's name.
 
     Default numbers count entries of a kind as written, copies included; behind a repeat of unknown length there are
