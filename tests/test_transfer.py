@@ -239,6 +239,62 @@ def test_an_embedding_of_pytorch_and_a_dense_layer_over_its_flattened_sequence_a
         np.testing.assert_allclose(compile(loads(spec)).predict(x), net(torch.tensor(x)).numpy(), rtol=1e-10, atol=1e-10)
 
 
+def test_a_decoder_of_transposed_convolutions_gives_what_pytorch_gives(tmp_path: Path) -> None:
+    from torch import nn
+
+    net = trained_a_little(nn.Sequential(
+        nn.Linear(5, 4 * 3 * 2), nn.BatchNorm1d(24), nn.PReLU(), nn.Unflatten(1, (4, 3, 2)), nn.ConvTranspose2d(4, 6, 4, 2, 1, groups=2), nn.ReLU(),
+        nn.BatchNorm2d(6), nn.ConvTranspose2d(6, 3, 3, 2, 1, output_padding=1, bias=False),
+    ))  # fmt: skip
+    rename = {"0": "dense_1", "1": "batch_norm_1", "2": "prelu_1", "4": "conv_transpose2d_1", "6": "batch_norm_2", "7": "conv_transpose2d_2"}
+    spec = f"""{HEAD}inputs: [5]
+{weights(torch_file(net, tmp_path / "w.safetensors"), layout="torch", rename=rename)}layers:
+  - dense: 24
+  - batch_norm: {{epsilon: 1e-5}}
+  - prelu
+  - reshape: [3, 2, 4]
+  - conv_transpose2d: {{filters: 6, kernel: 4, stride: 2, padding: 1, groups: 2}}
+  - relu
+  - batch_norm: {{epsilon: 1e-5}}
+  - conv_transpose2d: {{filters: 3, kernel: 3, stride: 2, padding: 1, output_padding: 1, bias: false}}
+"""
+    agree(net, spec, (5,))
+
+
+def test_convolutions_of_sequences_and_volumes_give_what_pytorch_gives(tmp_path: Path) -> None:
+    from torch import nn
+
+    one = trained_a_little(nn.Sequential(nn.Conv1d(3, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.ConvTranspose1d(4, 5, 2, 2), nn.Flatten(), nn.Linear(5 * 12, 3)))
+    rename = {"0": "conv1d_1", "1": "group_norm_1", "3": "conv_transpose1d_1", "5": "dense_1"}
+    agree(one, f"""{HEAD}inputs: [8, 3]
+{weights(torch_file(one, tmp_path / "one.safetensors"), layout="torch", rename=rename)}layers:
+  - conv1d: {{filters: 4, kernel: 3}}
+  - group_norm: {{groups: 2, epsilon: 1e-5}}
+  - tanh
+  - conv_transpose1d: {{filters: 5, kernel: 2, stride: 2, padding: 0}}
+  - flatten
+  - dense: 3
+""", (8, 3))  # fmt: skip
+    three = trained_a_little(nn.Sequential(nn.Conv3d(2, 4, (1, 2, 3), groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 4 * 3 * 4, 3)))
+    agree(three, f"""{HEAD}inputs: {{x: {{shape: [4, 4, 6, 2]}}}}
+{weights(torch_file(three, tmp_path / "three.safetensors"), layout="torch", rename={"0": "conv3d_1", "3": "dense_1"})}layers:
+  - conv3d: {{filters: 4, kernel: [1, 2, 3], groups: 2, activation: relu}}
+  - flatten
+  - dense: 3
+""", (4, 4, 6, 2))  # fmt: skip
+
+
+def test_the_two_halves_of_a_separable_convolution_come_from_two_layers_of_pytorch(tmp_path: Path) -> None:
+    from torch import nn
+
+    net = trained_a_little(nn.Sequential(nn.Conv2d(3, 6, 3, groups=3, bias=False), nn.Conv2d(6, 4, 1)))
+    rename = {"0.weight": "separable_conv2d_1/depthwise_kernel", "1.weight": "separable_conv2d_1/pointwise_kernel", "1": "separable_conv2d_1"}
+    spec = f"""{HEAD}inputs: [6, 5, 3]
+{weights(torch_file(net, tmp_path / "w.safetensors"), layout="torch", rename=rename)}layers: [separable_conv2d: {{filters: 4, multiplier: 2}}]
+"""
+    agree(net, spec, (6, 5, 3))
+
+
 # Keras, by hand
 
 

@@ -1,4 +1,4 @@
-"""In which order PyTorch has the numbers of a flattened image: channels first, where ours come last."""
+"""In which order PyTorch has the numbers of an image that is, or becomes, a vector: channels first, where ours come last."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ class Flattened:
 
     An image (or a volume) of channels last is flattened from channels first there; a sequence is where a 1d convolution or pool
     made it. The order passes through layers that leave numbers where they are (activations, dropout, normalisation), through
-    sums and products, and through ``concat``.
+    sums and products, and through ``concat``. What a dense layer makes has the order of the image that a ``reshape`` makes of it.
     """
 
     def __init__(self, network: Network) -> None:
         self.leaves: dict[str, Leaf] = {leaf.path: leaf for leaf in network.leaves}
         self.known: dict[str, Array | None] = {}
+        self.readers: dict[str, list[Leaf]] = {}
+        for leaf in network.leaves:
+            for port in leaf.inputs:
+                self.readers.setdefault(port.node, []).append(leaf)
         for leaf in network.leaves:  # in topological order: what a layer reads is known before it
             self.known[leaf.path] = self._of(leaf)
 
@@ -37,6 +41,8 @@ class Flattened:
         kind, ports = leaf.entry.kind, leaf.inputs
         if any(p.type is None for p in ports) or not ports:
             return None
+        if kind == "dense":
+            return self._reshaped(leaf.path)
         if kind == "flatten":
             return _order(ports[0].shape) if self._channels_first(ports[0]) else self.order(ports[0]) if len(ports[0].shape) == 1 else None
         if kind == "concat" and all(len(p.shape) == 1 for p in ports):
@@ -45,6 +51,26 @@ class Flattened:
             orders = [o for p in ports if len(p.shape) == 1 and (o := self.order(p)) is not None]
             return orders[0] if orders else None
         return self.order(ports[0]) if _keeps(leaf) else None
+
+    def _reshaped(self, path: str) -> Array | None:
+        """The order of a vector that becomes an image, where every reader makes the same one of it."""
+        found: list[Array | None] = []
+        for reader in self.readers.get(path, []):
+            if reader.entry.kind == "reshape":
+                found.append(_order(shape) if (shape := self._image(reader)) else None)
+            else:
+                found.append(self._reshaped(reader.path) if _keeps(reader) else None)
+        first = found[0] if found else None
+        return first if first is not None and all(o is not None and np.array_equal(o, first) for o in found) else None
+
+    def _image(self, reshape: Leaf) -> Shape:
+        """The shape that a reshape makes where its last axis is channels, or nothing."""
+        readers = self.readers.get(reshape.path, [])
+        port = next((p for reader in readers for p in reader.inputs if p.node == reshape.path), None)
+        if port is None or port.type is None or not all(isinstance(d, int) for d in port.shape):
+            return ()
+        spatial = len(port.shape) > 2 or (len(port.shape) == 2 and all(r.entry.kind.endswith(SPATIAL) for r in readers))
+        return port.shape if spatial else ()
 
     def _joined(self, ports: tuple[Port, ...]) -> Array | None:
         """The orders of parts one behind the other."""

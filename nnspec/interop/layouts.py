@@ -2,7 +2,7 @@
 
 | here | PyTorch | Keras |
 | --- | --- | --- |
-| dense ``kernel (in, out)`` | ``weight (out, in)``; behind a flattened image its rows count channels first | the same |
+| dense ``kernel (in, out)`` | ``weight (out, in)``; rows behind a flattened image, columns before a reshape to one: channels first | the same |
 | conv ``kernel (*size, in / groups, out)`` | ``weight (out, in / groups, *size)`` | the same |
 | conv_transpose ``kernel (*size, out / groups, in)`` | ``weight (in, out / groups, *size)`` | the same |
 | depthwise ``kernel (*size, in, multiplier)`` | ``weight (in * multiplier, 1, *size)`` | ``kernel`` or ``depthwise_kernel``, the same |
@@ -26,7 +26,7 @@ import numpy as np
 from nnspec.interop.flattened import Flattened
 from nnspec.ir.op import Array
 from nnspec.layers.layer import Param
-from nnspec.network.graph import Leaf
+from nnspec.network.graph import Leaf, Port
 
 WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "nnspec": {},
@@ -83,13 +83,22 @@ def _torch(leaf: Leaf, param: Param, flattened: Flattened) -> Form:
         return Form((*reversed(shape), 1, 1), lambda a: a.reshape(a.shape[:2]).T)
     if param.role in ("kernel", "pointwise_kernel") and len(shape) > 2:
         return Form((shape[-1], shape[-2], *shape[:-2]), lambda a: a.transpose(*range(2, a.ndim), 1, 0))
+    if kind == "dense":
+        columns = flattened.order(Port(leaf.path))
+        if param.role == "kernel":
+            return Form((shape[1], shape[0]), lambda a: _ordered(_ordered(a.T, order).T, columns).T)
+        return Form(shape, lambda a: _ordered(np.broadcast_to(a, shape), columns), ((1,),) if param.role == "alpha" else ())
     if param.role == "kernel" and len(shape) == 2:
-        return Form((shape[1], shape[0]), lambda a: a.T if order is None else a.T[order])
+        return Form((shape[1], shape[0]), lambda a: a.T)
     if param.role in VECTORS and len(shape) == 1:
         fits = order is not None and len(order) == shape[0]
         also = ((1,),) if param.role == "alpha" else ()
         return Form(shape, lambda a: a[order] if fits and a.shape == shape else np.broadcast_to(a, shape), also)
     return Form(shape, lambda a: a)
+
+def _ordered(a: Array, order: Array | None) -> Array:
+    return a if order is None else a[order]
+
 
 def _depthwise(shape: tuple[int, ...]) -> Form:
     *size, channels, multiplier = shape
