@@ -206,6 +206,66 @@ def test_clip_value_is_pytorchs(value: float) -> None:
            lambda ps: torch.nn.utils.clip_grad_value_(ps, value))  # fmt: skip
 
 
+# Rates and penalties of a layer's own
+
+RATED = NETWORK.replace("dense: 3]", "dense: {units: 3, learning_rate: RATE}]")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "interpret"])
+@pytest.mark.parametrize(("rate", "factor"), [("0.1x", 0.1), ("0.004", 0.2), ("0x", 0.0)])
+def test_a_rate_of_its_own_is_a_factor_of_the_optimizers_and_goes_along_with_the_schedule(rate: str, factor: float, backend: str) -> None:
+    rule = "adamw: {learning_rate: 0.02, weight_decay: {rate: 0.3, only: kernels}, clip_norm: 0.5}"
+    model = compile(loads(f"{RATED.replace('RATE', rate)}optimizer: {{{rule}}}\nschedule: {{step: {{every: 4 steps, factor: 0.5}}}}"), backend)
+    twin = Twin(model)
+    groups = [{"params": [p], "lr": 0.02 * (factor if "dense_2" in n else 1.0), "weight_decay": 0.3 * (p.ndim == 2)} for n, p in twin.p.items()]
+    rule_ = torch.optim.AdamW(groups, eps=1e-7)
+    scheduler = torch.optim.lr_scheduler.StepLR(rule_, 4, 0.5)
+    for feeds in batches():
+        rule_.zero_grad()
+        twin.loss(feeds).backward()
+        torch.nn.utils.clip_grad_norm_(list(twin.p.values()), 0.5)
+        rule_.step()
+        scheduler.step()
+        model.train_batch(feeds)
+        twin.compare(model)
+    assert len(model.segments.learned) == 4  # kernels and others, of both rates
+
+
+PENALISED = NETWORK.replace("activation: tanh}", "activation: tanh, regularize: {kernel: {l1: 0.01, l2: 0.02}, bias: {l2: 0.5}}}")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "interpret"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_penalties_are_part_of_the_loss_in_training_and_evaluation(backend: str, accumulate: int) -> None:
+    model = compile(loads(f"{PENALISED}optimizer: {{sgd: {{learning_rate: 0.3, accumulate: {accumulate}}}}}"), backend)
+    twin = Twin(model)
+
+    def loss(feeds: dict[str, Any]) -> Any:
+        k, b = twin.p["dense_1/kernel"], twin.p["dense_1/bias"]
+        return twin.loss(feeds) + 0.01 * k.abs().sum() + 0.02 * (k**2).sum() + 0.5 * (b**2).sum()
+
+    rule = torch.optim.SGD(list(twin.p.values()), 0.3)
+    for feeds in batches():
+        rule.zero_grad()
+        made_small = loss(feeds)
+        made_small.backward()
+        assert model.evaluate(feeds)["loss"] == pytest.approx(made_small.item(), rel=1e-12)
+        assert model.train_batch(feeds)["loss"] == pytest.approx(made_small.item(), rel=1e-12)
+        rule.step()
+        twin.compare(model)
+
+
+def test_a_penalty_counts_once_for_a_shared_parameter_and_not_for_a_frozen_one() -> None:
+    layers = "[dense: {units: 5, name: a, regularize: {kernel: {l2: 1.0}}}, dense: {units: 5, share: a}, dense: 3]"
+    text = NETWORK.replace("[dense: {units: 7, activation: tanh}, dense: 3]", layers)
+    plain = compile(loads(f"{text.replace('1.0', '0')}optimizer: sgd"))
+    feeds = next(batches())
+    penalty = (np.array(plain.parameters["a/kernel"]) ** 2).sum()
+    assert compile(loads(f"{text}optimizer: sgd")).evaluate(feeds)["loss"] == pytest.approx(plain.evaluate(feeds)["loss"] + penalty, rel=1e-12)
+    frozen = compile(loads(f"{text.replace('name: a', 'name: a, trainable: false')}optimizer: sgd"))
+    assert frozen.evaluate(feeds) == pytest.approx(plain.evaluate(feeds))
+
+
 # Several batches a step
 
 

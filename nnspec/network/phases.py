@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from nnspec.autodiff import gradients
@@ -11,9 +11,9 @@ from nnspec.ir.types import DType, TensorType, bind, known
 from nnspec.layers.layer import Mode
 from nnspec.network.build import Built
 from nnspec.network.lower import Lowered, lower
-from nnspec.network.segments import AVERAGE, GATHERED, NEXT, STATE, Segments
+from nnspec.network.segments import AVERAGE, GATHERED, NEXT, STATE, Group, Segments
 from nnspec.network.targets import Target
-from nnspec.ops.elementwise import cast, where, zeros_like
+from nnspec.ops.elementwise import absolute, cast, square, where, zeros_like
 from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import all_finite, mean, sum_
 from nnspec.training.losses import Loss, Part
@@ -93,7 +93,7 @@ class Phase:
                 params = self.segments.views({**states, STATE: states[NEXT]})
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
-        outputs = self._scores(low, feeds, weight)
+        outputs = self._scores(low, feeds, weight, params)
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
         made_small = outputs["loss"] * cast(scalars[SHARE], self.segments.dtype) if SHARE in scalars else outputs["loss"]
         found = gradients(made_small, [params[p] for p in learned])
@@ -114,7 +114,7 @@ class Phase:
         """The loss and the metrics, in inference."""
         feeds, _, params = self._inputs(types, True)
         weight = self._weight(types, weighted)
-        return Graph(self._scores(self._lower(feeds, params, types, _inference()), feeds, weight))
+        return Graph(self._scores(self._lower(feeds, params, types, _inference()), feeds, weight, params))
 
     def prediction(self, types: Types) -> Graph:
         """Every output as it is (``raw:NAME``), and as ``predict`` answers it (``output:NAME``)."""
@@ -136,7 +136,7 @@ class Phase:
         scalars = _scalars(STEP, SEED)
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
-        loss = self._scores(low, feeds, weight)["loss"]
+        loss = self._scores(low, feeds, weight, params)["loss"]
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
         found = gradients(loss, [params[p] for p in learned])
         named = {f"gradient:{p}": zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
@@ -157,8 +157,10 @@ class Phase:
         batch = next(iter(types.values())).shape[0]
         return lower(self.built.network, inputs, params, replace(mode, batch=batch, dtype=self.segments.dtype))
 
-    def _scores(self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> dict[str, Value]:
-        """``loss`` and ``metric:NAME``, each the weighted mean over the rows."""
+    def _scores(
+        self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None, params: Mapping[str, Value]
+    ) -> dict[str, Value]:
+        """``loss`` and ``metric:NAME``, each the weighted mean over the rows; penalties are part of the loss, as in Keras."""
         loss: Value | None = None
         with origin("loss", "forward"):
             for n, t in enumerate(self.built.losses):
@@ -171,6 +173,8 @@ class Phase:
                 elif factor != 1.0:
                     part = part * factor
                 loss = part if loss is None else loss + part
+            for penalty in self._penalties(params):
+                loss = penalty if loss is None else loss + penalty
         outputs = {"loss": loss if loss is not None else constant(0, self.segments.dtype)}
         with origin("metrics", "forward"):
             for t in self.built.metrics:
@@ -178,6 +182,17 @@ class Phase:
                     continue
                 outputs[f"metric:{t.term.name}"] = measured(self._measure(t, low, feeds), weight)
         return outputs
+
+    def _penalties(self, params: Mapping[str, Value]) -> Iterator[Value]:
+        """``l1 sum |w| + l2 sum w^2`` of each parameter that says so and is learned: once, however many layers share it."""
+        for path, p in self.built.network.parameters.items():
+            if p.regularize is None or self.segments.slots[path].segment not in self.segments.learned:
+                continue
+            with origin(p.layer, "forward"):
+                if p.regularize.l1:
+                    yield sum_(absolute(params[path])) * p.regularize.l1
+                if p.regularize.l2:
+                    yield sum_(square(params[path])) * p.regularize.l2
 
     def _part(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> Part:
         """What one loss adds up, and what that is divided by."""
@@ -213,7 +228,8 @@ class Phase:
         for segment, g in self.optimizer.clipped(grads).items():
             slots = {name: self.segments.input(segment, name) for name in self.optimizer.state}
             states.update({f"{segment}.{name}": v for name, v in slots.items()})
-            new[segment], moved = self.optimizer.move(states[segment], g, slots, scalars[RATE], t, segment.removeprefix("$"))
+            group = self.segments.groups[segment]
+            new[segment], moved = self.optimizer.move(states[segment], g, slots, self._rate(group, scalars[RATE]), t, group.kind)
             new.update({f"{segment}.{name}": v for name, v in moved.items()})
         if self.segments.averaged:
             for segment in self.segments.learned:
@@ -221,6 +237,14 @@ class Phase:
                 states[label] = self.segments.input(segment, AVERAGE)
                 new[label] = self.optimizer.averages(states[label], new.get(segment, states[segment]), t)
         return new
+
+    def _rate(self, group: Group, rate: Value) -> Value:
+        """A group's learning rate: a factor of the optimizer's, or a number that goes along with the schedule as that does."""
+        assert self.optimizer is not None
+        own, base = group.rate, self.optimizer.learning_rate
+        if own.scaled:
+            return rate if own.value == 1.0 else rate * own.value
+        return rate * (own.value / base) if base else rate * 0.0 + own.value
 
 
 def _scalars(*names: str) -> dict[str, Value]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from nnspec.ir.graph import Value, abstract, origin
 from nnspec.ir.types import DType, TensorType
-from nnspec.network.graph import Network
+from nnspec.network.graph import Network, Rate
 from nnspec.ops.movement import Pack, Unpack
 from nnspec.training.optimizer import Optimizer
 
@@ -34,6 +34,18 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Group:
+    """What the parameters of a segment have in common: they move alike.
+
+    ``kind`` is the optimizer's word for it, ``rate`` a learning rate of their own, ``stretches`` those they move in (None: all).
+    """
+
+    kind: str = "parameters"
+    rate: Rate = Rate()
+    stretches: frozenset[int] | None = None
+
+
+@dataclass(frozen=True)
 class Segments:
     """Every parameter's place, and the segments' lengths."""
 
@@ -42,6 +54,7 @@ class Segments:
     dtype: DType
     averaged: bool = False  # answers come from the averages of what is learned
     gathers: bool = False  # a step is taken over several micro-batches
+    groups: Mapping[str, Group] = field(default_factory=dict)  # of the segments that are learned
 
     def members(self, segment: str) -> list[str]:
         return [path for path, slot in self.slots.items() if slot.segment == segment]
@@ -50,6 +63,15 @@ class Segments:
     def learned(self) -> list[str]:
         """The segments that an optimizer moves."""
         return [s for s in self.sizes if s not in (STATE, FROZEN)]
+
+    def moving(self, stretch: int) -> list[str]:
+        """Those that it moves in a stretch of the schedule."""
+        return [s for s in self.learned if (in_ := self.groups[s].stretches) is None or stretch in in_]
+
+    @property
+    def counted(self) -> bool:
+        """Whether segments differ in how often they have moved."""
+        return any(g.stretches is not None for g in self.groups.values())
 
     def types(self, slots: tuple[str, ...] = ()) -> dict[str, TensorType]:
         """The types of all persistent vectors, those of an optimizer with ``slots`` included."""
@@ -86,22 +108,31 @@ class Segments:
         return packed(*(values[m] for m in members))  # type: ignore[no-any-return]  # one output
 
 
-def arrange(network: Network, optimizer: Optimizer | None, dtype: DType) -> Segments:
-    """Slots for every parameter: learned ones by the optimizer's groups."""
-    group = optimizer.group if optimizer else _alike
+def arrange(network: Network, optimizer: Optimizer | None, dtype: DType, frozen: tuple[frozenset[str], ...] = ()) -> Segments:
+    """Slots for every parameter: learned ones by the optimizer's groups, their rates, and the stretches in which they move.
+
+    ``frozen`` has the layers that do not move, for each stretch of the schedule; by default those that the spec freezes.
+    """
+    frozen = frozen or (frozenset(leaf.path for leaf in network.leaves if leaf.frozen),)
     slots: dict[str, Slot] = {}
     sizes: dict[str, int] = {}
-    parameters = network.parameters
+    names: dict[Group, str] = {}
     for leaf in reversed(network.leaves):  # backward runs from the last layer to the first
+        moves = frozenset(n for n, still in enumerate(frozen) if leaf.path not in still)
         for p in leaf.own:
-            path = f"{leaf.path}/{p.name}"
-            segment = f"${group(p.role)}" if parameters[path].trainable else FROZEN if leaf.frozen else STATE
+            if p.trainable and moves:
+                kind = optimizer.group(p.role) if optimizer else "parameters"
+                segment = _name(Group(kind, leaf.rate, None if len(moves) == len(frozen) else moves), names)
+            else:
+                segment = STATE if moves else FROZEN
             start = sizes.get(segment, 0)
-            slots[path] = Slot(segment, start, p.shape)
+            slots[f"{leaf.path}/{p.name}"] = Slot(segment, start, p.shape)
             sizes[segment] = start + -(-prod(p.shape) // ALIGN) * ALIGN
     averaged, gathers = (optimizer.average is not None, optimizer.accumulate > 1) if optimizer else (False, False)
-    return Segments({path: slots[path] for path in parameters}, sizes, dtype, averaged, gathers)
+    return Segments({path: slots[path] for path in network.parameters}, sizes, dtype, averaged, gathers, {v: k for k, v in names.items()})
 
 
-def _alike(role: str) -> str:
-    return "parameters"
+def _name(group: Group, names: dict[Group, str]) -> str:
+    """``$parameters``, or ``$parameters_2`` for the second group of this kind."""
+    n = sum(g.kind == group.kind for g in names) + 1
+    return names.setdefault(group, f"${group.kind}" if n == 1 else f"${group.kind}_{n}")
