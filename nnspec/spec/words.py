@@ -84,7 +84,9 @@ FOREIGN: dict[str, str] = {
     "num_epochs": "epochs", "max_epochs": "epochs", "n_epochs": "epochs", "epoch": "epochs", "criterion": "loss", "objective": "loss",
     "optim": "optimizer", "optimiser": "optimizer", "lr_scheduler": "schedule", "scheduler": "schedule", "random_seed": "seed",
     "version": "nnspec", "variables": "vars", "params": "vars", "imports": "include", "metric": "metrics", "dtype": "precision",
-    "patience": "early_stopping", "expects": "expect", "expectations": "expect", "assert": "expect", "thresholds": "expect",
+    "patience": "early_stopping", "pretrained": "weights", "state_dict": "weights", "base_model": "networks",
+    "requires_grad": "trainable", "freeze": "trainable: false",
+    "expects": "expect", "expectations": "expect", "assert": "expect", "thresholds": "expect",
     "grid": "sweep", "search": "sweep", "hyperparameters": "sweep", "n_trials": "trials",
 }
 
