@@ -225,7 +225,6 @@ LAYERS = [
 OTHERS = {
     "loss": ("perceptual",),
     "schedule": ("plateau",),
-    "metrics": ("precision", "auc"),
 }
 BASE = {"loss": "mse", "optimizer": "sgd"}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnspec.cli.options import json_option, print_json
+from nnspec.cli.tables import lines
 from nnspec.errors import Problem, SpecError, one_of
 
 if TYPE_CHECKING:
@@ -45,12 +46,17 @@ def command(run: str, which: str, split: str | None, as_json: bool) -> None:
         )
     arrays = assembled(model, splits[chosen]).arrays
     warn_of_changes(arrays, chosen, record)
-    metrics = {f"{chosen}.{name}": value for name, value in model.score(arrays).items()}
+    scores = model.score(arrays)
+    metrics = {f"{chosen}.{name}": value for name, value in scores.items()}
+    tables = {f"{chosen}.{name}": table for name, table in scores.tables.items()}
     if as_json:
-        print_json({"run": run, "metrics": metrics})
+        print_json({"run": run, "metrics": metrics, **({"tables": tables} if tables else {})})
         return
     for name, value in metrics.items():
         click.echo(f"{name:<24} {value:.6g}")
+    classes = {f"{chosen}.{t.term.name}": t.classes for t in model.spec.built.metrics}
+    for name, table in tables.items():
+        click.echo("\n".join((name, *lines(table, classes.get(name)))))
 
 
 def record_of(run: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
 from nnspec.network.scope import Ref, Scope
-from nnspec.network.targets import Ends, Target, named_losses, named_metrics, targets
+from nnspec.network.targets import Ends, Target, answer, named_losses, named_metrics, targets
 from nnspec.spec import expect, sweep
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.load import Document
@@ -40,8 +40,7 @@ class Built:
 
     def answering(self, port: Port) -> Target | None:
         """The loss that says what an output means: one of classes before others."""
-        own = [t for t in self.losses if t.port == port and t.term.of.targeted]
-        return next((t for t in own if t.term.of.classes), own[0] if own else None)
+        return answer(self.losses, port)
 
 
 def build(doc: Document) -> Built:
@@ -292,13 +291,15 @@ def _watches(doc: Document, problems: list[Problem]) -> None:
     stopping, keeping = doc.settings.early_stopping, doc.settings.checkpoint
     watched = [("early_stopping", stopping.watch)] if stopping else []
     watched += [("checkpoint", keeping.watch)] if keeping.watch else []
-    measured = ["loss", *(t.name for t in doc.metrics)]
+    measured = _numbers(doc)
     splits = ["train", "validation"] if doc.data is None or "validation" in doc.data.split.names else ["train"]
     known = [f"{split}.{m}" for split in splits for m in measured]
     for key, watch in watched:
         if watch not in known:
             lost = watch.startswith("validation.") and "validation" not in splits
             hint = "the data has no validation split: split: {train: 0.8, validation: 0.2}" if lost else nearest(watch, known)
+            if watch.partition(".")[2] in [t.name for t in doc.metrics if t.of.table]:
+                hint = "a table has no best; watch a number"
             problems.append(
                 Problem(
                     f"'{key}' watches '{watch}', which is not measured",
@@ -319,9 +320,15 @@ def _expects(doc: Document, problems: list[Problem]) -> None:
         problems += sweep.refuse(node, doc.settings.sweep, doc.vars, known)
 
 
+def _numbers(doc: Document) -> list[str]:
+    """The names of everything measured that is one number; of several losses each is told beside their sum."""
+    several = [t.name for t in doc.losses] if len(doc.losses) > 1 else []
+    return ["loss", *several, *(t.name for t in doc.metrics if not t.of.table)]
+
+
 def measures(doc: Document) -> list[str]:
     """What a run on the spec's own data measures: ``train.loss``, ``test.accuracy``."""
     unknown_yet = SPLITS if "data" in doc.root.pairs else ()  # where the data are wrong, that is said already
     splits = doc.data.split.names if doc.data else unknown_yet
-    names = ["loss", *(t.name for t in doc.metrics)] if "loss" in doc.root.pairs else []
+    names = _numbers(doc) if "loss" in doc.root.pairs else []
     return [f"{split}.{name}" for split in splits for name in names]

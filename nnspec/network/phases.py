@@ -17,10 +17,11 @@ from nnspec.ops.elementwise import absolute, cast, square, where, zeros_like
 from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import all_finite, mean, sum_
 from nnspec.training.losses import Loss, Part
-from nnspec.training.metrics import Metric, scaled
+from nnspec.training.metrics import Metric, Reading, physical
 from nnspec.training.optimizers import Optimizer, as_step
 
 RATE, STEP, SEED, WEIGHT = "$learning_rate", "$step", "$seed", "$weight"
+COUNT, PENALTY = "count:", "$penalty_"  # before the name of an output that batches add up; before the number of a penalty
 SHARE, KEEP, LOSS = "$share", "$keep", "$loss"  # of a step over several micro-batches
 SCALARS = {RATE: DType.float64, STEP: DType.int64, SEED: DType.uint32, SHARE: DType.float64, KEEP: DType.float64, LOSS: DType.float64}
 Types = Mapping[str, TensorType]
@@ -93,7 +94,7 @@ class Phase:
                 params = self.segments.views({**states, STATE: states[NEXT]})
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
-        outputs = self._scores(low, feeds, weight, params)
+        outputs = self._scores(low, feeds, weight, params, tables=False)
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
         made_small = outputs["loss"] * cast(scalars[SHARE], self.segments.dtype) if SHARE in scalars else outputs["loss"]
         found = gradients(made_small, [params[p] for p in learned])
@@ -158,30 +159,39 @@ class Phase:
         return lower(self.built.network, inputs, params, replace(mode, batch=batch, dtype=self.segments.dtype))
 
     def _scores(
-        self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None, params: Mapping[str, Value]
+        self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None, params: Mapping[str, Value], tables: bool = True
     ) -> dict[str, Value]:
-        """``loss`` and ``metric:NAME``, each the weighted mean over the rows; penalties are part of the loss, as in Keras."""
+        """``loss``, and ``count:NAME/PART`` of each loss and metric: sums that batches add up; ``tables`` are for evaluation.
+
+        Penalties are part of the loss, as in Keras.
+        """
         loss: Value | None = None
+        counts: dict[str, Value] = {}
         with origin("loss", "forward"):
             for n, t in enumerate(self.built.losses):
                 if not low.has(t.port):
                     continue  # for training alone
-                part = self._part(t, low, feeds, weight).value
-                factor = t.term.weight
+                part = self._part(t, low, feeds, weight)
+                value, factor = part.value, t.term.weight
                 if not isinstance(factor, float):
-                    part = part * cast(abstract(TensorType((), DType.float64), loss_weight(n), "scalar"), part.dtype)
+                    value = value * cast(abstract(TensorType((), DType.float64), loss_weight(n), "scalar"), value.dtype)
                 elif factor != 1.0:
-                    part = part * factor
-                loss = part if loss is None else loss + part
-            for penalty in self._penalties(params):
+                    value = value * factor
+                loss = value if loss is None else loss + value
+                counts[f"{t.term.name}/sum"] = cast(part.sum, DType.float64)
+                if part.mass is not None:
+                    counts[f"{t.term.name}/mass"] = _float64(part.mass)
+            for n, penalty in enumerate(self._penalties(params)):
                 loss = penalty if loss is None else loss + penalty
+                mass = _float64(_mass(feeds, weight))
+                counts[f"{PENALTY}{n}/sum"], counts[f"{PENALTY}{n}/mass"] = cast(penalty, DType.float64) * mass, mass
         outputs = {"loss": loss if loss is not None else constant(0, self.segments.dtype)}
         with origin("metrics", "forward"):
             for t in self.built.metrics:
-                if not low.has(t.port):
+                if not low.has(t.port) or (t.term.of.table and not tables):
                     continue
-                outputs[f"metric:{t.term.name}"] = measured(self._measure(t, low, feeds), weight)
-        return outputs
+                counts |= {f"{t.term.name}/{part}": v for part, v in self._measure(t, low, feeds, weight).items()}
+        return {**outputs, **{f"{COUNT}{name}": v for name, v in counts.items()}}
 
     def _penalties(self, params: Mapping[str, Value]) -> Iterator[Value]:
         """``l1 sum |w| + l2 sum w^2`` of each parameter that says so and is learned: once, however many layers share it."""
@@ -201,7 +211,8 @@ class Phase:
         if t.term.name in self.balance:
             loss = loss.weighing(self.balance[t.term.name])  # type: ignore[attr-defined]  # a loss of classes, or it would not be balanced
         if not t.port.batched:  # made of parameters alone: there is no row to weigh
-            return Part(sum_(y) if loss.reduce == "sum" else mean(y))
+            mass = _mass(feeds, weight)
+            return Part((sum_(y) if loss.reduce == "sum" else mean(y)) * mass, mass)
         return loss.part(y, self._compared(t, y, feeds), weight)
 
     def _compared(self, t: Target, y: Value, feeds: Mapping[str, Value]) -> Value:
@@ -211,14 +222,12 @@ class Phase:
         like = t.term.of.target(y) if isinstance(t.term.of, Loss) else y.type
         return broadcast_to(constant(t.number, like.dtype), like.shape)
 
-    def _measure(self, t: Target, low: Lowered, feeds: Mapping[str, Value]) -> Value:
+    def _measure(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> dict[str, Value]:
+        """What a metric counts of this batch."""
         metric: Metric = t.term.of
-        y = low.at(t.port)
-        target = self._compared(t, y, feeds)
-        scale = self.scales.get(t.feed, (1.0,))
-        if metric.power and target.dtype.is_float:
-            y, target = scaled(y, scale), scaled(target, scale)
-        return metric.rows(y, target)
+        y, answering = low.at(t.port), self.built.answering(t.port)
+        r = Reading(y, self._compared(t, y, feeds), answering.term.of if answering else None, weight)
+        return metric.counts(physical(r, self.scales.get(t.feed, (1.0,))) if metric.power and r.t.dtype.is_float else r)
 
     def _updates(self, states: dict[str, Value], grads: Mapping[str, Value], scalars: Mapping[str, Value]) -> dict[str, Value]:
         """New segments, optimizer state and averages, by label; ``states`` gains what they were."""
@@ -257,11 +266,13 @@ def _inference() -> Mode:
     return Mode(seed=scalars[SEED], step=scalars[STEP])
 
 
-def measured(rows: Value, weight: Value | None) -> Value:
-    """The same in float64 from the sum on, so that counts stay counts."""
-    if weight is None:
-        return cast(sum_(rows), DType.float64) / float(known(rows.shape)[0])
-    return cast(sum_(rows * weight), DType.float64) / cast(sum_(weight), DType.float64)
+def _mass(feeds: Mapping[str, Value], weight: Value | None) -> Value | float:
+    """What all rows weigh."""
+    return sum_(weight) if weight is not None else float(known(next(iter(feeds.values())).shape[:1])[0])
+
+
+def _float64(x: Value | float) -> Value:
+    return cast(x, DType.float64) if isinstance(x, Value) else constant(x, DType.float64)
 
 
 def bound(types: Types, rows: int, sizes: Mapping[str, int]) -> dict[str, TensorType]:

@@ -17,6 +17,7 @@ from nnspec.network.scope import Scope
 from nnspec.spec.load import Document, Term
 from nnspec.training.classification import Classification
 from nnspec.training.losses import Loss
+from nnspec.training.metrics import fits
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ def _checked(target: Target, losses: Targets | None) -> Target:
     assert port.type is not None
     y = port.value if port.value is not None else abstract(port.type)
     if not isinstance(term.of, Loss):
-        type = target.type or _like(losses, target.feed)
+        answering = answer(losses or (), port)
+        type = target.type or _like(losses, target.feed) or (y.type if target.number is not None else None)
         if type is not None:
-            term.of.fits(y, type)
-            term.of.rows(y, abstract(type, "target"))
+            fits(term.of, y, type, answering.term.of if answering else None)
         return replace(target, type=type)
     loss = term.of
     loss.check(y)
@@ -127,6 +128,12 @@ def _checked(target: Target, losses: Targets | None) -> Target:
     term = replace(term, of=_weighed(loss, y, target.classes, term.places.get("class_weights", term.place)))
     term.of.elements(y, abstract(type, "target"))
     return replace(target, term=term, type=type)
+
+
+def answer(losses: Targets, port: Port) -> Target | None:
+    """The loss that says what an output means: one of classes before others."""
+    own = [t for t in losses if t.port == port and t.term.of.targeted]
+    return next((t for t in own if t.term.of.classes), own[0] if own else None)
 
 
 def _like(losses: Targets | None, feed: str) -> TensorType | None:

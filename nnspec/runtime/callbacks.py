@@ -10,6 +10,7 @@ from pathlib import Path
 from nnspec.compiler import Spec
 from nnspec.errors import Place, Problem, nearest, one_of
 from nnspec.runtime.checkpoint import Mark
+from nnspec.runtime.tally import Tally
 
 Entry = dict[str, float]  # one epoch: epoch, step, rate, seconds, train.loss, validation.loss, …
 
@@ -30,14 +31,15 @@ class State:
     step: int = 0
     rate: float = 0.0
     taken: int = 0  # rows of the epoch under way
-    sums: dict[str, float] = field(default_factory=dict)
+    tally: Tally | None = None  # what it has counted so far
     history: list[Entry] = field(default_factory=list)
     stop: str = ""
 
     @property
     def metrics(self) -> Entry:
-        """The means so far of the epoch under way: ``train.loss``, ``train.accuracy``."""
-        return {f"train.{name}": total / self.taken for name, total in self.sums.items()} if self.taken else {}
+        """The epoch under way so far: ``train.loss``, ``train.accuracy``; what takes long only at its end."""
+        whole = self.batch == self.batches
+        return {f"train.{name}": value for name, value in self.tally.scores(whole).items()} if self.taken and self.tally else {}
 
 
 class Callback:
@@ -124,7 +126,10 @@ def watches(spec: Spec, splits: Collection[str]) -> tuple[EarlyStopping | None, 
     ``splits`` are those of the data. By default the best checkpoint has the least ``validation.loss``, or
     ``train.loss`` where no rows validate.
     """
-    less = {"loss": True, **{t.term.name: t.term.of.better == "less" for t in spec.built.metrics}}
+    less = {"loss": True}
+    if len(spec.built.losses) > 1:
+        less |= {t.term.name: True for t in spec.built.losses}
+    less |= {t.term.name: t.term.of.better == "less" for t in spec.built.metrics if not t.term.of.table}
     problems: list[Problem] = []
     stopping, checkpoint = spec.settings.early_stopping, spec.settings.checkpoint
     early: EarlyStopping | None = None

@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nnspec.runtime.atomic import replace
 
 FORMAT = 1
 KEY = "nnspec"  # of the file's metadata, which holds one JSON text
+SUMS = "sums/"  # before the names of counts that are arrays
 DTYPES = {
     "float64": "F64",
     "float32": "F32",
@@ -47,16 +49,16 @@ class Standing:
 
     ``step`` counts the model's steps: those before the run, if any, too.
 
-    ``sums`` are the sums of the loss and the metrics over the ``rows`` rows of the epoch under way, float64. ``best``
-    is the mark of the best checkpoint, ``patience`` that of early stopping, ``stop`` why the run has ended early, if it
-    has.
+    ``sums`` are the counts of losses and metrics over the ``rows`` rows of the epoch under way, float64; those that
+    are arrays are stored as such. ``best`` is the mark of the best checkpoint, ``patience`` that of early stopping,
+    ``stop`` why the run has ended early, if it has.
     """
 
     epoch: int = 0
     batch: int = 0
     step: int = 0
     rows: int = 0
-    sums: Mapping[str, float] = field(default_factory=dict)
+    sums: Mapping[str, Array | float] = field(default_factory=dict)
     best: Mark | None = None
     patience: Mark | None = None
     stop: str = ""
@@ -67,7 +69,7 @@ class Standing:
             k: None if m is None else [m.epoch, m.value.hex()]
             for k, m in (("best", self.best), ("patience", self.patience))
         }
-        sums = {name: float(value).hex() for name, value in self.sums.items()}
+        sums = {name: float(value).hex() for name, value in self.sums.items() if not np.ndim(value)}
         counts = {"epoch": self.epoch, "batch": self.batch, "step": self.step, "rows": self.rows}
         return json.dumps({"format": FORMAT, **counts, "sums": sums, **marks, "stop": self.stop})
 
@@ -82,7 +84,7 @@ class Standing:
         if not isinstance(data["sums"], dict) or not isinstance(data["stop"], str):
             raise ValueError("'sums' or 'stop' has the wrong type")
         counts = {name: _count(name, data[name]) for name in ("epoch", "batch", "step", "rows")}
-        sums = {name: _number(name, value) for name, value in data["sums"].items()}
+        sums: dict[str, Array | float] = {name: _number(name, value) for name, value in data["sums"].items()}
         return cls(
             **counts,
             sums=sums,
@@ -126,6 +128,7 @@ def save(path: Path, arrays: Mapping[str, Array], standing: Standing) -> None:
 def _parts(arrays: Mapping[str, Array], standing: Standing) -> Iterator[bytes | memoryview]:
     """The file piece by piece, so that no second copy of the arrays is made: header length, header, data."""
     header: dict[str, Any] = {"__metadata__": {KEY: standing.to_json()}}
+    arrays = {**arrays, **{f"{SUMS}{name}": np.asarray(a, np.float64) for name, a in standing.sums.items() if np.ndim(a)}}
     data: list[Array] = []
     offset = 0
     for name in sorted(arrays, key=lambda n: (-arrays[n].itemsize, n)):  # wide ones first: every array stays aligned
@@ -155,7 +158,7 @@ def read(path: Path, like: Mapping[str, Array], prefix: str = "") -> tuple[dict[
     try:
         with safe_open(path, framework="numpy") as file:
             standing = _standing(path, file.metadata())
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            names = [name for name in file.keys() if name.startswith(prefix) and not name.startswith(SUMS)]  # noqa: SIM118
             found = {name: file.get_slice(name) for name in names}
             problems = [
                 *_names(path, found, wanted),
@@ -163,9 +166,19 @@ def read(path: Path, like: Mapping[str, Array], prefix: str = "") -> tuple[dict[
             ]
             if problems:
                 raise DataError(*problems)
-            return {name: file.get_tensor(name) for name in wanted}, standing
+            return {name: file.get_tensor(name) for name in wanted}, replaced(standing, sums={**standing.sums, **_sums(path, file)})
     except (SafetensorError, OSError) as e:
         raise _unreadable(path, e) from e
+
+
+def _sums(path: Path, file: Any) -> dict[str, Array]:
+    """The counts that are arrays."""
+    found = {}
+    for name in [name for name in file.keys() if name.startswith(SUMS)]:  # noqa: SIM118
+        if file.get_slice(name).get_dtype() != "F64":
+            raise DataError(Problem(f"{path}: '{name[:200]}' does not fit", found=file.get_slice(name).get_dtype(), wanted="F64", rule="checkpoint"))
+        found[name.removeprefix(SUMS)] = file.get_tensor(name)
+    return found
 
 
 def peek(path: Path) -> Standing:

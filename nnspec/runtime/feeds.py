@@ -12,7 +12,7 @@ from nnspec.ir.graph import Graph, Value
 from nnspec.ir.op import Array, Input
 from nnspec.ir.types import DType, Symbol, TensorType, show
 from nnspec.ops.elementwise import Cast
-from nnspec.ops.index import Gather, OneHot, Pick, TopK
+from nnspec.ops.index import Gather, OneHot, Pick, ScatterAdd, TopK
 from nnspec.ops.movement import Reshape
 from nnspec.ops.softmax import SoftmaxCrossEntropy
 
@@ -94,6 +94,8 @@ def limits(graph: Graph) -> dict[str, int]:
                 ids, n = c.inputs[1], c.inputs[0].shape[0]
             case Pick() | TopK() | SoftmaxCrossEntropy():
                 ids, n = c.inputs[1], c.inputs[0].shape[-1]
+            case ScatterAdd(rows=rows):
+                ids, n = c.inputs[1], rows
             case OneHot(depth=depth):
                 ids, n = c.inputs[0], depth
             case _:

@@ -14,20 +14,21 @@ from nnspec.network.segments import NEXT, STATE
 
 if TYPE_CHECKING:
     from nnspec.runtime.session import Model, Ready
+    from nnspec.runtime.tally import Tally
 
 DRAWS = 40  # bits: the draws of the k-th micro-batch are those of step ``step + k 2^40``
 
 
 def gathered_step(
-    model: Model, arrays: Mapping[str, Array], rate: float, size: int, weights: Array | None, factors: tuple[float, ...]
-) -> dict[str, float]:
-    """A step on micro-batches of ``size`` rows. The loss and the metrics are those of all rows together.
+    model: Model, arrays: Mapping[str, Array], rate: float, size: int, weights: Array | None, factors: tuple[float, ...], tally: Tally
+) -> float:
+    """A step on micro-batches of ``size`` rows; its loss. Losses and metrics are counted over all rows together.
 
     Batch statistics are those of each micro-batch. Raises NumbersError where a number is not finite; nothing has moved then.
     """
     n = len(next(iter(arrays.values())))
     total = float(n) if weights is None else float(weights.sum(dtype=np.float64))
-    sums: dict[str, float] = {}
+    loss: float | None = None
     for k, start in enumerate(range(0, n, size)):
         part = {name: a[start : start + size] for name, a in arrays.items()}
         own = None if weights is None else weights[start : start + size]
@@ -37,15 +38,16 @@ def gathered_step(
             continue  # rows of no weight have no mean
         ready = model._ready("gather", part, size, own is not None or rows < size)
         model._fill(ready, part, rows, size, own)
-        model._set(ready, 0.0, model.step + (k << DRAWS), factors or model.factors(model.step))
-        _run(model, ready, {SHARE: share, KEEP: 1.0 if sums else 0.0})
-        for name, value in model._scores(ready).items():
-            sums[name] = sums.get(name, 0.0) + share * value
+        model._set(ready, 0.0, model.step + (k << DRAWS), factors)
+        _run(model, ready, {SHARE: share, KEEP: 0.0 if loss is None else 1.0})
+        tally.add(ready.run.outputs, rows, factors)
+        loss = (loss or 0.0) + share * float(ready.run.outputs["loss"])
     ready = model._ready("take", {}, 1, False)
     model._set(ready, rate, model.step)
-    _run(model, ready, {LOSS: sums["loss"]})
+    assert loss is not None
+    _run(model, ready, {LOSS: loss})
     model.step += 1
-    return sums
+    return loss
 
 
 def _run(model: Model, ready: Ready, scalars: Mapping[str, float]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from nnspec.runtime.resume import Splits, command, record, refuse_differences
 from nnspec.runtime.run_folder import RECORD, RESULT, RunFolder
 from nnspec.runtime.saving import described
 from nnspec.runtime.session import CHUNK, Model
+from nnspec.runtime.tally import Scores
+from nnspec.training.metrics import Table
 
 SECONDS = 2.0  # between checkpoints at the ends of epochs, at least
 WEIGHTS = "parameters/"
@@ -35,6 +37,7 @@ class Run:
     metrics: Mapping[str, float]
     best: checkpoint.Mark | None = None
     stop: str = ""  # why it ended before its last epoch, if it did
+    tables: Mapping[str, Table] = field(default_factory=dict)  # what is measured and no single number: ``validation.confusion``
 
 
 class Loop:
@@ -103,7 +106,8 @@ class Loop:
         self.model.restore(arrays)
         self.model.step = at.step
         state.epoch, state.batch, state.step = at.epoch, at.batch, position
-        state.taken, state.sums = at.rows, dict(at.sums)
+        state.taken, state.tally = at.rows, self.model.tally()
+        state.tally.restore({name: np.asarray(value) for name, value in at.sums.items()})
         state.rate = self._rate(position - 1) if position else 0.0
         state.stop = at.stop
         if self.best is not None:
@@ -115,7 +119,8 @@ class Loop:
         """Where the run stands now."""
         s = self.state
         best, patience = self.best.mark if self.best else None, self.early.watch.mark if self.early else None
-        return Standing(s.epoch, s.batch, self.model.step, s.taken, dict(s.sums), best, patience, s.stop)
+        sums = s.tally.state() if s.tally else {}
+        return Standing(s.epoch, s.batch, self.model.step, s.taken, sums, best, patience, s.stop)
 
     def save(self) -> None:
         """The best checkpoint, where there is a new one, then the last: one killed in between finds the best again."""
@@ -175,9 +180,8 @@ class Loop:
     def _step(self, arrays: Mapping[str, Array], size: int) -> None:
         state = self.state
         state.rate = self._rate(state.step)
-        scores = self.model.train_step(arrays, state.rate, state.batch_size, factors=self._factors(state.step))
-        for name, value in scores.items():
-            state.sums[name] = state.sums.get(name, 0.0) + value * size
+        state.tally = state.tally or self.model.tally()
+        self.model.train_step(arrays, state.rate, state.batch_size, factors=self._factors(state.step), tally=state.tally)
         state.taken += size
         state.batch += 1
         state.step += 1
@@ -187,7 +191,7 @@ class Loop:
             self.save()
         self.signals.check()
 
-    def _score(self, split: str) -> dict[str, float]:
+    def _score(self, split: str) -> Scores:
         return self.model.score(self.splits[split], factors=self._factors(self.state.step))
 
     def _measure(self) -> None:
@@ -205,7 +209,7 @@ class Loop:
                 {f"validation.{name}": value for name, value in self._score("validation").items()}
             )
         entry["seconds"] = round(time.monotonic() - self._began, 6)
-        state.epoch, state.batch, state.taken, state.sums = state.epoch + 1, 0, 0, {}
+        state.epoch, state.batch, state.taken, state.tally = state.epoch + 1, 0, 0, None
         state.history.append(entry)
         if self.folder is not None:
             self.folder.append(entry)
@@ -223,15 +227,19 @@ class Loop:
     def _finish(self) -> Run:
         state = self.state
         metrics = {name: value for name, value in (state.history[-1] if state.history else {}).items() if "." in name}
+        tables: dict[str, Table] = {}
         if "test" in self.splits:
-            metrics.update({f"test.{name}": value for name, value in self._score("test").items()})
+            scores = self._score("test")
+            metrics.update({f"test.{name}": value for name, value in scores.items()})
+            tables.update({f"test.{name}": table for name, table in scores.tables.items()})
+        if "validation" in self.splits and any(t.term.of.table for t in self.model.spec.built.metrics):
+            tables.update({f"validation.{name}": table for name, table in self._score("validation").tables.items()})
         best = self.best.mark if self.best else None
         if self.folder is not None:
             marked = {"epoch": best.epoch, "value": best.value} if best else None
-            self.folder.write_json(
-                RESULT, {"epochs": state.epoch, "stop": state.stop, "best": marked, "metrics": metrics}
-            )
-        return Run(state.folder, tuple(state.history), metrics, best, state.stop)
+            result = {"epochs": state.epoch, "stop": state.stop, "best": marked, "metrics": metrics}
+            self.folder.write_json(RESULT, {**result, "tables": tables} if tables else result)
+        return Run(state.folder, tuple(state.history), metrics, best, state.stop, tables)
 
     def _factors(self, step: int) -> tuple[float, ...]:
         return self.model.factors(step, self.state.batches, self.state.epochs)

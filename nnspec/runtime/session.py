@@ -33,6 +33,7 @@ from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse, refuse_parameters, size
 from nnspec.runtime.parameter import Parameter
 from nnspec.runtime.replay import blame
+from nnspec.runtime.tally import Scores, Tally
 
 if TYPE_CHECKING:
     from nnspec.runtime.trainer import Run
@@ -159,7 +160,7 @@ class Model:
         total = per_epoch * (epochs if epochs is not None else self.spec.settings.epochs or 1)
         return optimizer.learning_rate if schedule is None else schedule.rate(step, optimizer.learning_rate, per_epoch, total)
 
-    def train_batch(self, feeds: Mapping[str, Any]) -> dict[str, float]:
+    def train_batch(self, feeds: Mapping[str, Any]) -> Scores:
         """One step on one batch; the results are those before the update.
 
         Keys are input names, ``target`` or the target columns' names, and ``sample_weight``. Raises SpecError where they do
@@ -178,25 +179,35 @@ class Model:
         return tuple(w if isinstance(w, float) else w.rate(step, 1.0, per_epoch, total) for w in weights)
 
     def train_step(
-        self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None, factors: tuple[float, ...] = ()
-    ) -> dict[str, float]:
+        self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None, factors: tuple[float, ...] = (),
+        tally: Tally | None = None,
+    ) -> Scores:  # fmt: skip
         """One step on converted arrays of at most ``capacity`` rows; what is missing is padded at weight 0.
 
-        With ``accumulate: n`` it is taken over micro-batches of an n-th of ``capacity``.
+        With ``accumulate: n`` it is taken over micro-batches of an n-th of ``capacity``. The results are the batch's, or with a
+        ``tally`` added to it.
         """
+        factors = factors or self.factors(self.step)
+        counts = self.tally() if tally is None else tally
         check_trainable(self.spec)
         if self.accumulate > 1:
-            return gathered_step(self, arrays, rate, -(-capacity // self.accumulate), weights, factors)
+            loss = gathered_step(self, arrays, rate, -(-capacity // self.accumulate), weights, factors, counts)
+            return Scores({}, {}) if tally is not None else counts.scores(loss=loss)
         n = len(next(iter(arrays.values())))
         weighted = weights is not None or n < capacity
         ready = self._ready("train", arrays, capacity, weighted)
         self._fill(ready, arrays, n, capacity, weights)
-        self._set(ready, rate, self.step, factors or self.factors(self.step))
+        self._set(ready, rate, self.step, factors)
         ready.run.run()
         if not bool(ready.run.outputs["finite"]):
             raise NumbersError(self._blame(ready))
         self.step += 1
-        return self._scores(ready)
+        counts.add(ready.run.outputs, n, factors)
+        return Scores({}, {}) if tally is not None else counts.scores(loss=float(ready.run.outputs["loss"]))
+
+    def tally(self) -> Tally:
+        """What counts losses and metrics."""
+        return Tally(self.spec.built)
 
     @property
     def accumulate(self) -> int:
@@ -218,10 +229,9 @@ class Model:
 
     def score(
         self, rows: Mapping[str, Array], chunk: int = CHUNK, weights: Array | None = None, factors: tuple[float, ...] = ()
-    ) -> dict[str, float]:
-        """The loss and the metrics over any number of rows, in inference: weighted means over all of them."""
-        total: dict[str, float] = {}
-        mass = 0.0
+    ) -> Scores:
+        """The loss and the metrics over any number of rows, in inference: of all of them, never of the pieces they are read in."""
+        tally, factors = self.tally(), factors or self.factors(self.step)
         n = len(next(iter(rows.values())))
         for start in range(0, n, chunk):
             part = {name: a[start : start + chunk] for name, a in rows.items()}
@@ -229,15 +239,12 @@ class Model:
             size = min(chunk, n - start)
             ready = self._ready("score", part, min(chunk, n), own is not None or size < min(chunk, n))
             self._fill(ready, part, size, min(chunk, n), own)
-            self._set(ready, 0.0, start // chunk, factors or self.factors(self.step))
+            self._set(ready, 0.0, start // chunk, factors)
             ready.run.run()
-            m = float(size) if own is None else float(own.astype(np.float64).sum())
-            mass += m
-            for name, value in self._scores(ready).items():
-                total[name] = total.get(name, 0.0) + value * m
-        return {name: value / mass for name, value in total.items()}
+            tally.add(ready.run.outputs, size, factors)
+        return tally.scores()
 
-    def evaluate(self, data: Mapping[str, Any] | None = None) -> dict[str, float]:
+    def evaluate(self, data: Mapping[str, Any] | None = None) -> Scores:
         """Loss and metrics on data as for ``train_batch``, or on the spec's test (else validation) split."""
         if data is not None:
             arrays, weights = self.feeds(data)
@@ -417,7 +424,3 @@ class Model:
             rule="numbers",
         )
 
-    def _scores(self, ready: Ready) -> dict[str, float]:
-        """The loss and the metrics of the run that a program has just made."""
-        outputs = ready.run.outputs
-        return {name.removeprefix("metric:"): float(a) for name, a in outputs.items() if name == "loss" or name.startswith("metric:")}

@@ -78,7 +78,14 @@ FOREIGN: dict[str, str] = {
     "boundaries": "at", "ExponentialLR": "exponential", "ExponentialDecay": "exponential", "decay_rate": "factor", "PolynomialLR": "polynomial",
     "PolynomialDecay": "polynomial", "LinearLR": "linear", "end_learning_rate": "to", "end_factor": "to", "total_iters": "length",
     "decay_steps": "length", "warmup_steps": "warmup", "ConstantLR": "constant", "LambdaLR": "a list of stretches",
-    "SequentialLR": "a list of stretches", "acc": "accuracy", "Accuracy": "accuracy", "top5": "top_k", "mean_absolute_error": "mae",
+    "SequentialLR": "a list of stretches", "acc": "accuracy", "Accuracy": "accuracy", "BinaryAccuracy": "accuracy", "binary_accuracy": "accuracy",
+    "CategoricalAccuracy": "accuracy", "categorical_accuracy": "accuracy", "SparseCategoricalAccuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy", "TopKCategoricalAccuracy": "top_k", "SparseTopKCategoricalAccuracy": "top_k",
+    "top_k_accuracy": "top_k", "Precision": "precision", "Recall": "recall", "sensitivity": "recall", "F1Score": "f1",
+    "f1_score": "f1", "fscore": "f1", "AUC": "auc", "AUROC": "auc", "roc_auc": "auc", "roc_auc_score": "auc", "ConfusionMatrix": "confusion",
+    "confusion_matrix": "confusion", "MeanIoU": "mean_iou", "miou": "mean_iou", "iou": "mean_iou", "IoU": "mean_iou", "jaccard": "mean_iou",
+    "JaccardIndex": "mean_iou", "R2Score": "r2", "r2_score": "r2", "R2": "r2", "RootMeanSquaredError": "rmse",
+    "root_mean_squared_error": "rmse", "top5": "top_k", "mean_absolute_error": "mae",
     # top
     "model": "layers", "network": "layers", "architecture": "layers", "dataset": "data", "batch": "batch_size", "batchsize": "batch_size",
     "num_epochs": "epochs", "max_epochs": "epochs", "n_epochs": "epochs", "epoch": "epochs", "criterion": "loss", "objective": "loss",
@@ -120,8 +127,6 @@ LATER: dict[str, str] = dict.fromkeys((
     "masked",
     # losses, optimizers, schedules
     "perceptual", "plateau",
-    # metrics
-    "precision", "recall", "f1", "confusion", "auc", "mean_iou", "r2",
     # top
     "phases", "memory", "determinism", "generate", "predict",
 ), _SOON)

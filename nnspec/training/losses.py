@@ -18,13 +18,15 @@ SMALLEST = 1e-7  # a probability that is compared by its logarithm is at least t
 
 @dataclass(frozen=True)
 class Part:
-    """What one loss adds to the step: ``sum / mass``."""
+    """What one loss adds to the step: ``sum / mass``, or the sum where nothing divides it."""
 
     sum: Value
-    mass: Value | float = 1.0
+    mass: Value | float | None = None
 
     @property
     def value(self) -> Value:
+        if self.mass is None:
+            return self.sum
         return self.sum / self.mass if isinstance(self.mass, Value) else self.sum * (1.0 / self.mass)
 
 
