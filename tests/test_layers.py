@@ -131,6 +131,8 @@ SAMPLES: dict[str, list[Sample]] = {
                Sample({"equation": "tc,cd,d->td"}, ((2, 3, 4), (4, 5), (5,)), lambda a, b, c: (a @ b) * c, batched=(True, False, False)),
                Sample({"equation": "iij->j"}, ((2, 3, 3, 2),), lambda x: torch.einsum("biij->bj", x))],
     "cast": [Sample({"dtype": "float32"}, ((2, 3),), lambda x: x)],
+    "math": [Sample({"formula": "x * sigmoid(1.5 * x)"}, ((2, 3),), lambda x: x * torch.sigmoid(1.5 * x)),
+             Sample({"formula": "mean(log(cosh(a - b)))"}, ((2, 3, 4), (2, 3, 4)), lambda a, b: (a - b).cosh().log().mean((1, 2)))],
     "stop_gradient": [], "one_hot": [],  # no gradients: test_layers_small.py
     "parameter": [Sample({"shape": (2, 3)}, (), lambda value: value)],
     "constant": [Sample({"value": ((1, 2), (3, 4.5))}, (), lambda: torch.tensor([[1, 2], [3, 4.5]], dtype=torch.float64))],

@@ -154,12 +154,13 @@ def write_pad(line: Line) -> Iterator[str]:
 STATEMENTS: dict[type[Op], Statement] = {
     **{getattr(elementwise, op): ufunc(name, 2) for op, name in {
         "Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Divide": "divide", "Raise": "power",
+        "FloorDivide": "floor_divide", "Remainder": "remainder",
         "Maximum": "maximum", "Minimum": "minimum", "Less": "less", "LessEqual": "less_equal", "Equal": "equal",
         "And": "logical_and", "Or": "logical_or"}.items()},
     **{getattr(elementwise, op): ufunc(name) for op, name in {
         "Negative": "negative", "Exp": "exp", "Expm1": "expm1", "Log": "log", "Log1p": "log1p", "Sqrt": "sqrt",
         "Square": "square", "Abs": "absolute", "Sign": "sign", "Sin": "sin", "Cos": "cos", "Arctan": "arctan",
-        "Tanh": "tanh", "Not": "logical_not"}.items()},
+        "Tanh": "tanh", "Cosh": "cosh", "Sinh": "sinh", "Not": "logical_not"}.items()},
     elementwise.Relu: Statement(write_relu, in_place=(0,)),
     elementwise.Step: Statement(write_step, workspace=step_space),
     elementwise.Power: Statement(write_power, in_place=(0,)),
@@ -179,8 +180,8 @@ STATEMENTS: dict[type[Op], Statement] = {
     index.Pick: Statement(write_pick, reads=plain, writes=plain, workspace=pick_space),
     movement.Pad: Statement(write_pad),
 }
-NUMPY = ("absolute", "add", "arctan", "argmax", "bitwise_and", "copyto", "cos", "divide", "equal", "exp", "expm1",
+NUMPY = ("absolute", "add", "arctan", "argmax", "bitwise_and", "copyto", "cos", "cosh", "divide", "equal", "exp", "expm1", "floor_divide",
          "greater", "inf", "less", "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "matmul",
-         "maximum", "minimum", "multiply", "nan", "negative", "power", "reciprocal", "sign", "sin", "sqrt", "square",
+         "maximum", "minimum", "multiply", "nan", "negative", "power", "reciprocal", "remainder", "sign", "sin", "sinh", "sqrt", "square",
          "subtract", "take", "tanh")
 FUNCTIONS = ("all_finite",)

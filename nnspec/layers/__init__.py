@@ -8,6 +8,7 @@ from nnspec.layers import (
     einsum,
     embedding,
     flow,
+    math,
     merge,
     noise,
     normalization,
@@ -19,5 +20,5 @@ from nnspec.layers import (
     transposed,
 )
 
-__all__ = ["activations", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "merge", "noise", "normalization", "pooling",
+__all__ = ["activations", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "math", "merge", "noise", "normalization", "pooling",
            "reduction", "selection", "shape", "source", "transposed"]

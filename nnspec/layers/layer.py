@@ -78,6 +78,7 @@ class Entry(Kind):
     registry: ClassVar[dict[str, type[Any]]] = {}
     inputs: ClassVar[tuple[int, int]] = (1, 1)  # least and most; (0, 0) takes nothing
     roles: ClassVar[tuple[str, ...]] = ()  # names for its inputs, in order: ``from: {query: a, key: b}``
+    own_roles: ClassVar[bool] = False  # whether ``from: {name: a}`` gives its inputs names of their own
     batched: ClassVar[bool] = True  # whether an entry without inputs has rows
     several: ClassVar[bool] = False  # whether its name alone stands for all of its further outputs
     family: ClassVar[str] = "layer"

@@ -106,6 +106,8 @@ def by_role(node: MappingNode, kind: str) -> list[Node]:
     """``{query: a, key: b}`` in the order that the layer takes."""
     member = Entry.registry.get(kind)
     roles = member.roles if member else ()
+    if member is not None and member.own_roles:
+        return list(node.pairs.values())
     if member is None or not roles:
         raise SpecError(Problem("'from' does not fit", node.place, found=describe(node), wanted="a name, or a list of names",
                                 hint=f"the inputs of '{kind}' have no roles", rule="bad-value"))

@@ -13,12 +13,14 @@ from nnspec.ir.op import ShapeError
 from nnspec.ir.types import DType, TensorType, show
 from nnspec.layers.activations import Activate
 from nnspec.layers.layer import Choice, Entry, Merge
+from nnspec.layers.math import Math
 from nnspec.network import backbone
 from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, no_parameters, parse, peek, truth
 from nnspec.network.graph import Leaf, Network, Port, Rate
 from nnspec.network.infer import infer
 from nnspec.network.initial import initial
 from nnspec.network.keys import learning_rate, only, regularize
+from nnspec.network.reads import reads
 from nnspec.network.repair import shape_problem
 from nnspec.network.repeat import ONE, Copy, copies
 from nnspec.network.scope import Ref, Scope
@@ -362,6 +364,9 @@ class Expander:
         node = MappingNode(fields.place, pairs, keys, fields.flow)
         if any(p.type is None for p in current) and _reads_input(node):
             return (Port(ctx.at(name)),), {}
+        if member is Math:
+            source = self.resolve(written.common.get("from"), self.environment(ctx.env, current))
+            node, current = reads(node, source, current, ctx.scope, self.environment(ctx.env, current))
         resolved = substitute(node, self.environment(ctx.env, current))
         assert isinstance(resolved, MappingNode)
         block = self.block_of(resolved, member)

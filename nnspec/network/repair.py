@@ -37,6 +37,8 @@ def shape_problem(e: ShapeError, path: str, x: tuple[Port, ...], kind: str, plac
 
     if len(x) > 1:
         found = "  and  ".join(f"{show(p.type.shape)} from {source(p)}" for p in x if p.type)
+    elif not x:
+        found = e.found
     else:
         found = f"{e.found}  from {source(x[0])}" if e.found else f"from {source(x[0])}"
     return Problem(f"layer '{path}': {e.message}", place, found=found, wanted=e.wanted, hint=advice(x, kind, e) or e.hint, rule="shape")

@@ -141,7 +141,7 @@ class Power(Elementwise):
 
 
 class Raise(Elementwise):
-    """``a ** b`` for two values, ``a`` above zero."""
+    """``a ** b`` for two values; the gradient of ``b`` is that of ``a`` above zero."""
 
     onnx = "Pow"
     samples = (case((3, 4), (3, 4), least=0.3, most=2.0), case((), (), least=0.3))
@@ -149,7 +149,32 @@ class Raise(Elementwise):
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         a, b = x
-        return unbroadcast(g * b * y / a, a.shape), unbroadcast(g * y * log(a), b.shape)
+        zero = equal(a, 0.0)  # 0 ** b stays 0 for b near it, and x ** 0 stays 1
+        of_a = where(equal(b, 0.0), 0.0, g * (b * Raise().one(a, b - 1.0)))
+        of_b = where(both(zero, less_equal(as_value(0.0, b), b)), 0.0, g * (y * log(a)))
+        return unbroadcast(of_a, a.shape), unbroadcast(of_b, b.shape)
+
+
+class FloorDivide(Elementwise):
+    """``a / b`` rounded down; no gradient flows."""
+
+    samples = (case((3, 4), np.linspace(0.5, 2, 12).reshape(3, 4), differentiable=False),
+               case(np.array([7, -7]), np.array([[2], [-3]]), differentiable=False))
+    function = np.floor_divide
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        return None, None
+
+
+class Remainder(Elementwise):
+    """``a - b * floor(a / b)``, of b's sign; the floor counts as fixed for the gradient, as in PyTorch."""
+
+    samples = (case(np.array([[1.3, -0.4, 2.9]]), np.array([[0.8], [-1.1]])), case((), np.array(5.0)))
+    function = np.remainder
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        a, b = x
+        return unbroadcast(g, a.shape), unbroadcast(-(g * FloorDivide().one(a, b)), b.shape)
 
 
 class Maximum(Elementwise):
@@ -298,6 +323,28 @@ class Cos(Elementwise):
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (-(g * sin(x[0])),)
+
+
+class Cosh(Elementwise):
+    """``(e ** x + e ** -x) / 2``."""
+
+    onnx = "Cosh"
+    samples = UNARY
+    function = np.cosh
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        return (g * Sinh().one(x[0]),)
+
+
+class Sinh(Elementwise):
+    """``(e ** x - e ** -x) / 2``."""
+
+    onnx = "Sinh"
+    samples = UNARY
+    function = np.sinh
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        return (g * Cosh().one(x[0]),)
 
 
 class Arctan(Elementwise):

@@ -124,6 +124,28 @@ class _Substitution:
             )
 
 
+def inline(node: Scalar, names: Names) -> Scalar:
+    """A text of another language with the formulas inside it worked out: what binds less than a name does stands in parentheses."""
+    text = str(node.value)
+    if "$" not in text:
+        return node
+    place = start(node)
+    parts = [p for p in _parts(text, place, names) if not isinstance(p, str) or p]
+    alone = len(parts) == 1
+    written = "".join(p if isinstance(p, str) else _inlined(p, alone) for p in parts)
+    return Scalar(node.place, written, written, node.quoted)
+
+
+def _inlined(part: _Value, alone: bool) -> str:
+    value = part.value
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_inlined(_Value(v, part.place), True) for v in value) + "]"
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise SpecError(Problem(f"{kind(value)} cannot stand inside this text", part.place, wanted="a number or a text", rule="formula"))
+    text = part.written()
+    return text if alone or text.isidentifier() or (isinstance(value, (int, float)) and value >= 0) else f"({text})"
+
+
 def start(node: Scalar) -> Place:
     """Where a scalar's first character stands: behind its quote, if it has one."""
     place = node.place

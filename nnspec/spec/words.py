@@ -28,7 +28,8 @@ FOREIGN: dict[str, str] = {
     "mean": "reduce_mean", "sum": "reduce_sum", "max": "reduce_max", "min": "reduce_min", "ReduceMean": "reduce_mean", "OneHot": "one_hot",
     "onehot": "one_hot", "topk": "top_k", "TopK": "top_k", "Einsum": "einsum", "EinsumDense": "einsum", "take": "gather", "index_select": "gather",
     "chunk": "split", "Parameter": "parameter", "add_weight": "parameter", "detach": "stop_gradient", "StopGradient": "stop_gradient",
-    "astype": "cast", "randn": "normal", "rand": "uniform", "random_normal": "normal", "random_uniform": "uniform", "narrow": "slice",
+    "astype": "cast", "Lambda": "math", "lambda": "math",
+    "randn": "normal", "rand": "uniform", "random_normal": "normal", "random_uniform": "uniform", "narrow": "slice",
     "Sequential": "write the layers as a list under 'layers'", "Input": "declare it under 'inputs'", "input": "declare it under 'inputs'",
     "Activation": "activation", "skip": "residual", "shortcut": "residual", "parallel": "branches",
     # activations
@@ -122,7 +123,7 @@ LATER: dict[str, str] = dict.fromkeys((
     "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
     "upsample2d", "resize1d", "resize2d", "resize3d", "resize", "pixel_shuffle",
     "lstm", "gru", "rnn", "bidirectional",
-    "multi_head_attention", "math", "gradient", "grid_sample", "across_batch", "scan",
+    "multi_head_attention", "gradient", "grid_sample", "across_batch", "scan",
     # keys of entries
     "masked",
     # losses, optimizers, schedules
