@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tracemalloc
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,21 @@ def test_the_compiled_step_of_a_shipped_spec_equals_the_interpreted_one(name: st
     first, second = (m.state() for m in models)
     for key, array in first.items():
         np.testing.assert_allclose(array, second[key], rtol=1e-8, atol=1e-11)
+
+
+def test_the_pairs_of_the_siamese_network_are_what_its_script_draws_and_the_test_shows_other_digits() -> None:
+    module = spec_from_file_location("digit_pairs", SPECS / "digit_pairs.py")
+    assert module is not None and module.loader is not None
+    script = module_from_spec(module)
+    module.loader.exec_module(script)
+    with np.load(SPECS / "digit_pairs.npz") as held:
+        for name, array in script.draw().items():
+            np.testing.assert_array_equal(held[name], array)
+        shown = [{image.tobytes() for side in ("left", "right") for image in held[side][rows]} for rows in (slice(2400), slice(2400, None))]
+    assert len(shown[0] & shown[1]) <= 2, "but for digits that are equal to the pixel"
+
+
+def test_the_siamese_network_does_not_mind_the_order_of_a_pair() -> None:
+    model = compile(nnspec.load(SPECS / "siamese.yaml"))
+    x = np.random.default_rng(0).uniform(0, 16, (2, 5, 8, 8, 1))
+    np.testing.assert_allclose(model.predict({"left": x[0], "right": x[1]}), model.predict({"left": x[1], "right": x[0]}), rtol=1e-5)
