@@ -111,3 +111,11 @@ def test_the_siamese_network_does_not_mind_the_order_of_a_pair() -> None:
     model = compile(nnspec.load(SPECS / "siamese.yaml"))
     x = np.random.default_rng(0).uniform(0, 16, (2, 5, 8, 8, 1))
     np.testing.assert_allclose(model.predict({"left": x[0], "right": x[1]}), model.predict({"left": x[1], "right": x[0]}), rtol=1e-5)
+
+
+def test_the_denoising_autoencoder_takes_most_of_the_noise_away() -> None:
+    model, _ = trained("denoising_autoencoder")
+    images = assembled(model, dataset(model).splits["test"]).arrays["image"]
+    noise = np.random.default_rng(0).normal(0.0, 0.2, images.shape)  # what it was trained on, drawn by another hand
+    left = model.predict((images + noise).astype(np.float32), raw=True) - images
+    assert np.mean(left**2) < 0.6 * np.mean(noise**2)
