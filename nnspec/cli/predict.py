@@ -23,11 +23,12 @@ SHOWN = 5  # classes on a line
 @click.option("--raw", is_flag=True, help="The network's output as it is: logits, prepared units.")
 @json_option
 def command(run: str, inputs: tuple[str, ...], which: str, raw: bool, as_json: bool) -> None:
-    """Answers of a run for inputs: csv files, npz files, or rows typed as 5.1,3.5,1.4,0.2.
+    """Answers of a run for inputs: images, csv files, npz files, or rows typed as 5.1,3.5,1.4,0.2.
 
-    A csv file has the columns that the network was trained on, an npz file arrays by their names or the inputs'.
-    Values are in the data's own units. Where the network tells classes apart, their names and probabilities are
-    printed.
+    An image is made as large as those that the network was trained on. A csv file has the columns that it was trained on
+    (of images their paths), an npz file arrays by their names or the inputs'. Values are in the data's own units. Where the
+    network tells classes apart, their names and probabilities are printed; where it does so for every pixel, each
+    class's share of them.
     """
     from nnspec.cli.rows import Reader
     from nnspec.runtime.saving import load_model
@@ -49,6 +50,10 @@ def command(run: str, inputs: tuple[str, ...], which: str, raw: bool, as_json: b
 def answer(model: Model, name: str, values: Any, raw: bool) -> dict[str, Any]:
     """One row's answer: a class with probabilities, or the output."""
     classes = model.classes(name or None)
+    if not raw and classes is not None and values.ndim == 3 and values.shape[-1] == len(classes):
+        labels = values.argmax(-1)
+        shares = [float((labels == i).mean()) for i in range(len(classes))]
+        return {"shares": dict(zip(classes, shares, strict=True)), "labels": labels.tolist()}
     if raw or classes is None or values.ndim != 1:
         return {"output": values.tolist()}
     if len(values) == 1 and len(classes) == 2:
@@ -61,9 +66,9 @@ def answer(model: Model, name: str, values: Any, raw: bool) -> dict[str, Any]:
 
 def _line(name: str, answer: dict[str, Any]) -> str:
     head = f"{name}: " if name else ""
-    if "class" not in answer:
+    if "output" in answer:
         return head + _numbers(answer["output"])
-    ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
+    ranked = sorted((answer.get("probabilities") or answer["shares"]).items(), key=lambda item: -item[1])
     more = f", {len(ranked) - SHOWN} more" if len(ranked) > SHOWN else ""
     return head + ", ".join(f"{c} {p:.4f}" for c, p in ranked[:SHOWN]) + more
 

@@ -1,4 +1,4 @@
-"""Rows to predict: from csv and npz files, or typed as numbers and class names with commas between them."""
+"""Rows to predict: from images, csv and npz files, or typed as numbers and class names with commas between them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ import numpy as np
 
 from nnspec.data.cells import number
 from nnspec.data.column import Array, Column, Raw, Table, index_of
-from nnspec.data.config import CategoryColumn, ColumnKind, Csv, DropColumn, NumberColumn
+from nnspec.data.config import CategoryColumn, ColumnKind, Csv, DropColumn, ImageColumn, NumberColumn
 from nnspec.data.csv_file import read_csv
 from nnspec.data.csv_records import read_records
+from nnspec.data.decode import Photo
+from nnspec.data.image_column import with_images
+from nnspec.data.image_header import SUFFIXES
+from nnspec.data.images import Images
 from nnspec.data.inputs import assemble
 from nnspec.data.npz_file import read_npz
 from nnspec.data.section import Section
@@ -50,7 +54,7 @@ class Reader:
         path = Path(text)
         suffix = path.suffix.lower()
         try:
-            if suffix not in (".csv", ".npz") and not path.is_file():
+            if suffix not in (".csv", ".npz", *SUFFIXES) and not path.is_file():
                 return self._typed(text)
             path.open("rb").close()
         except OSError as e:
@@ -58,15 +62,28 @@ class Reader:
                 return self._typed(text)
             found = {errno.ENOENT: "nothing there", errno.EISDIR: "this is a folder"}.get(e.errno or 0, e.strerror or "")
             raise DataError(
-                Problem(f"the data file '{text}' cannot be read", found=found, wanted="a csv or npz file, or a row of numbers")
+                Problem(f"the data file '{text}' cannot be read", found=found, wanted="an image, a csv or npz file, or a row of numbers")
             ) from None
+        if suffix in SUFFIXES:
+            return self._image(path)
         return self._npz(path) if suffix == ".npz" else self._csv(path)
 
-    # The three forms
+    # The four forms
+
+    def _image(self, path: Path) -> Batch:
+        """One image, made as those were that the model has learned from."""
+        column = self._column(self.needed[0]) if self.data is not None and len(self.needed) == 1 else None
+        if column is None or not column.pixels:
+            wanted = f"{', '.join(self.needed or self.shapes)}: a csv or npz file"
+            hint = "in a csv file a column holds the images' paths" if any(self.data and self._column(c).pixels for c in self.needed) else ""
+            raise SpecError(Problem(f"'{path}' is an image, and the model takes more or something else", wanted=wanted, hint=hint))
+        ((name, _),) = self.shapes.items()
+        pixels = Photo((column.shape[0], column.shape[1]), column.pixels)(path)
+        return Batch((str(path),), {name: self._whole((column.name,), pixels[None] / np.float32(255))})
 
     def _csv(self, path: Path) -> Batch:
         fields = self._csv_fields(path)
-        if self._flat():
+        if self._flat() and not self._names_images(path, fields):
             table = self._table(read_csv(path, fields, {}))
             rows = np.stack([self._numbers(name, raw) for name, raw in table.columns.items()], axis=1)
             return Batch(_labels(path, table.rows), self._unflatten(rows, path.name))
@@ -80,11 +97,18 @@ class Reader:
                 )
             )
         kinds = {name: self._kind(name) for name in names}
-        table = self._table(read_csv(path, fields, kinds))
+        table = self._table(with_images(read_csv(path, fields, kinds), kinds, path.parent, path.parent))
         values = {c: self._values(c, table.columns[c]) for c in self.needed}
         for c in self.needed:
             self._whole((c,), values[c], table.columns[c].where)  # here, where a row has a place
         return Batch(_labels(path, table.rows), self._feeds(values))
+
+    def _names_images(self, path: Path, fields: Csv) -> bool:
+        """Whether the file has a column of paths for the one image that the model takes, and not its pixels."""
+        if self.data is None or not self._column(self.needed[0]).pixels:
+            return False
+        first = next(read_records(path, fields.separator), None)
+        return first is not None and self.needed[0] in [cell.strip() for cell in first.cells]
 
     def _npz(self, path: Path) -> Batch:
         held = _names_in(path)
@@ -199,7 +223,9 @@ class Reader:
     def _numbers(self, name: str, raw: Raw) -> Array:
         if raw.texts is not None:
             raise DataError(Problem(f"column '{name}' holds texts", raw.where(0), wanted="numbers"))
-        values = raw.array()
+        values = raw.values()
+        if isinstance(values, Images):
+            return values.take(range(len(values))) / np.float32(255)
         return values if values.dtype.kind in "iu" and self.data is None else values.astype(np.float64)
 
     def _typed_value(self, name: str, cell: str, row: str) -> Array:
@@ -226,6 +252,9 @@ class Reader:
     def _kind(self, name: str) -> ColumnKind:
         if self.data is None or (name not in self.needed and name not in self.shapes):
             return NumberColumn() if self.data is None else DropColumn()
+        column = self.data.columns.get(name)
+        if column is not None and column.pixels:
+            return ImageColumn(size=(column.shape[0], column.shape[1]), channels=column.pixels)
         stacked = name in self.shapes and name not in self.data.columns and len(self.columns[name]) > 1
         return NumberColumn() if stacked or self._column(name).classes is None else CategoryColumn()
 
@@ -249,7 +278,7 @@ class Reader:
                 f"'{text[:60]}' is neither a file nor a row",
                 found=found,
                 wanted=wanted,
-                hint="a .csv or .npz file may be given",
+                hint="an image, a .csv or an .npz file may be given",
             )
         )
 

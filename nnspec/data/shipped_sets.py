@@ -24,7 +24,7 @@ def read_digits() -> Table:
     return Table(
         1797,
         {
-            "image": Raw((8, 8, 1), lambda: array("image").astype(np.float32) / np.float32(16)),
+            "image": Raw((8, 8, 1), lambda: array("image").astype(np.float32) / np.float32(16), pixels="gray"),
             "digit": Raw((), lambda: array("digit").astype(np.int64), classes),
         },
     )

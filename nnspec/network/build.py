@@ -72,6 +72,8 @@ def build(doc: Document) -> Built:
     _training(doc, problems)
     _watches(doc, problems)
     _expects(doc, problems)
+    if doc.data is None and "data" in doc.root.pairs:  # what is wrong with the data is said already
+        problems = [p for p in problems if p.message != "nothing is called 'data' here"]
     if problems:
         wrong = SpecError if len(problems) > len(doc.bad) else DataError  # in the spec, or in its data alone
         raise wrong(*sorted(problems, key=_order))
