@@ -18,7 +18,7 @@ from PIL import Image
 from nnspec.data.column import Declaration
 from nnspec.data.declare import declare
 from nnspec.data.images import Images
-from nnspec.data.load import load, whole
+from nnspec.data.load import load
 from nnspec.errors import MissingExtraError, NnspecError
 from nnspec.spec.source import read
 
@@ -38,7 +38,11 @@ def said(text: str, folder: Path) -> str:
 
 
 def values(declaration: Declaration, name: str) -> np.ndarray:
-    return np.asarray(whole(declaration.read(name), declaration.columns[name]))
+    held = declaration.read(name)
+    if not isinstance(held, Images):
+        return held
+    pixels = held.take(range(len(held)))
+    return pixels / np.float32(255) if declaration.columns[name].classes is None else pixels.astype(np.int64)
 
 
 def splits(declaration: Declaration) -> dict[str, Mapping[str, Any]]:

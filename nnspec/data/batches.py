@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from nnspec.data.column import Array
 from nnspec.data.load import Rows
+from nnspec.data.pixels import Decoded, Pixels
+from nnspec.data.prefetch import ahead
 from nnspec.data.split import shuffled
 
 
@@ -34,7 +36,7 @@ def count(size: int, batch_size: int) -> int:
 
 def batches(
     rows: Rows, batch_size: int, order: NDArray[np.intp] | None = None, start: int = 0, reuse: bool = False
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """The batches of an epoch from number ``start`` on; the last may be smaller.
 
     ``order`` None takes the rows as they stand, without a copy. With ``reuse`` the arrays are overwritten by the next
@@ -54,6 +56,14 @@ def batches(
             chosen = order[begin:end]
             arrays = {name: _take(x, chosen, buffers.get(name)) for name, x in rows.arrays.items()}
         yield Batch(arrays, end - begin, position)
+
+
+def pieces(rows: Mapping[str, Array], size: int) -> Generator[dict[str, Array]]:
+    """The rows as they stand, ``size`` at a time, without a copy of what is in memory; images are decoded by a thread meanwhile."""
+    total = len(next(iter(rows.values())))
+    decoded = any(isinstance(x, Pixels) and isinstance(x.source, Decoded) for x in rows.values())
+    starts = range(0, total, size)
+    return ahead(lambda start: {name: x[start : start + size] for name, x in rows.items()}, starts, int(decoded))
 
 
 def _take(x: Array, rows: NDArray[np.intp], buffer: Array | None) -> Array:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nnspec.data.config import Prepare
+from nnspec.data.augment import Augmentation
+from nnspec.data.config import Loading, Prepare
 from nnspec.data.images import Images
 from nnspec.errors import Place, Problem, SpecError
 
@@ -117,6 +118,16 @@ class Fractions:
 
 
 @dataclass(frozen=True, eq=False)
+class Augmented:
+    """An augmentation with the images that it changes, the masks that move along, and the name of its draws."""
+
+    step: Augmentation
+    images: tuple[str, ...]
+    masks: tuple[str, ...]
+    stream: str
+
+
+@dataclass(frozen=True, eq=False)
 class Declaration:
     """What a data section promises: columns (features, then targets, in the source's order), rows and how to load them.
 
@@ -136,6 +147,9 @@ class Declaration:
     missing: Mapping[str, str | float]
     place: Place
     read: Callable[[str], Array | Images] = field(repr=False)
+    loading: Loading = field(default_factory=Loading)
+    augment: tuple[Augmented, ...] = ()
+    balance: str | None = None
 
     def array(self, name: str) -> Array:
         """The values of a column that is no image."""

@@ -1,8 +1,9 @@
 """What can be written in a spec's data section: sources, kinds of columns, the split and preparations."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from nnspec.spec.model import Config, Kind, Number
@@ -298,3 +299,30 @@ class RescaleStep(Prepare, kind="rescale"):
 
     scale: Annotated[float, Field(allow_inf_nan=False)]
     offset: Number = 0.0
+
+
+class Loading(Config):
+    """How rows become batches; what is learned does not depend on ``workers`` and ``cache``.
+
+    ``workers`` threads decode, augment and prepare the next batches while a step runs: by default 1 where images are
+    decoded from files or augmented, else 0, for rows that lie in memory are gathered faster than handed over.
+    ``cache`` is how much memory decoded images may take; those beyond it are decoded again in every epoch.
+    ``balance`` draws each epoch's rows so that every class comes equally often: ``true`` for the classes of the target, or a
+    category column. An epoch stays as long: rows of rare classes come several times, of frequent ones not all.
+    """
+
+    workers: Annotated[int, Field(ge=0, le=64)] | None = None
+    cache: str = "1GB"
+    balance: bool | str = False
+
+    @field_validator("cache")
+    @classmethod
+    def _size(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?\s?[MG]B", value):
+            raise ValueError("a size: 512MB, 2GB")
+        return value
+
+    @property
+    def budget(self) -> int:
+        """``cache`` in bytes."""
+        return int(float(self.cache[:-2]) * (1 << (20 if self.cache[-2] == "M" else 30)))

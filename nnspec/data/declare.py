@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nnspec.data.augmented import augmentations, balanced
 from nnspec.data.cells import number
 from nnspec.data.column import Array, Column, ColumnType, Declaration, Fractions, Raw, Table, as_array, index_of
 from nnspec.data.config import CategoryColumn, ImageFolder, NumberColumn, OneHotStep, Prepare
@@ -55,6 +56,8 @@ class _Declare:
         parts = fractions(section, columns, replace(table, rows=table.drawn), targets, read, self.seed)
         parts = replace(parts, given=table.given)
         self.files_of_splits(table, targets, columns, parts)
+        augment = augmentations(section, columns, targets)
+        balance = balanced(section, columns, targets)
         if self.wrong or self.bad:
             raise self.error()
         columns |= {name: one_hot(columns[name]) for name, step in prepare if isinstance(step, OneHotStep)}
@@ -78,6 +81,9 @@ class _Declare:
             missing,
             section.place,
             values,
+            section.loading,
+            augment,
+            balance,
         )
 
     def error(self) -> NnspecError:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.data.column import Array, Column, Declaration
 from nnspec.data.division import divide
-from nnspec.data.images import Images
+from nnspec.data.images import ImageArray, Images
 from nnspec.data.inputs import assemble
+from nnspec.data.pixels import Decoded, Pixels, in_memory
 from nnspec.data.prepare import Fill, Preparation, Step, fit_step
 from nnspec.errors import DataError, Problem
 
@@ -22,7 +23,10 @@ CHUNK = 1 << 22  # bytes of float64 worked on at a time
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A split's rows: an array a column, rows first; ``rows`` are their numbers in the source, ascending."""
+    """A split's rows: an array a column, rows first; ``rows`` are their numbers in the source, ascending.
+
+    Images are not read yet: ``Pixels`` stand for their arrays.
+    """
 
     arrays: Mapping[str, Array]
     rows: NDArray[np.intp]
@@ -53,30 +57,48 @@ def load(
 ) -> Dataset:
     """Reads the rows; ``preparation`` is one fitted before, by default it is fitted on the training rows.
 
-    Numbers and arrays have dtype ``precision``, categories int64. Raises DataError for a value that is not finite.
+    Numbers and arrays have dtype ``precision``, categories int64. Images stay where they are, and so do training images that
+    are augmented: those are prepared afterwards. Raises DataError for a value that is not finite.
     """
     rows = divide(declaration.split, declaration.columns, declaration.array, declaration.drawn, declaration.seed)
     arrays: dict[str, dict[str, Array]] = {name: {} for name in rows}
     steps: dict[str, tuple[Step, ...]] = {}
+    moved = {name for a in declaration.augment for name in (*a.images, *a.masks)}
+    budget = declaration.loading.budget
     for name, column in declaration.columns.items():
-        raw = whole(declaration.read(name), column)
-        _check(raw, column, name in declaration.missing)
+        values, dtype = declaration.read(name), np.dtype(np.int64 if column.dtype == "int64" else precision)
+        lazy = isinstance(values, Images)
+        if not isinstance(values, Images):
+            _check(values, column, name in declaration.missing)
+        source = _source(values, budget, dtype) if isinstance(values, Images) or name in moved else None
+        if isinstance(source, Decoded):
+            budget -= source.kept.nbytes
+        raw: Array = values if not isinstance(values, Images) else _plain(source, column, declaration.rows)
         if preparation is None:
             steps[name] = _fit(declaration, column, raw, rows["train"])
         fitted = preparation or Preparation(steps)
-        dtype = np.dtype(np.int64 if column.dtype == "int64" else precision)
         for split, numbers in rows.items():
-            arrays[split][name] = _prepared(fitted, column, raw, numbers, dtype)
+            changed = name in moved and split == "train"
+            if source is not None and (lazy or changed):
+                arrays[split][name] = cast(Array, Pixels(source, numbers, column, fitted, dtype, changed))
+            else:
+                arrays[split][name] = _prepared(fitted, column, raw, numbers, dtype)
     splits = {split: Rows(arrays[split], numbers) for split, numbers in rows.items()}
     return Dataset(declaration, splits, preparation or Preparation({name: s for name, s in steps.items() if s}))
 
 
-def whole(values: Array | Images, column: Column) -> Array:
-    """All rows of a column in memory: of images 0 to 1, of masks class numbers."""
-    if not isinstance(values, Images):
-        return values
-    pixels = values.take(range(len(values)))
-    return pixels / np.float32(255) if column.classes is None else pixels.astype(np.int64)
+def _source(values: Array | Images, budget: int, dtype: np.dtype[np.generic]) -> Images:
+    """Rows to be read in batches: decoded ones are kept within the budget, numbers in the precision that is wanted."""
+    if isinstance(values, Images):
+        return values if in_memory(values) else Decoded(values, budget)
+    return ImageArray(values.astype(dtype, copy=False))
+
+
+def _plain(source: Images | None, column: Column, rows: int) -> Array:
+    """All rows before any preparation, as float64, or class numbers: an array that is read where it is looked at."""
+    assert source is not None
+    dtype = np.dtype(np.int64 if column.dtype == "int64" else np.float64)
+    return cast(Array, Pixels(source, np.arange(rows), column, Preparation({}), dtype))
 
 
 def _fit(declaration: Declaration, column: Column, raw: Array, train: NDArray[np.intp]) -> tuple[Step, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nnspec.data import config
+from nnspec.data.augment import Augmentation
 from nnspec.data.config import ColumnKind, Prepare
 from nnspec.data.words import not_ours, only
 from nnspec.errors import DataError, Place, Problem, SpecError, one_of
@@ -15,8 +16,8 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence
 
 T = TypeVar("T")
-K = TypeVar("K", ColumnKind, Prepare)
-SECTION = ("columns", "split", "prepare")
+K = TypeVar("K", ColumnKind, Prepare, Augmentation)
+SECTION = ("columns", "split", "prepare", "augment", *config.Loading.model_fields)
 
 
 class Section:
@@ -38,6 +39,11 @@ class Section:
         self.fields = self.attempt(self._fields)
         self.split = self._split(self.split_node)
         self.steps = self._steps(pairs.get("prepare"))
+        self.augment = self._augment(pairs.get("augment"))
+        own = {key: value for key, value in pairs.items() if key in config.Loading.model_fields}
+        keys = node.keys if isinstance(node, MappingNode) else {}
+        loading = MappingNode(node.place, own, {key: keys[key] for key in own}, False)
+        self.loading = self.attempt(lambda: validate(config.Loading, loading, node.place, "data")) or config.Loading()
 
     def attempt(self, work: Callable[[], T]) -> T | None:
         try:
@@ -172,6 +178,16 @@ class Section:
             )
             return []
         chosen = [(self._choice(Prepare, item, "preparation"), item) for item in node.items]
+        return [(step, item) for step, item in chosen if step is not None]
+
+    def _augment(self, node: Node | None) -> list[tuple[Augmentation, Node]]:
+        if node is None:
+            return []
+        if not isinstance(node, Sequence):
+            wanted = "[flip: horizontal, crop: {padding: 2}]"
+            self.wrong.append(Problem("augment is a list of steps", node.place, found=describe(node), wanted=wanted, rule="bad-value"))
+            return []
+        chosen = [(self._choice(Augmentation, item, "augmentation"), item) for item in node.items]  # type: ignore[type-abstract]  # a family
         return [(step, item) for step, item in chosen if step is not None]
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from nnspec.data.column import SPLITS
 from nnspec.data.inputs import input_columns, input_type
 from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError, nearest, one_of
+from nnspec.ir.graph import abstract
+from nnspec.ir.op import ShapeError
 from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
@@ -70,6 +72,7 @@ def build(doc: Document) -> Built:
         _unused(doc, expander, problems)
         _uncalled(doc, expander, problems)
     _training(doc, problems)
+    _mixup(doc, losses, problems)
     _watches(doc, problems)
     _expects(doc, problems)
     if doc.data is None and "data" in doc.root.pairs:  # what is wrong with the data is said already
@@ -279,6 +282,32 @@ def _uncalled(doc: Document, expander: Expander, problems: list[Problem]) -> Non
     for name, network in doc.networks.items():
         if name not in expander.used:
             problems.append(Problem(f"network '{name}' is never used", network.place, wanted=f"a layer '- {name}'", rule="unused-network"))
+
+
+def _mixup(doc: Document, compared: tuple[Target, ...], problems: list[Problem]) -> None:
+    """What mixup makes of class numbers must be something that losses can compare with."""
+    if doc.data is None or not doc.data.augment or doc.data.augment[-1].step.kind != "mixup":
+        return
+    for t in compared:
+        y = t.port.type
+        if t.type is None or t.type.dtype.is_float or y is None or t.classes is None:
+            continue
+        shape = (*t.type.shape, len(t.classes)) if y.shape[-1] != 1 else t.type.shape
+        kind = t.term.of.kind
+        if kind not in ("hinge", "perceptron") and _fits(t, TensorType(shape, y.dtype)):
+            continue
+        what = f"{kind} cannot take the shares of classes that mixup makes"
+        wanted = "cross_entropy or binary_cross_entropy"
+        problems.append(Problem(what, t.term.place, found=f"target {', '.join(t.columns)}", wanted=wanted, hint="or leave mixup out", rule="classes"))
+
+
+def _fits(t: Target, type: TensorType) -> bool:
+    assert t.port.type is not None
+    try:
+        t.term.of.fits(t.port.value if t.port.value is not None else abstract(t.port.type), type)
+    except ShapeError:
+        return False
+    return True
 
 
 def _training(doc: Document, problems: list[Problem]) -> None:

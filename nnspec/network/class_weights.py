@@ -20,7 +20,7 @@ def balancing(built: Built) -> list[Target]:
 
 def count_classes(built: Built, rows: Mapping[str, Array]) -> dict[str, tuple[float, ...]]:
     """The weights of these losses over the training rows, by the losses' names."""
-    return {t.term.name: balanced(rows[t.feed], many(t), t.term.of.binary(_output(t))) for t in balancing(built)}
+    return {t.term.name: balanced(np.asarray(rows[t.feed]), many(t), t.term.of.binary(_output(t))) for t in balancing(built)}
 
 
 def many(target: Target) -> int:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from nnspec.data.declare import declare
+from nnspec.data.epochs import Epochs
 from nnspec.data.load import Dataset, Rows, load
 from nnspec.errors import Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.network.class_weights import balancing, count_classes
+from nnspec.network.targets import Target
 from nnspec.runtime.session import Model
 from nnspec.spec.formulas import substitute
 
@@ -63,6 +67,25 @@ def weights_of_classes(model: Model) -> dict[str, tuple[float, ...]]:
 def assembled(model: Model, rows: Rows) -> Rows:
     """A split's rows by input and target."""
     return rows.assembled(groups(model))
+
+
+def epochs(model: Model, data: Dataset) -> Epochs | None:
+    """The epochs of the training rows, as the spec's data section wants them; None where there are none."""
+    declared, rows = data.declaration, data.splits["train"]
+    if not rows.size:
+        return None
+    fed = assembled(model, rows)
+    classes = None
+    if declared.balance is not None:
+        classes = declared.array(declared.balance)[rows.rows].astype(np.int64)
+    mixed = {t.feed: _probabilities(t) for t in model.targets if t.type is not None and not t.type.dtype.is_float}
+    size = min(model.spec.settings.batch_size, rows.size) * model.accumulate
+    return Epochs(fed, size, model.seed, declared.augment, classes, mixed, declared.loading.workers)
+
+
+def _probabilities(target: Target) -> int:
+    """Of how many classes an output says probabilities, where mixed targets are such; 0 where they are one number."""
+    return 0 if target.classes is None or target.port.type is None or target.port.type.shape[-1] == 1 else len(target.classes)
 
 
 def rows_for_scoring(model: Model) -> Mapping[str, Array]:

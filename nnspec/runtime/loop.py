@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from nnspec.data.batches import batches, count, order
-from nnspec.data.load import Rows
+from nnspec.data.batches import count
+from nnspec.data.epochs import Epochs
 from nnspec.errors import DataError, NumbersError, Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.runtime import checkpoint
@@ -44,17 +45,16 @@ class Loop:
     """One run of a model over arrays."""
 
     def __init__(
-        self, model: Model, splits: Splits, folder: RunFolder | None, epochs: int, callbacks: Sequence[Callback]
+        self, model: Model, splits: Splits, train: Epochs | None, folder: RunFolder | None, epochs: int, callbacks: Sequence[Callback]
     ) -> None:
-        if "train" not in splits:
+        if train is None:
             raise SpecError(Problem("there are no rows to train on", rule="feed"))
         self.model, self.splits, self.folder, self.callbacks = model, splits, folder, callbacks
         self.early, self.best, problems = watches(model.spec, splits)
         if problems:
             raise SpecError(*problems)
-        rows = len(next(iter(splits["train"].values())))
-        size = min(model.spec.settings.batch_size, rows) * model.accumulate
-        self.rows = Rows(splits["train"], np.arange(rows))
+        rows, size = train.rows.size, train.batch_size
+        self.train = train
         self.state = State(model.spec.name, folder.path if folder else None, epochs, count(rows, size), rows, size)
         self.every = model.spec.settings.checkpoint.every
         self.signals = Signals()
@@ -169,9 +169,9 @@ class Loop:
     def _epoch(self) -> None:
         self._began = time.monotonic()
         state = self.state
-        mixed = order(self.model.seed, state.epoch, state.rows)
-        for batch in batches(self.rows, state.batch_size, mixed, state.batch, reuse=True):
-            self._step(batch.arrays, batch.size)
+        with closing(self.train.batches(state.epoch, state.batch)) as batches:  # ends its threads, whatever happens here
+            for batch in batches:
+                self._step(batch.arrays, batch.size)
         self._measure()
         if state.epoch == state.epochs or state.stop or time.monotonic() - self._saved >= SECONDS:
             self.save()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nnspec.data.pixels import Pixels
 from nnspec.errors import DataError, Place, Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.runtime.environment import DECIDES_BITS, environment
@@ -19,6 +20,7 @@ from nnspec.spec.source import Node, Scalar, Sequence, read
 
 MUST_BE_EQUAL = ("backend", "precision", "seed", "batch_size", "data")
 MAY_DIFFER = ("epochs", "threads", "expect", "sweep")  # keys of a spec that decide no bit
+ALSO = ("data.workers", "data.cache")
 SHOWN = 8
 Splits = Mapping[str, Mapping[str, Array]]  # the arrays of inputs and targets, rows first, by split
 
@@ -57,6 +59,9 @@ def fingerprint(splits: Splits) -> dict[str, str]:
         digest = hashlib.sha256()
         for name, array in sorted(arrays.items()):
             digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+            if isinstance(array, Pixels):  # not decoded for this
+                digest.update(array.digest())
+                continue
             for start in range(0, len(array), 4096):
                 digest.update(array[start : start + 4096].tobytes())
         found[split] = digest.hexdigest()
@@ -150,7 +155,7 @@ def _shown(key: str, value: object) -> str:
 def differences(before: Mapping[str, str], new: str) -> list[str]:
     """Where two specs differ, but for keys that decide no bit: ``optimizer.adam.learning_rate: 0.01, was 0.001``."""
     after = dict(leaves(read(new, "the spec")))
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key) and key.split(".")[0] not in MAY_DIFFER]
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key) and key.split(".")[0] not in MAY_DIFFER and key not in ALSO]
     return [f"{key}: {after.get(key, 'nothing')}, was {before.get(key, 'nothing')}" for key in keys]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from nnspec.codegen.backend import Executable, load_backend
 from nnspec.compiler import Spec, check_trainable, compile_graph
+from nnspec.data.batches import pieces
 from nnspec.data.prepare import Preparation
 from nnspec.errors import NumbersError, Problem, SpecError
 from nnspec.interop.transfer import Loaded, load_all
@@ -233,8 +234,7 @@ class Model:
         """The loss and the metrics over any number of rows, in inference: of all of them, never of the pieces they are read in."""
         tally, factors = self.tally(), factors or self.factors(self.step)
         n = len(next(iter(rows.values())))
-        for start in range(0, n, chunk):
-            part = {name: a[start : start + chunk] for name, a in rows.items()}
+        for start, part in zip(range(0, n, chunk), pieces(rows, chunk), strict=True):
             own = None if weights is None else weights[start : start + chunk]
             size = min(chunk, n - start)
             ready = self._ready("score", part, min(chunk, n), own is not None or size < min(chunk, n))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from nnspec.compiler import check_trainable
-from nnspec.data.load import Dataset
+from nnspec.data.epochs import Epochs
+from nnspec.data.load import Dataset, Rows
 from nnspec.data.prepare import Preparation
 from nnspec.errors import DataError, Problem, SpecError
 from nnspec.network.class_weights import count_classes
 from nnspec.runtime.callbacks import Callback
 from nnspec.runtime.loading import assembled, dataset
+from nnspec.runtime.loading import epochs as epochs_of_data
 from nnspec.runtime.loop import Loop, Run
 from nnspec.runtime.resume import Splits, epochs_before
 from nnspec.runtime.run_folder import PREPARATION, RunFolder
@@ -56,9 +60,9 @@ def train(
         )
     if not going:
         model.transfer()
-    splits = _splits(model, data)
+    splits, epochs_of = _splits(model, data)
     model.balance = count_classes(model.spec.built, splits["train"]) if "train" in splits else None
-    loop = Loop(model, splits, folder, total, callbacks)
+    loop = Loop(model, splits, epochs_of, folder, total, callbacks)
     if folder is not None:
         loop.prepare(folder, going)
     return loop.run()
@@ -79,11 +83,16 @@ def _preparation(folder: RunFolder) -> Preparation | None:
         ) from e
 
 
-def _splits(model: Model, data: Dataset | Splits | None) -> Splits:
-    """The arrays that the model is fed, by split."""
-    if data is None:
-        data = dataset(model)
+def _splits(model: Model, data: Dataset | Splits | None) -> tuple[Splits, Epochs | None]:
+    """The arrays that the model is fed, by split, and the epochs of training rows."""
+    data = dataset(model) if data is None else data
     if isinstance(data, Dataset):
         model.preparation = data.preparation
-        data = {split: assembled(model, rows).arrays for split, rows in data.splits.items()}
-    return {split: arrays for split, arrays in data.items() if len(next(iter(arrays.values())))}
+        splits = {split: assembled(model, rows).arrays for split, rows in data.splits.items()}
+        train = epochs_of_data(model, data)
+    else:
+        splits = dict(data)
+        rows = len(next(iter(data["train"].values()))) if "train" in data else 0
+        size = min(model.spec.settings.batch_size, rows) * model.accumulate
+        train = Epochs(Rows(data["train"], np.arange(rows)), size, model.seed) if rows else None
+    return {split: arrays for split, arrays in splits.items() if len(next(iter(arrays.values())))}, train

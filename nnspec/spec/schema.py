@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 import nnspec.layers  # noqa: F401  # registers every layer
 from nnspec.data import config as data
+from nnspec.data.augment import Augmentation
 from nnspec.data.column import SPLITS
 from nnspec.layers.activations import Activation
 from nnspec.layers.axes import listed
@@ -56,7 +57,7 @@ SHORT: Mapping[type[Config], str] = {
 }  # fmt: skip
 FAMILIES: Mapping[str, type[Kind]] = {
     "activation": Activation, "initializer": Initializer, "loss": Loss, "metric": Metric, "optimizer": Optimizer,
-    "schedule": Schedule, "column": data.ColumnKind, "prepare": data.Prepare,
+    "schedule": Schedule, "column": data.ColumnKind, "prepare": data.Prepare, "augmentation": Augmentation,
 }  # fmt: skip
 
 
@@ -115,7 +116,8 @@ def _data() -> Schema:
     columns = {"type": "object", "additionalProperties": {"$ref": "#/definitions/column"}}
     body = closed({
         **{name: member(cls, {}) for name, cls in sources.items()},
-        "columns": columns, "split": closed(fields(data.Split)),
+        "columns": columns, "split": closed(fields(data.Split)), **fields(data.Loading),
+        "augment": {"type": "array", "items": {"$ref": "#/definitions/augmentation"}},
         "prepare": {"type": "array", "items": {"$ref": "#/definitions/prepare"}},
     })  # fmt: skip
     body["oneOf"] = [{"required": [name]} for name in sources]
