@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from nnspec.cli import status
-from nnspec.errors import SpecError
+from nnspec.runtime.children import Ended
 from nnspec.spec.sweep import Sweep, trials
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,6 +164,8 @@ def test_what_is_wrong_in_a_sweep_is_told_before_anything_is_trained(sweep: str,
     (("--maximize", "accuracy"), "'accuracy' is not measured"),
     (("--maximize", "train.mae", "--minimize", "train.mae"), "two objectives"),
     (("--trials", "100000"), "at most 1,000"),
+    (("--set", "vars.width=7"), "'vars.width' is swept and set as well"),
+    (("--over", "epochs=1,2", "--epochs", "3"), "'epochs' is swept and set as well"),
 ])  # fmt: skip
 def test_what_is_wrong_in_the_call_is_told_as_well(args: tuple[str, ...], told: str, nnspec: Any, tmp_path: Path) -> None:
     code, _, err = nnspec("sweep", "small.yaml", *args)
@@ -179,6 +181,17 @@ def test_over_of_the_call_stands_beside_the_specs(nnspec: Any, monkeypatch: pyte
     settings = [dict(pair.split("=", 1) for flag, pair in zip(c.arguments, c.arguments[1:], strict=False) if flag == "--set") for c in calls]
     assert [s["optimizer"] for s in settings] == ["sgd", "{adam: {beta1: 0.5}}"] * 2
     assert {s["vars.width"] for s in settings} == {"5"} and {s["epochs"] for s in settings} == {"1"}
+
+
+def test_a_trial_with_folds_counts_by_its_mean_and_one_that_dies_does_not_end_the_others(nnspec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("small.yaml").write_text(Path("small.yaml").read_text().replace("{train: 0.7, validation: 0.3}", "{folds: 2}"))
+    code, out, _ = nnspec("sweep", "small.yaml", "--over", "optimizer.sgd.learning_rate=0.01,1e38", "--over", "vars.width=2", "--json")
+    first, second = json.loads(out)["trials"]
+    assert code == 0 and first["metrics"] == json.loads((Path(first["run"]) / "folds.json").read_text())["metrics"]
+    assert second["status"] == 4 and "fold 1 of 2" in second["error"]
+    monkeypatch.setattr("nnspec.runtime.children._Child.ended", lambda self: Ended(self.call, -9, "", "", 1.0) if self.close() is None else None)
+    code, out, err = nnspec("sweep", "small.yaml", "--over", "optimizer.sgd.learning_rate=0.01", "--over", "vars.width=2", "--json")
+    assert code == 5 and json.loads(out)["best"] is None and "ended by signal 9" in err
 
 
 def test_draws_are_counted_keep_to_their_ranges_and_none_comes_twice() -> None:
@@ -200,4 +213,3 @@ def test_a_grid_has_every_combination_in_order() -> None:
     assert [tuple(t.values()) for t in trials(sweep, 0)] == [(a, b) for a in (1, 2) for b in "xyz"]
     assert sweep.size == 6 and sweep.objective == (None, True)
     assert math.isinf(Sweep.model_validate({"over": {"a": {"log": (0.1, 1.0)}}, "trials": 1}).size)
-    assert issubclass(SpecError, Exception)

@@ -13,6 +13,7 @@ import pytest
 import nnspec
 from nnspec.cli.test import expecting, held, metrics, static
 from nnspec.codegen.check_plan import check_plan
+from nnspec.network.build import measures
 from nnspec.passes import run_pipeline
 from nnspec.runtime.loading import assembled, dataset
 from nnspec.runtime.session import Model, compile
@@ -35,6 +36,7 @@ def test_the_mean_over_seeds_keeps_to_what_a_spec_expects(name: str) -> None:
     spec = expecting(nnspec.load(drawn() / f"{name}.yaml"))
     assert metrics(spec), f"{name} expects nothing of its training: expect: {{test.accuracy: ...}}"
     runs = [trained(name, seed)[1] for seed in range(SEEDS.get(name, USUAL))]
+    assert {name for run in runs for name in run} == set(measures(spec.document)), "what may be expected is what is measured"
     found = {**dict(static(spec)), **{metric: float(np.mean([run[metric] for run in runs])) for metric in runs[0]}}
     for result in held(spec, found):
         assert result.held, result

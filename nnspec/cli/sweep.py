@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnspec.cli.options import Folder, backend_name, backend_option, json_option, print_json, read, spec_options
-from nnspec.errors import NnspecError, Problem, SpecError
+from nnspec.errors import NnspecError, Problem, ResourceError, SpecError
 
 if TYPE_CHECKING:
     from nnspec.compiler import Spec
@@ -56,6 +56,9 @@ def command(
 
     check_trainable(base)
     chosen = sweep_of(base, over, trials, maximize, minimize)
+    given = {**settings, **({"epochs": ""} if epochs is not None else {})}
+    if twice := [key for key in chosen.over if key in given]:
+        raise SpecError(Problem(f"'{twice[0]}' is swept and set as well", wanted="one of them"))
     metric, less = chosen.objective
     metric, less = (metric, less) if metric else (_by_default(base), True)
     wanted = combinations(chosen, base.settings.seed)
@@ -82,7 +85,13 @@ def command(
             raise type(e)(Problem(f"interrupted after {done} of {_many(len(wanted), 'trial')}; saved in {folder.path}", hint=shlex.join(again),
                                   rule="interrupted")) from None  # fmt: skip
     report(held.outcomes, folder.path, metric, less, ["nnspec", "run", spec, *common], as_json)
-    return next((o.status for o in held.outcomes if o.status), 0) if all(o.status for o in held.outcomes) else 0
+    failed = [o.status for o in held.outcomes if o.status]
+    return status_of(failed[0]) if len(failed) == len(held.outcomes) else 0
+
+
+def status_of(status: int) -> int:
+    """The exit status where every trial has failed as the first: one that the system ended had not what it needed."""
+    return status if status > 0 else ResourceError.status
 
 
 def sweep_of(spec: Spec, over: Sequence[str], trials: int | None, maximize: str | None, minimize: str | None) -> Sweep:

@@ -16,7 +16,7 @@ from nnspec.runtime.run_folder import RECORD, RESULT, SWEEP, RunFolder
 from nnspec.spec.source import read
 from nnspec.spec.sweep import Trial
 
-INTERRUPTED = (130, 143)
+INTERRUPTED = (130, 143, -2, -15)  # the last two before a child could answer
 NUMBERS = 4  # the exit status of a run that stopped on numbers: it would do so again
 
 
