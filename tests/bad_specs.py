@@ -156,6 +156,7 @@ BAD: dict[str, str] = {
     "mixup_first": changed("data: digits", "data: {digits: {}, augment: [mixup: 0.2, rotate: 10]}"),
     "watch_nothing": changed("epochs: 10", "epochs: 10\nearly_stopping: {patience: 3, watch: validation.acuracy}"),
     "expect_of_nothing": changed("epochs: 10", 'epochs: 10\nexpect: {test.acuracy: ">= 0.9", parameter: "<= 1e5", accuracy: ">= 0.9"}'),
+    "expect_of_a_table": changed("[accuracy]", "[accuracy, confusion]").replace("epochs: 10", 'epochs: 10\nexpect: {test.confusion: ">= 0.9"}'),
     "expect_without_rows": changed("epochs: 10", 'epochs: 10\nexpect: {validation.accuracy: ">= 0.9"}'),
     "expect_no_bound": changed("epochs: 10", 'epochs: 10\nexpect: {parameters: few, test.accuracy: "= 1", test.loss: true}'),
     "expect_in_strange_units": changed("epochs: 10", 'epochs: 10\nexpect: {memory: "<= 256mb", parameters: "<= 3MB", test.accuracy: ">= 98 percent"}'),

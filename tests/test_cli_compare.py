@@ -161,6 +161,16 @@ def test_a_metric_of_which_nobody_knows_what_is_better_has_no_best() -> None:
     assert not any("*" in line for line in report(sides, content, None))
 
 
+@pytest.mark.parametrize("metric,less", [
+    ("train.loss", True), ("validation.mae", True), ("test.mse_2", True), ("train.accuracy", False), ("test.auc", False), ("train.huber", True),
+    ("train.swishy", None), ("discriminator/loss", True),
+])  # fmt: skip
+def test_what_is_better_is_known_by_the_metric(metric: str, less: bool | None) -> None:
+    history = [{metric: 2.0}, {metric: 1.0}, {metric: 3.0}]
+    best = Side(Path("a"), {}, {}, {}, history, {}, {}, "").best(metric)
+    assert best == (None if less is None else (1.0, 2) if less else (3.0, 3))
+
+
 def test_curves_have_one_scale_and_gaps() -> None:
     assert spark.lines([[0, 1], [0.5, float("nan")]]) == ["▁█", "▅ "]
     assert spark.lines([[1, 10, 100, 1000]]) == ["▁▃▆█"], "over three powers of ten it is a logarithm"

@@ -345,7 +345,7 @@ def _watches(doc: Document, problems: list[Problem]) -> None:
 def _expects(doc: Document, problems: list[Problem]) -> None:
     """What is expected, and what a sweep sorts by, must be measured, on rows that there are."""
     known = measures(doc)
-    problems += expect.refuse(doc.root.pairs.get("expect"), doc.settings.expect or {}, known)
+    problems += expect.refuse(doc.root.pairs.get("expect"), doc.settings.expect or {}, known, [t.name for t in doc.metrics if t.of.table])
     node = doc.root.pairs.get("sweep")
     if doc.settings.sweep is not None and isinstance(node, MappingNode):
         problems += sweep.refuse(node, doc.settings.sweep, doc.vars, known)

@@ -18,6 +18,7 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, plain, read
 from nnspec.spec.source import Sequence as SequenceNode
 from nnspec.spec.write import flow
+from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 
 CALL = ("backend", "precision", "seed", "batch_size", "choices")  # of what a run says of itself
@@ -152,10 +153,12 @@ def winners(row: Sequence[Mapping[str, Any] | None], metric: str) -> list[int]:
 def _less(metric: str) -> bool | None:
     """Whether less is better; None where nobody knows, as of a block that measures."""
     kind = metric.replace("/", ".").rpartition(".")[2]
-    if kind == "loss":
-        return True
-    member = Metric.registry.get(kind) or Metric.registry.get(kind.rpartition("_")[0])
-    return None if member is None else bool(member.better == "less")
+    for name in (kind, kind.rpartition("_")[0]):  # mae, or mae_2
+        if name in Metric.registry:
+            return bool(Metric.registry[name].better == "less")
+        if name == "loss" or name in Loss.registry:
+            return True
+    return None
 
 
 def _history(path: Path) -> Iterator[dict[str, float]]:

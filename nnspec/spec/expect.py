@@ -63,8 +63,11 @@ def parse_bounds(value: Any) -> tuple[Bound, ...]:
 Bounds = Annotated[tuple[Bound, ...], BeforeValidator(parse_bounds)]
 
 
-def refuse(node: Node | None, expect: Mapping[str, tuple[Bound, ...]], measured: Collection[str]) -> list[Problem]:
-    """What is expected but never known, or in a unit that means nothing; ``measured`` are the metrics of a run."""
+def refuse(node: Node | None, expect: Mapping[str, tuple[Bound, ...]], measured: Collection[str], tables: Collection[str]) -> list[Problem]:
+    """What is expected but never known, or in a unit that means nothing.
+
+    ``measured`` are the metrics of a run, ``tables`` the names of those that are no single number.
+    """
     if not isinstance(node, MappingNode):
         return []
     known = [*STATIC, *measured]
@@ -72,8 +75,9 @@ def refuse(node: Node | None, expect: Mapping[str, tuple[Bound, ...]], measured:
     for name, bounds in expect.items():
         place, units = node.keys[name], UNITS.get(name, SHARES)
         if name not in known:
-            problems.append(Problem(f"'expect' names '{name}', which is not measured", place, wanted=one_of(known),
-                                    hint=_hint(name, known), rule="unknown-name"))  # fmt: skip
+            hint = "a table has no bound; expect a number" if name.partition(".")[2] in tables else _hint(name, known)
+            what = f"'expect' names '{name}', which is not measured"
+            problems.append(Problem(what, place, wanted=one_of(known), hint=hint, rule="unknown-name"))
             continue
         strange = next((b for b in bounds if b.unit not in units), None)
         if strange is not None:
