@@ -145,7 +145,57 @@ def global_pool(kind: str, **fields: Any) -> Twin:
     return lambda x: x.mean(axes, keepdim=keep) if "avg" in kind else x.amax(axes, keepdim=keep)
 
 
+def pad(kind: str, **fields: Any) -> Twin:
+    around = ends(fields["size"], (0,) * axes_of(kind), (), (), ())
+    flat = [n for pair in reversed(around) for n in pair]
+    mode = {"edge": "replicate"}.get(fields.get("mode", ""), fields.get("mode", "constant"))
+    return channels_first(lambda x: F.pad(x, flat, mode=mode))
+
+
+def crop(kind: str, **fields: Any) -> Twin:
+    around = ends(fields["size"], (0,) * axes_of(kind), (), (), ())
+
+    def g(x: Any) -> Any:
+        for axis, (low, high) in enumerate(around, 1):
+            x = x.narrow(axis, low, x.shape[axis] - low - high)
+        return x
+
+    return g
+
+
+def mode_of(axes: int, method: str) -> str:
+    return "nearest" if method == "nearest" else ("linear", "bilinear", "trilinear")[axes - 1]
+
+
+def upsample(kind: str, **fields: Any) -> Twin:
+    axes, method = axes_of(kind), fields.get("method", "nearest")
+    aligned = {} if method == "nearest" else {"align_corners": False}
+    scale = tuple(float(n) for n in each(fields.get("factor", 2), axes))
+    return channels_first(lambda x: F.interpolate(x, scale_factor=scale, mode=mode_of(axes, method), **aligned))
+
+
+def resize(kind: str, **fields: Any) -> Twin:
+    def g(x: Any) -> Any:
+        axes = x.ndim - 2
+        mode = mode_of(axes, fields.get("method", "linear"))
+        aligned = {} if mode == "nearest" else {"align_corners": fields.get("align") == "corners"}
+        wide = {k: each(fields[k], axes) * (axes if len(each(fields[k], axes)) == 1 else 1) if fields.get(k) else None for k in ("size", "scale")}
+        return F.interpolate(x, size=wide["size"], scale_factor=wide["scale"] and tuple(map(float, wide["scale"])), mode=mode, **aligned)
+
+    return channels_first(g)
+
+
+def shuffle(kind: str, factor: int) -> Twin:
+    return channels_first(lambda x: (F.pixel_shuffle if kind == "pixel_shuffle" else F.pixel_unshuffle)(x, factor))
+
+
+def grid_sample(kind: str, method: str = "bilinear", padding: str = "zeros", align: str = "centers") -> Twin:
+    return lambda image, grid: channels_first(
+        lambda x: F.grid_sample(x, grid, mode=method, padding_mode=padding, align_corners=align == "corners"))(image)
+
+
 TWINS: dict[str, Callable[..., Twin]] = {
+    "pad": pad, "crop": crop, "upsample": upsample, "resize": resize, "pixel_shuffle": shuffle, "pixel_unshuffle": shuffle, "grid_sample": grid_sample,
     "conv": conv, "depthwise_conv": depthwise, "separable_conv": separable, "conv_transpose": transposed, "max_pool": max_pool,
     "avg_pool": avg_pool, "global_avg_pool": global_pool, "global_max_pool": global_pool,
 }  # fmt: skip
@@ -153,7 +203,7 @@ TWINS: dict[str, Callable[..., Twin]] = {
 
 def twin(kind: str, **fields: Any) -> Twin:
     """The PyTorch function of a spatial layer."""
-    return TWINS[kind[:-2] if kind[-1] == "d" else kind](kind, **fields)
+    return TWINS[kind[:-2] if kind[-2:] in ("1d", "2d", "3d") else kind](kind, **fields)
 
 
 SEQUENCE, IMAGE, VOLUME = (2, 7, 4), (2, 6, 5, 4), (1, 4, 3, 5, 2)
@@ -176,6 +226,19 @@ SPATIAL: dict[str, Rows] = {
     "conv_transpose3d": [({"filters": 2, "kernel": 2, "stride": 2, "padding": 1, "output_padding": 1}, (1, 2, 3, 2, 2))],
     **{f"{kind}{n}d": [({"size": 2}, shape), ({"size": (2, 3, 2)[:n], "stride": 2, "padding": 1 if n == 3 else "same"}, shape)]
        for kind in ("max_pool", "avg_pool") for n, shape in ((1, SEQUENCE), (3, VOLUME))},
+    "pad1d": [({"size": [2, 1]}, SEQUENCE), ({"size": 3, "mode": "reflect"}, SEQUENCE), ({"size": 9, "mode": "edge"}, SEQUENCE)],
+    "pad2d": [({"size": 1}, SMALL), ({"size": [1, 2, 0, 3], "mode": "reflect"}, SMALL), ({"size": [0, 4, 1, 0], "mode": "edge"}, SMALL)],
+    "pad3d": [({"size": [1, 0, 0, 2, 1, 1], "mode": m}, VOLUME) for m in ("constant", "reflect", "edge")],
+    "crop1d": [({"size": [2, 1]}, SEQUENCE)], "crop2d": [({"size": 1}, IMAGE)], "crop3d": [({"size": [1, 0, 0, 2, 1, 1]}, VOLUME)],
+    "upsample1d": [({}, SEQUENCE), ({"factor": 3, "method": "linear"}, SEQUENCE)],
+    "upsample2d": [({"factor": (2, 3)}, SMALL), ({"method": "bilinear"}, SMALL)],
+    "upsample3d": [({"factor": (2, 1, 3)}, VOLUME), ({"method": "trilinear"}, VOLUME)],
+    "resize1d": [({"size": 5, "method": "nearest"}, SEQUENCE), ({"scale": 1.5}, SEQUENCE), ({"size": 3, "align": "corners"}, SEQUENCE)],
+    "resize2d": [({"size": (4, 9)}, IMAGE), ({"scale": (0.5, 2), "method": "nearest"}, IMAGE), ({"scale": 1.4, "align": "corners"}, SMALL)],
+    "resize3d": [({"size": 4}, (1, 2, 3, 2, 2)), ({"scale": 2, "method": "nearest"}, (1, 2, 3, 2, 2))],
+    "resize": [({"size": (3,)}, SEQUENCE), ({"scale": (2, 1.5)}, SMALL), ({"size": (2, 5, 3), "method": "nearest"}, VOLUME)],
+    "pixel_shuffle": [({"factor": 2}, (2, 2, 3, 8))],
+    "pixel_unshuffle": [({"factor": 2}, (2, 4, 6, 2))],
     **{f"{kind}{n}d": [({}, shape), ({"keep": True}, shape)]
        for kind in ("global_avg_pool", "global_max_pool") for n, shape in ((1, SEQUENCE), (3, VOLUME))},
 }  # fmt: skip

@@ -87,6 +87,8 @@ SAMPLES: dict[str, list[Sample]] = {
                    Sample({"size": 3, "stride": 2, "padding": 1}, IMAGE, nchw(lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)))],
     "global_avg_pool2d": [Sample({}, IMAGE, lambda x: x.mean((1, 2))), Sample({"keep": True}, IMAGE, lambda x: x.mean((1, 2), keepdim=True))],
     "global_max_pool2d": [Sample({}, IMAGE, lambda x: x.amax((1, 2)))],
+    "grid_sample": [Sample(f, ((2, 3, 4, 2), (2, 2, 3, 2)), twin("grid_sample", **f))
+                    for f in ({}, {"padding": "border", "align": "corners"}, {"method": "nearest"}, {"method": "nearest", "padding": "border"})],
     **{kind: [Sample(fields, (shape,), twin(kind, **fields)) for fields, shape in rows] for kind, rows in SPATIAL.items()},
     "batch_norm": [Sample({}, ((6, 3),), lambda x, **p: batch_norm(x, **p, training=False)),
                    Sample({}, ((6, 3),), lambda x, **p: batch_norm(x, **p, training=True), training=True),

@@ -159,8 +159,8 @@ STATEMENTS: dict[type[Op], Statement] = {
         "And": "logical_and", "Or": "logical_or"}.items()},
     **{getattr(elementwise, op): ufunc(name) for op, name in {
         "Negative": "negative", "Exp": "exp", "Expm1": "expm1", "Log": "log", "Log1p": "log1p", "Sqrt": "sqrt",
-        "Square": "square", "Abs": "absolute", "Sign": "sign", "Sin": "sin", "Cos": "cos", "Arctan": "arctan",
-        "Tanh": "tanh", "Cosh": "cosh", "Sinh": "sinh", "Not": "logical_not"}.items()},
+        "Square": "square", "Abs": "absolute", "Sign": "sign", "Floor": "floor", "Round": "rint", "Sin": "sin", "Cos": "cos",
+        "Arctan": "arctan", "Tanh": "tanh", "Cosh": "cosh", "Sinh": "sinh", "Not": "logical_not"}.items()},
     elementwise.Relu: Statement(write_relu, in_place=(0,)),
     elementwise.Step: Statement(write_step, workspace=step_space),
     elementwise.Power: Statement(write_power, in_place=(0,)),
@@ -180,8 +180,8 @@ STATEMENTS: dict[type[Op], Statement] = {
     index.Pick: Statement(write_pick, reads=plain, writes=plain, workspace=pick_space),
     movement.Pad: Statement(write_pad),
 }
-NUMPY = ("absolute", "add", "arctan", "argmax", "bitwise_and", "copyto", "cos", "cosh", "divide", "equal", "exp", "expm1", "floor_divide",
-         "greater", "inf", "less", "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "matmul",
-         "maximum", "minimum", "multiply", "nan", "negative", "power", "reciprocal", "remainder", "sign", "sin", "sinh", "sqrt", "square",
+NUMPY = ("absolute", "add", "arctan", "argmax", "bitwise_and", "copyto", "cos", "cosh", "divide", "equal", "exp", "expm1",
+         "floor", "floor_divide", "greater", "inf", "less", "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "matmul",
+         "maximum", "minimum", "multiply", "nan", "negative", "power", "reciprocal", "remainder", "rint", "sign", "sin", "sinh", "sqrt", "square",
          "subtract", "take", "tanh")
 FUNCTIONS = ("all_finite",)

@@ -2,6 +2,7 @@
 
 from nnspec.layers import (
     activations,
+    borders,
     convolution,
     dense,
     dropout,
@@ -12,13 +13,15 @@ from nnspec.layers import (
     merge,
     noise,
     normalization,
+    pixels,
     pooling,
     reduction,
+    resizing,
     selection,
     shape,
     source,
     transposed,
 )
 
-__all__ = ["activations", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "math", "merge", "noise", "normalization", "pooling",
-           "reduction", "selection", "shape", "source", "transposed"]
+__all__ = ["activations", "borders", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "math", "merge", "noise", "normalization",
+           "pixels", "pooling", "reduction", "resizing", "selection", "shape", "source", "transposed"]

@@ -4,6 +4,7 @@ from nnspec.ops import (
     activation,
     conv,
     elementwise,
+    grid_sample,
     index,
     matmul,
     movement,
@@ -11,9 +12,10 @@ from nnspec.ops import (
     pool,
     random,
     reduce,
+    resample,
     rows,
     softmax,
 )
 
-__all__ = ["activation", "conv", "elementwise", "index", "matmul", "movement", "normalization", "pool", "random",
-           "reduce", "rows", "softmax"]
+__all__ = ["activation", "conv", "elementwise", "grid_sample", "index", "matmul", "movement", "normalization", "pool", "random", "reduce",
+           "resample", "rows", "softmax"]

@@ -421,6 +421,28 @@ class Step(Elementwise):
         return (None,)
 
 
+class Floor(Elementwise):
+    """The largest whole number that is not above x; no gradient flows."""
+
+    onnx = "Floor"
+    samples = (case((3, 5), differentiable=False), case(np.array([-1.5, -1.0, 2.5]), differentiable=False))
+    function = np.floor
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        return (None,)
+
+
+class Round(Elementwise):
+    """The nearest whole number, of two equally near the even one; no gradient flows."""
+
+    onnx = "Round"
+    samples = (case((3, 5), differentiable=False), case(np.array([-1.5, -0.5, 0.5, 1.5]), differentiable=False))
+    function = np.rint
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        return (None,)
+
+
 class Less(Comparison):
     """``a < b``."""
 
@@ -568,6 +590,14 @@ def relu(x: Value) -> Value:
 
 def step(x: Value) -> Value:
     return Step().one(x)
+
+
+def floor(x: Value) -> Value:
+    return Floor().one(x)
+
+
+def round_(x: Value) -> Value:
+    return Round().one(x)
 
 
 def power(x: Value, exponent: float) -> Value:

@@ -95,7 +95,9 @@ def validate(cls: type[C], node: MappingNode, place: Place, what: str, known: It
     try:
         model = cls.model_validate(data)
     except ValidationError as e:
-        errors = sorted(e.errors(include_url=False), key=lambda error: error["type"] == "missing")
+        # what is said of all fields together may be due to a field under a wrong name
+        told = [error for error in e.errors(include_url=False) if error["loc"] or not problems]
+        errors = sorted(told, key=lambda error: error["type"] == "missing")
         for error in errors:
             meant = " ".join(p.hint for p in problems)  # a field under a wrong name is not missing as well
             if error["type"] != "missing" or f"'{error['loc'][-1]}'" not in meant:

@@ -11,6 +11,7 @@ from inspect import cleandoc
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 import nnspec.layers  # noqa: F401  # registers every layer
@@ -18,7 +19,6 @@ from nnspec.data import config as data
 from nnspec.data.augment import Augmentation
 from nnspec.data.column import SPLITS
 from nnspec.layers.activations import Activation
-from nnspec.layers.axes import listed
 from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry
 from nnspec.layers.windows import Ends
@@ -260,7 +260,7 @@ def _tuple(args: tuple[Any, ...], metadata: tuple[Any, ...]) -> Schema:
     if len(args) == 2 and args[1] is Ellipsis:
         least = next((m.min_length for m in metadata if isinstance(m, MinLen)), 0)
         many = {"type": "array", "items": item, "minItems": least}
-        return any_of(item, many) if any(getattr(m, "func", None) is listed for m in metadata) else many
+        return any_of(item, many) if any(isinstance(m, BeforeValidator) for m in metadata) else many
     fixed = {"type": "array", "items": item, "minItems": len(args), "maxItems": len(args)}
     return any_of(item, fixed)
 

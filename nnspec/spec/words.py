@@ -14,6 +14,9 @@ FOREIGN: dict[str, str] = {
     "dwconv": "depthwise_conv2d", "separable_conv": "separable_conv2d", "sepconv": "separable_conv2d", "deconv": "conv_transpose2d",
     "deconvolution": "conv_transpose2d", "conv_transpose": "conv_transpose2d", "maxpool": "max_pool2d", "avgpool": "avg_pool2d",
     "global_avg_pool": "global_avg_pool2d", "global_max_pool": "global_max_pool2d", "gap": "global_avg_pool2d",
+    "Upsample": "upsample2d", "upsample": "upsample2d", "upsampling": "upsample2d", "interpolate": "resize2d", "Resizing": "resize2d",
+    "Interpolate": "resize2d", "PixelShuffle": "pixel_shuffle", "pixelshuffle": "pixel_shuffle", "depth_to_space": "pixel_shuffle",
+    "PixelUnshuffle": "pixel_unshuffle", "space_to_depth": "pixel_unshuffle", "GridSample": "grid_sample", "crop": "crop2d", "pad": "pad2d",
     "BatchNormalization": "batch_norm", "BatchNorm2d": "batch_norm", "BatchNorm1d": "batch_norm", "batchnorm": "batch_norm",
     "batch_normalization": "batch_norm", "bn": "batch_norm", "LayerNormalization": "layer_norm", "LayerNorm": "layer_norm",
     "layer_normalization": "layer_norm", "Dropout": "dropout", "Flatten": "flatten", "Reshape": "reshape", "Permute": "permute",
@@ -44,7 +47,10 @@ FOREIGN: dict[str, str] = {
     "input_shape": "declare it under 'inputs'", "kernel_initializer": "init: {kernel: …}", "bias_initializer": "init: {bias: …}",
     "stddev": "deviation", "std": "deviation", "drop_prob": "rate",
     "depth_multiplier": "multiplier", "inputs": "from", "nonlinearity": "activation", "act": "activation", "channels": "filters",
-    "center": "center", "affine": "scale and center", "num_units": "units", "neurons": "units", "nodes": "units", "n_units": "units",
+    "center": "center", "interpolation": "method", "scale_factor": "factor of upsample2d, scale of resize2d", "upscale_factor": "factor",
+    "downscale_factor": "factor", "align_corners": "align: corners", "padding_mode": "padding of grid_sample, mode of pad2d", "cropping": "size",
+    "data_format": "leave it out: channels stand last",
+    "affine": "scale and center", "num_units": "units", "neurons": "units", "nodes": "units", "n_units": "units",
     # initialisers
     "xavier_uniform": "glorot_uniform", "xavier_normal": "glorot_normal", "xavier": "glorot_uniform", "glorot": "glorot_uniform",
     "kaiming_uniform": "he_uniform", "kaiming_normal": "he_normal", "kaiming": "he_normal", "he": "he_normal", "HeNormal": "he_normal",
@@ -104,6 +110,8 @@ _BY_AXES: dict[str, tuple[str, ...]] = {
     "conv_transpose": ("ConvTranspose", "conv_transposed", "deconv", "Deconvolution"),
     "max_pool": ("MaxPool", "MaxPooling", "max_pooling"), "avg_pool": ("AvgPool", "AveragePooling", "average_pooling", "AvgPooling", "average_pool"),
     "global_avg_pool": ("GlobalAveragePooling", "GlobalAvgPool", "AdaptiveAvgPool", "global_average_pooling"),
+    "pad": ("ZeroPadding", "zero_padding", "ConstantPad", "ZeroPad", "ReflectionPad", "ReplicationPad", "Padding", "padding"),
+    "crop": ("Cropping", "cropping", "CenterCrop"), "upsample": ("UpSampling", "up_sampling", "Upsample", "UpsamplingNearest", "UpsamplingBilinear"),
     "global_max_pool": ("GlobalMaxPooling", "GlobalMaxPool", "AdaptiveMaxPool", "global_max_pooling"),
 }
 FOREIGN |= {f"{word}{axes}{d}": f"{own}{axes}d" for own, words in _BY_AXES.items() for word in words for axes in (1, 2, 3) for d in "Dd"}
@@ -120,10 +128,8 @@ def ours(name: str, known: Collection[str]) -> str:
 _SOON = "it belongs to a later version; leave it out for now"
 LATER: dict[str, str] = dict.fromkeys((
     # layers
-    "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
-    "upsample2d", "resize1d", "resize2d", "resize3d", "resize", "pixel_shuffle",
     "lstm", "gru", "rnn", "bidirectional",
-    "multi_head_attention", "gradient", "grid_sample", "across_batch", "scan",
+    "multi_head_attention", "gradient", "across_batch", "scan",
     # keys of entries
     "masked",
     # losses, optimizers, schedules

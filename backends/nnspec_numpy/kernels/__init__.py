@@ -12,9 +12,10 @@ from .index import INDEX
 from .kernel import Kernel
 from .pointwise import POINTWISE
 from .pool import POOL
+from .resample import RESAMPLE
 from .rows import ROWS
 
 __all__ = ["KERNELS", "Kernel"]
 
 KERNELS: dict[type[Any], Kernel] = {**CONV, **CONV_INPUT_GRAD, **CONV_KERNEL_GRAD, **POOL, **POINTWISE, **COUNTED,
-                                    **INDEX, **ROWS}
+                                    **INDEX, **RESAMPLE, **ROWS}
