@@ -104,7 +104,7 @@ class Pixels:
 
     def digest(self) -> bytes:
         """What tells these rows from others without decoding them: names and sizes of files, or the bytes in memory."""
-        found = hashlib.sha256(repr([(k, [s.to_json() for s in v]) for k, v in self.preparation.steps.items() if k == self.column.name]).encode())
+        found = hashlib.sha256(repr([step.to_json() for step in self.preparation.steps.get(self.column.name, ())]).encode())
         if in_memory(self.source):
             for start in range(0, len(self), 1024):
                 found.update(self.raw(slice(start, start + 1024)).tobytes())
