@@ -137,6 +137,12 @@ BAD: dict[str, str] = {
     "foreign_metric": changed("[accuracy]", "[ROC_AUC]"),
     "metric_called_loss": changed("[accuracy]", "[accuracy: {name: loss}]"),
     "watch_a_table": changed("[accuracy]", "[confusion]").replace("epochs: 10", "epochs: 10\nearly_stopping: {patience: 3, watch: train.confusion}"),
+    "block_with_parameters_as_a_loss": changed("loss: cross_entropy", "loss: conv_bn").replace("blocks:\n", "blocks:\n  own: {inputs: [y, t], layers: [dense: {units: 1, from: y}]}\n")
+    .replace("loss: conv_bn", "loss: own"),
+    "block_of_three_inputs_as_a_loss": changed("loss: cross_entropy", "loss: own").replace("blocks:\n", "blocks:\n  own: {inputs: [a, b, c], layers: [add: {from: [a, b, c]}]}\n"),
+    "argument_called_weight_of_a_loss": changed("loss: cross_entropy", "loss: own").replace(
+        "blocks:\n", 'blocks:\n  own: {args: {weight: 1.0}, inputs: [y, t], layers: [math: "y * $weight"]}\n'),
+    "unknown_argument_of_a_loss": changed("loss: cross_entropy", "loss: {own: {scale: 2}}").replace("blocks:\n", "blocks:\n  own: {inputs: [y, t], layers: [subtract: {from: [y, y]}]}\n"),
     "metric_with_a_weight": changed("[accuracy]", "[accuracy: {weight: 2}]"),
     "foreign_key_of_a_loss": changed("loss: cross_entropy", "loss: {cross_entropy: {label_smoothing: 0.1}}"),
     "perceptron_without_step": changed("loss: cross_entropy", "loss: perceptron"),

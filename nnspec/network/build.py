@@ -265,7 +265,7 @@ def _unread(network: Network, also: list[Port], problems: list[Problem]) -> None
 def _unused(doc: Document, expander: Expander, problems: list[Problem]) -> None:
     """Blocks that nothing calls."""
     for name, block in doc.blocks.items():
-        if name not in expander.used and name not in doc.refused and not block.included:
+        if name not in expander.used and name not in doc.called and not block.included:
             problems.append(
                 Problem(
                     f"block '{name}' is never used",

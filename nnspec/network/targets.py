@@ -13,11 +13,13 @@ from nnspec.ir.graph import Value, abstract
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import BATCH, DType, TensorType
 from nnspec.network.graph import Network, Port
+from nnspec.network.own import body
 from nnspec.network.scope import Scope
 from nnspec.spec.load import Document, Term
 from nnspec.training.classification import Classification
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import fits
+from nnspec.training.own import OwnLoss, OwnMetric
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _target(term: Term, ends: Ends, problems: list[Problem], losses: Targets | N
                                     wanted="what is there in training", rule="only"))
         target = _end(term, port, ends, losses)
         if port.type is not None:
-            target = _checked(target, losses)
+            target = _checked(target, ends, losses)
         return target
     except SpecError as e:
         problems += e.problems
@@ -106,20 +108,27 @@ def _source(term: Term, ends: Ends) -> Port:
     return network.outputs[0] if network.outputs else Port("")
 
 
-def _checked(target: Target, losses: Targets | None) -> Target:
+def _checked(target: Target, ends: Ends, losses: Targets | None) -> Target:
     """A target with its type, where it fits; raises ShapeError or SpecError where it does not."""
     term, port = target.term, target.port
     assert port.type is not None
     y = port.value if port.value is not None else abstract(port.type)
     if not isinstance(term.of, Loss):
         answering = answer(losses or (), port)
-        type = target.type or _like(losses, target.feed) or (y.type if target.number is not None else None)
-        if type is not None:
+        own = isinstance(term.of, OwnMetric)
+        type = target.type or _like(losses, target.feed) or (y.type if target.number is not None or own else None)
+        if type is not None and isinstance(term.of, OwnMetric):
+            made = body(term, ends.doc, y.type, type, "metric")
+            target = replace(target, term=replace(term, of=term.of.model_copy(update={"body": made})))
+        elif type is not None:
             fits(term.of, y, type, answering.term.of if answering else None)
         return replace(target, type=type)
+    type = target.type or term.of.target(y)
+    if isinstance(term.of, OwnLoss):
+        made = body(term, ends.doc, y.type, type, "loss")
+        term = replace(term, of=term.of.model_copy(update={"body": made}))
     loss = term.of
     loss.check(y)
-    type = target.type or loss.target(y)
     if target.number is not None:
         _fitting_number(target, y, loss)
     elif loss.targeted:
@@ -159,10 +168,11 @@ def _fitting_number(target: Target, y: Value, loss: Loss) -> None:
 def _end(term: Term, port: Port, ends: Ends, losses: Targets | None) -> Target:
     """Where the target comes from."""
     data = ends.doc.data
-    if isinstance(term.of, Loss) and not term.of.targeted:
+    if not term.of.targeted:
         if term.target or term.number is not None:
             place = term.target[0][1] if term.target else term.place
-            raise SpecError(Problem(f"'{term.kind}' has no target: it adds what it reads", place, hint="leave 'target' out", rule="unknown-key"))
+            what = f"'{term.kind}' has no target: it takes what it reads as it is"
+            raise SpecError(Problem(what, place, hint="leave 'target' out", rule="unknown-key"))
         return Target(term, port)
     if term.number is not None:
         return Target(term, port, number=term.number)

@@ -32,6 +32,7 @@ from nnspec.spec.words import name_problem
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer
+from nnspec.training.own import Called, OwnLoss, OwnMeasure, OwnMetric, OwnValue
 from nnspec.training.schedules import Schedule
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class Document:
     bad: list[Problem] = field(default_factory=list)  # what is wrong in a data file, not in the spec
     kept: bool = True  # whether the data's rows are where the declaration came from; a stored model has none
     broken: set[str] = field(default_factory=set)  # blocks whose declaration is wrong
-    refused: set[str] = field(default_factory=set)  # blocks used as what they cannot be yet: the call says so, and no more
+    called: set[str] = field(default_factory=set)  # blocks used as a loss or a metric, and those that they use
     allow: tuple[str | Path, ...] = ()
 
     @property
@@ -344,17 +345,40 @@ def _term(node: Node, family: type[Any], what: str, doc: Document) -> Term:
             own = {k: v for k, v in body.pairs.items() if k not in TERM}
             places = {k: v.place for k, v in own.items()}
             node = MappingNode(node.place, {kind: MappingNode(body.place, own, body.keys, body.flow)}, node.keys, node.flow)
-    kind, place, _ = split(node, what, family.registry)
-    if kind in doc.blocks:
-        doc.refused.add(kind)
-        raise SpecError(Problem(f"block '{kind}' as a {what}: not in this version", place, rule="not-in-this-version"))
-    of = choose(node, family, what)
+    kind, place, fields = split(node, what, [*family.registry, *doc.blocks])
+    if kind in doc.broken:
+        raise SpecError()  # the block says what is wrong
+    of = _own(doc.blocks[kind], fields, place, what, doc) if kind in doc.blocks else choose(node, family, what)
     if what == "metric" and "weight" in common:
         hint = "leave it out: only losses are added up"
         raise SpecError(Problem("a metric has no 'weight'", common["weight"].place, hint=hint, rule="unknown-key"))
     names, number = _ends(common.get("target"))
     return Term(of, kind, node.place, _word(common.get("from"), "from"), names, number, _factor(common.get("weight"), kind),
                 _name(common.get("name"), what), places)
+
+
+def _own(b: block.Block, fields: Node | None, place: Place, what: str, doc: Document) -> Loss | Metric:
+    """A block as a loss or a metric; ``reduce`` of a loss is its own."""
+    doc.called.add(b.name)
+    many = len(b.inputs) or 1
+    taken = [name for name in b.args if name in (*TERM, "reduce")]
+    if many > 2 or taken:
+        found = f"an argument called '{taken[0]}', which every {what} has" if taken else f"{many} inputs"
+        wanted = "another name for it" if taken else "inputs: [prediction, target], or one input"
+        raise SpecError(Problem(f"block '{b.name}' cannot be a {what}", place, found=found, wanted=wanted, rule="inputs"))
+    reduce: dict[str, Any] = {}
+    if what == "loss" and isinstance(fields, MappingNode) and "reduce" in fields.pairs:
+        node = fields.pairs["reduce"]
+        value = node.value if isinstance(node, Scalar) else None
+        if value not in ("mean", "sum", "none"):
+            raise SpecError(Problem(f"'reduce' of loss '{b.name}' does not fit", node.place, found=describe(node), wanted="mean, sum or none",
+                                    rule="bad-value"))
+        reduce = {"reduce": value}
+        fields = MappingNode(fields.place, {k: v for k, v in fields.pairs.items() if k != "reduce"}, fields.keys, fields.flow)
+    called = Called(b.name, fields)
+    if what == "metric":
+        return (OwnMetric if many == 2 else OwnMeasure)(called=called)
+    return (OwnLoss if many == 2 else OwnValue)(called=called, **reduce)
 
 
 def _name(node: Node | None, what: str) -> str:

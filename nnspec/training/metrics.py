@@ -77,6 +77,7 @@ class Metric(Kind):
     registry: ClassVar[dict[str, type[Any]]] = {}
     better: ClassVar[str] = "more"  # or "less"
     power: ClassVar[int] = 0  # how it grows with the target's unit: metrics are given in physical units
+    targeted: ClassVar[bool] = True  # it compares with something
     table: ClassVar[bool] = False  # the measure is a table, not a number
     keeps_rows: ClassVar[bool] = False  # its counts are values a row, joined and not added
     parts: ClassVar[tuple[str, ...]]  # the names of its counts
