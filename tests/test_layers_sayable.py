@@ -252,3 +252,27 @@ def test_what_does_not_fit_is_one_clear_error(layer: str, said: str) -> None:
     (problem,) = e.value.problems
     assert said in str(e.value)
     assert problem.place is not None and problem.place.line == 7
+
+
+@pytest.mark.parametrize("layer", ["tanh", "dropout: 0.5", "gaussian_noise: 0.1", "rms_norm", "local_response_norm: 3", "average: {from: [x, x]}", "exponential",
+                                   "dot: {from: [x, x], normalize: true}", "reduce_mean", "top_k: 1", "sample_normal: {from: [x, x]}", "sigmoid"])
+def test_whole_numbers_where_floats_are_wanted_are_one_clear_error(layer: str) -> None:
+    with pytest.raises(SpecError, match="floats|dtypes differ") as e:
+        loads(f"nnspec: 1\ninputs: {{x: {{shape: [4], dtype: int64}}}}\nlayers:\n  - {layer}\n")
+    (problem,) = e.value.problems
+    assert problem.place is not None and problem.place.line == 4
+
+
+@pytest.mark.parametrize(("constant", "said"), [
+    ("{value: 3.7, dtype: int64}", "3.7"), ("{value: [1, 3000000000], dtype: int32}", "3e.09"), ("{value: 1e300}", "1e.300"), ("{value: 2, dtype: bool}", "0 or 1"),
+])
+def test_a_constant_that_its_element_type_cannot_hold_is_refused(constant: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        loads(f"nnspec: 1\ninputs: {{x: {{shape: [4]}}}}\nlayers:\n  - constant: {constant}\n")
+
+
+def test_what_a_length_refuses_once_it_is_known_is_one_clear_error() -> None:
+    for layer in ("slice: {stop: 10}", "slice: {start: -8}", "gather: 7", "split: {parts: 2, axis: 0}", "split: {sizes: [3, 4], axis: 0}"):
+        model = compile(loads(f"nnspec: 1\ninputs: {{x: {{shape: [time, 6]}}}}\nlayers:\n  - {layer}\n"))
+        with pytest.raises(SpecError, match="5"):
+            model.predict(np.ones((2, 5, 6), np.float32))

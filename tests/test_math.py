@@ -260,5 +260,5 @@ def test_x_that_could_be_two_things_is_refused() -> None:
 
 
 def test_a_number_that_single_precision_cannot_hold_is_refused() -> None:
-    with pytest.raises(SpecError, match="too large for float32"):
+    with pytest.raises(SpecError, match="does not fit into float32"):
         loads("nnspec: 1\ninputs: {x: {shape: [4]}}\nlayers: [math: x * 1e300]\n")

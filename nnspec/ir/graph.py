@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnspec.ir.op import Constant, Input, Op
+from nnspec.ir.op import Constant, Input, Op, ShapeError
 from nnspec.ir.types import DType, Shape, TensorType
 
 
@@ -127,8 +127,12 @@ def _binary(name: str, a: Operand, b: Operand) -> Value:
 
 
 def as_value(x: Operand, like: Value) -> Value:
-    """A number as a constant of ``like``'s dtype; a value as it is."""
-    return x if isinstance(x, Value) else constant(x, like.dtype)
+    """A number as a constant of ``like``'s dtype; a value as it is. A fraction is no whole number."""
+    if isinstance(x, Value):
+        return x
+    if isinstance(x, float) and not x.is_integer() and not like.dtype.is_float:
+        raise ShapeError("floats are wanted", str(like.dtype), "float32", "cast: float32 comes first")
+    return constant(x, like.dtype)
 
 
 def constant(x: Any, dtype: DType) -> Value:

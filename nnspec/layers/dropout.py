@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from nnspec.ir.graph import Value, constant
+from nnspec.ir.op import ShapeError
 from nnspec.ir.types import DType, Shape
 from nnspec.layers.layer import Layer, Mode, Values, rank
 from nnspec.ops.elementwise import less, where
@@ -24,6 +25,8 @@ class Dropped(Layer):
         return x.shape
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
+        if not x.dtype.is_float:
+            raise ShapeError(f"{self.kind} asks for floats", str(x.dtype), "float32", "cast: float32 comes first")
         dropped, parts = round(self.rate * BITS), self.parts(x)
         if not mode.training or not dropped:
             return x

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Annotated, Any, TypeAlias
 
-import numpy as np
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
@@ -16,6 +15,7 @@ from nnspec.ir.types import DType, show
 from nnspec.layers.axes import places
 from nnspec.layers.layer import Merge, Mode
 from nnspec.layers.merge import align
+from nnspec.layers.source import held
 from nnspec.ops import elementwise as ops
 from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import max_, mean, min_, sum_
@@ -97,7 +97,7 @@ class Evaluator:
     def term(self, tree: e.Expression) -> Term:
         """The result as a tensor."""
         found = self.value(tree)
-        return found if isinstance(found, Term) else Term(self.held(found, self.dtype), False)
+        return found if isinstance(found, Term) else Term(held(found, self.dtype), False)
 
     def value(self, part: e.Expression) -> Operand:
         name = name_of(part)
@@ -122,18 +122,10 @@ class Evaluator:
                 return self.call(part)
         raise TypeError(type(part).__name__)
 
-    def held(self, number: Any, dtype: DType) -> Value:
-        """A number as a constant of an element type that can hold it."""
-        if dtype != DType.bool and not isinstance(number, bool):
-            largest = float(np.finfo(dtype.value).max) if dtype.is_float else float(np.iinfo(dtype.value).max)
-            if abs(number) > largest:
-                raise ShapeError(f"a number is too large for {dtype}", f"{number:g}", f"at most {largest:.3g}")
-        return constant(number, dtype)
-
     def floats(self, x: Operand) -> Term:
         """As a tensor of floats."""
         if not isinstance(x, Term):
-            return Term(self.held(x, self.dtype), False)
+            return Term(held(x, self.dtype), False)
         return x if x.value.dtype.is_float else Term(ops.cast(x.value, self.dtype), x.batched)
 
     def numbers(self, x: Operand) -> Term:
@@ -152,7 +144,7 @@ class Evaluator:
         kinds = {t.value.dtype for t in terms if isinstance(t, Term)}
         fraction = not kinds or any(k.is_float for k in kinds) or any(isinstance(t, float) for t in terms)
         kind = next((k for k in kinds if k.is_float), self.dtype) if fraction else next(iter(kinds)) if len(kinds) == 1 else DType.int64
-        return [Term(ops.cast(t.value, kind), t.batched) if isinstance(t, Term) else Term(self.held(t, kind), False) for t in terms]
+        return [Term(ops.cast(t.value, kind), t.batched) if isinstance(t, Term) else Term(held(t, kind), False) for t in terms]
 
     def apply(self, op: Callable[..., Value], *x: Operand) -> Term:
         """An op over operands that broadcast."""
@@ -192,7 +184,8 @@ class Evaluator:
         """A fixed power; those of 0 and 1 are exact, gradients at 0 included."""
         found = self.numbers(x) if isinstance(exponent, int) and exponent >= 0 else self.floats(x)
         if exponent == 0:
-            return Term(broadcast_to(self.held(1, found.value.dtype), found.value.shape), found.batched)
+            return Term(broadcast_to(held(1, found.value.dtype), found.value.shape), found.batched)
+        held(exponent, found.value.dtype)
         return found if exponent == 1 else Term(ops.power(found.value, float(exponent)), found.batched)
 
     def compare(self, part: e.Compare) -> Operand:

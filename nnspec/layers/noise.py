@@ -1,7 +1,9 @@
 """Noise that is added."""
 
 from nnspec.ir.graph import Value
+from nnspec.ir.op import ShapeError
 from nnspec.layers.layer import Layer, Mode, Values
+from nnspec.layers.source import held
 from nnspec.ops.random import draw_normal
 from nnspec.spec.model import NotNegative
 
@@ -15,7 +17,9 @@ class GaussianNoise(Layer, kind="gaussian_noise", primary="deviation"):
     deviation: NotNegative
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
+        if not x.dtype.is_float:
+            raise ShapeError("gaussian_noise asks for floats", str(x.dtype), "float32", "cast: float32 comes first")
         if not mode.training or not self.deviation:
             return x
         assert mode.seed is not None and mode.step is not None
-        return x + draw_normal(x.shape, x.dtype, f"{mode.path}:gaussian_noise", mode.seed, mode.step) * self.deviation
+        return x + draw_normal(x.shape, x.dtype, f"{mode.path}:gaussian_noise", mode.seed, mode.step) * held(self.deviation, x.dtype)

@@ -184,7 +184,7 @@ def _ids(ids: Value, length: Dim) -> Value:
 
 
 class OneHot(Layer, kind="one_hot", primary="classes"):
-    """1 at each whole number's place along a new last axis of ``classes``, else 0: ``(…)`` to ``(…, classes)``."""
+    """1 at each whole number's place along a new last axis of ``classes``, else 0: ``(…)`` to ``(…, classes)``; beyond the classes all are 0."""
 
     classes: Count
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from nnspec.ir.graph import Value, constant
+from nnspec.ir.op import ShapeError
 from nnspec.ir.types import DType, Shape
 from nnspec.layers.axes import listed
 from nnspec.layers.layer import Built, Entry, Merge, Mode, Param, Values
@@ -37,6 +38,18 @@ def numbers(value: Any) -> Any:
         raise PydanticCustomError("nnspec", "{message}", {"message": "the numbers do not fit", "found": found,
                                                           "wanted": "a number, or lists of numbers, each of one length", "hint": ""})
     return value
+
+
+def held(value: Any, dtype: DType) -> Value:
+    """Numbers as a constant of an element type that can hold them; raises ShapeError."""
+    found = np.asarray(value, np.float64)
+    largest = 1.0 if dtype == DType.bool else float(np.finfo(dtype.value).max) if dtype.is_float else float(np.iinfo(dtype.value).max)
+    worst = float(found.reshape(-1)[np.abs(found).argmax()])
+    if abs(worst) > largest or (dtype == DType.bool and found.min() < 0):
+        raise ShapeError(f"a number does not fit into {dtype}", f"{worst:g}", "0 or 1" if dtype == DType.bool else f"at most {largest:.3g}")
+    if not dtype.is_float and (found != np.round(found)).any():
+        raise ShapeError(f"a fraction does not fit into {dtype}", f"{found.reshape(-1)[(found != np.round(found)).argmax()]:g}", "whole numbers")
+    return constant(value, dtype)
 
 
 class Source(Entry):
@@ -76,7 +89,7 @@ class Constant(Source, kind="constant", primary="value"):
     dtype: Literal["float32", "int32", "int64", "bool"] = "float32"
 
     def apply(self, x: tuple[Value, ...], p: Values, mode: Mode) -> Built:
-        return Built(constant(self.value, kind_of(self.dtype, mode)))
+        return Built(held(self.value, kind_of(self.dtype, mode)))
 
 
 class Random(Source):
@@ -104,7 +117,8 @@ class Normal(Random, kind="normal", primary="shape"):
 
     def draw(self, shape: Shape, name: str, mode: Mode) -> Value:
         assert mode.seed is not None and mode.step is not None
-        return draw_normal(shape, mode.dtype, name, mode.seed, mode.step) * self.deviation + self.mean
+        z = draw_normal(shape, mode.dtype, name, mode.seed, mode.step)
+        return z * held(self.deviation, mode.dtype) + held(self.mean, mode.dtype)
 
 
 class Uniform(Random, kind="uniform", primary="shape"):
@@ -118,7 +132,10 @@ class Uniform(Random, kind="uniform", primary="shape"):
 
     def draw(self, shape: Shape, name: str, mode: Mode) -> Value:
         assert mode.seed is not None and mode.step is not None
-        return draw_uniform(shape, mode.dtype, name, mode.seed, mode.step) * (self.maximum - self.minimum) + self.minimum
+        if self.minimum >= self.maximum:
+            raise ShapeError("uniform needs a minimum below its maximum", f"{self.minimum:g} and {self.maximum:g}", "minimum < maximum")
+        u = draw_uniform(shape, mode.dtype, name, mode.seed, mode.step)
+        return u * held(self.maximum - self.minimum, mode.dtype) + held(self.minimum, mode.dtype)
 
 
 class Bernoulli(Random, kind="bernoulli", primary="shape"):

@@ -52,10 +52,13 @@ class Elementwise(Op, abstract=True):
 
     elementwise = True
     function: ClassVar[Any] = None  # the NumPy function
+    floating: ClassVar[bool] = False  # whether it has no result among whole numbers
 
     def infer(self, *x: TensorType) -> TensorType:
         alike(*x)
         first = x[0].dtype
+        if self.floating and not first.is_float:
+            raise ShapeError(f"{self.name.lower()} asks for floats", str(first), "float32", "cast: float32 comes first")
         return TensorType(broadcast(*(t.shape for t in x)), first)
 
     def reference(self, *x: Array) -> Any:
@@ -120,6 +123,7 @@ class Divide(Elementwise):
     samples = (case((3, 4), np.linspace(0.5, 2, 12).reshape(3, 4)), case((2, 1, 5), np.array([[1.5], [-0.7], [2.0]])),
                case((), np.array(-1.3)))
     function = np.divide
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         a, b = x
@@ -224,6 +228,7 @@ class Exp(Elementwise):
     onnx = "Exp"
     samples = UNARY
     function = np.exp
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g * y,)
@@ -234,6 +239,7 @@ class Expm1(Elementwise):
 
     samples = UNARY
     function = np.expm1
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g * (y + 1.0),)
@@ -245,6 +251,7 @@ class Log(Elementwise):
     onnx = "Log"
     samples = POSITIVE
     function = np.log
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g / x[0],)
@@ -255,6 +262,7 @@ class Log1p(Elementwise):
 
     samples = POSITIVE
     function = np.log1p
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g / (x[0] + 1.0),)
@@ -266,6 +274,7 @@ class Sqrt(Elementwise):
     onnx = "Sqrt"
     samples = POSITIVE
     function = np.sqrt
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g * 0.5 / y,)
@@ -309,6 +318,7 @@ class Sin(Elementwise):
     onnx = "Sin"
     samples = UNARY
     function = np.sin
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g * cos(x[0]),)
@@ -320,6 +330,7 @@ class Cos(Elementwise):
     onnx = "Cos"
     samples = UNARY
     function = np.cos
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (-(g * sin(x[0])),)
@@ -331,6 +342,7 @@ class Cosh(Elementwise):
     onnx = "Cosh"
     samples = UNARY
     function = np.cosh
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g * Sinh().one(x[0]),)
@@ -342,6 +354,7 @@ class Sinh(Elementwise):
     onnx = "Sinh"
     samples = UNARY
     function = np.sinh
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g * Cosh().one(x[0]),)
@@ -353,6 +366,7 @@ class Arctan(Elementwise):
     onnx = "Atan"
     samples = UNARY
     function = np.arctan
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g / (square(x[0]) + 1.0),)
@@ -364,6 +378,7 @@ class Tanh(Elementwise):
     onnx = "Tanh"
     samples = UNARY
     function = np.tanh
+    floating = True
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (g * (1.0 - square(y)),)
@@ -374,6 +389,7 @@ class Sigmoid(Elementwise):
 
     onnx = "Sigmoid"
     samples = UNARY
+    floating = True
 
     def reference(self, *x: Array) -> Array:
         with np.errstate(over="ignore"):
@@ -388,6 +404,7 @@ class Erf(Elementwise):
 
     onnx = "Erf"
     samples = UNARY
+    floating = True
 
     def reference(self, *x: Array) -> Array:
         return np.asarray(np.frompyfunc(math.erf, 1, 1)(x[0]), x[0].dtype)
