@@ -63,6 +63,8 @@ early_stopping: {watch: validation.loss, patience: 3}
 checkpoint: best
 epochs: $(2 * w)
 precision: float64
+expect: {parameters: [">= 3", "<= 1k"], memory: "<= 1MB", validation.accuracy: 0.5, train.loss: "<= $w"}
+sweep: {over: {vars.w: [1, 2], optimizer.adamw.learning_rate: {log: [1e-4, 0.1]}, epochs: {linear: [1, $w]}}, trials: 5, minimize: train.loss}
 x-note: {anything: [1, 2]}
 """
 
@@ -161,6 +163,12 @@ def test_a_wrong_entry_is_refused(entry: Any) -> None:
         {"inputs": {"x": {"shap": [3]}}},
         {"layers": []},
         {"early_stopping": {"patience": 0}},
+        {"expect": {"parameters": True}},
+        {"expect": ["parameters"]},
+        {"sweep": {"trials": 3}},
+        {"sweep": {"over": {"seed": 3}}},
+        {"sweep": {"over": {"seed": {"uniform": [1, 2]}}, "trials": 3}},
+        {"sweep": {"over": {"seed": [1, 2]}, "trial": 3}},
     ],
     ids=str,
 )

@@ -47,9 +47,9 @@ PLAIN: Mapping[Any, Schema] = {
 }  # fmt: skip
 BOUND: Schema = {"anyOf": [{"type": ["number", "string"]}, {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 1}],
                  "description": "'<= 1e5', with <=, >=, <, > or =="}  # fmt: skip
+ENDS: Schema = {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 2, "maxItems": 2}
 AXIS: Schema = {"anyOf": [{"type": "array", "minItems": 1}, *(
-    {"type": "object", "properties": {scale: {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}}, "required": [scale],
-     "additionalProperties": False} for scale in SCALES)]}  # fmt: skip
+    {"type": "object", "properties": {scale: ENDS}, "required": [scale], "additionalProperties": False} for scale in SCALES)]}  # fmt: skip
 BOUNDS = ((Ge, "ge", "minimum"), (Gt, "gt", "exclusiveMinimum"), (Le, "le", "maximum"), (Lt, "lt", "exclusiveMaximum"))
 # the field that a bare value sets
 SHORT: Mapping[type[Config], str] = {
