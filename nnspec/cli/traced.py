@@ -37,7 +37,7 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
     if missing := [name for name in open_axes(spec) if name not in sizes]:
         raise SpecError(Problem(f"the axis '{missing[0]}' has no length here", hint=f"--axis {missing[0]}=64"))
     optimizer = spec.document.optimizer
-    segments = arrange(spec.built.network, optimizer, DType(spec.settings.precision))
+    segments = arrange(spec.built.network, optimizer, DType(spec.settings.precision), spec.built.frozen)
     phase = Phase(spec.built, segments, optimizer, {})
     types = dict(spec.built.network.inputs)
     if not trains(spec):

@@ -13,6 +13,7 @@ from nnspec.ir.op import ShapeError
 from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
+from nnspec.network.moving import frozen
 from nnspec.network.scope import Ref, Scope
 from nnspec.network.targets import Ends, Target, answer, named_losses, named_metrics, targets
 from nnspec.spec import expect, sweep
@@ -21,6 +22,8 @@ from nnspec.spec.load import Document
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence
 from nnspec.spec.words import name_problem
+from nnspec.training.schedules import Plateau
+from nnspec.training.stretches import Stretches, schedules
 
 INPUT_KEYS = ("shape", "dtype", "columns")
 DTYPES = ("float32", "int32", "int64")
@@ -34,6 +37,7 @@ class Built:
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     losses: tuple[Target, ...] = ()
     metrics: tuple[Target, ...] = ()
+    frozen: tuple[frozenset[str], ...] = (frozenset(),)  # the layers that do not move, for each stretch of the schedule
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -71,6 +75,7 @@ def build(doc: Document) -> Built:
             _unread(network, [t.port for t in (*losses, *metrics)], problems)
         _unused(doc, expander, problems)
         _uncalled(doc, expander, problems)
+    still = frozen(network, doc.schedule, problems) if not expander.problems else (frozenset(),)
     _training(doc, problems)
     _mixup(doc, losses, problems)
     _watches(doc, problems)
@@ -80,7 +85,7 @@ def build(doc: Document) -> Built:
     if problems:
         wrong = SpecError if len(problems) > len(doc.bad) else DataError  # in the spec, or in its data alone
         raise wrong(*sorted(problems, key=_order))
-    return Built(network, columns, losses, metrics)
+    return Built(network, columns, losses, metrics, still)
 
 
 def _order(problem: Problem) -> tuple[str, int, int]:
@@ -313,7 +318,7 @@ def _fits(t: Target, type: TensorType) -> bool:
 def _training(doc: Document, problems: list[Problem]) -> None:
     """Keys that make no sense without others."""
     for key, needs in (("schedule", "optimizer"), ("optimizer", "loss"), ("metrics", "loss"), ("early_stopping", "epochs")):
-        if key in doc.root.pairs and needs not in doc.root.pairs:
+        if key in doc.root.pairs and needs not in doc.root.pairs and not (needs == "epochs" and isinstance(doc.schedule, Stretches)):
             problems.append(Problem(f"'{key}' needs '{needs}'", doc.root.keys[key], wanted=f"{needs}: …", rule="missing-key"))
 
 
@@ -322,6 +327,7 @@ def _watches(doc: Document, problems: list[Problem]) -> None:
     stopping, keeping = doc.settings.early_stopping, doc.settings.checkpoint
     watched = [("early_stopping", stopping.watch)] if stopping else []
     watched += [("checkpoint", keeping.watch)] if keeping.watch else []
+    watched += [("schedule", s.watch) for s in schedules(doc.schedule) if isinstance(s, Plateau)]
     measured = _numbers(doc)
     splits = ["train", "validation"] if doc.data is None or "validation" in doc.data.split.names else ["train"]
     known = [f"{split}.{m}" for split in splits for m in measured]

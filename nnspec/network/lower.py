@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from nnspec.errors import SpecError
@@ -28,8 +28,13 @@ class Lowered:
         return (port.node, port.output) in self.values
 
 
-def lower(network: Network, inputs: Mapping[str, Value], params: Mapping[str, Value], mode: Mode) -> Lowered:
-    """Builds every layer in order from the inputs' and parameters' values; one for the other mode alone is left out."""
+def lower(
+    network: Network, inputs: Mapping[str, Value], params: Mapping[str, Value], mode: Mode, frozen: Collection[str] | None = None
+) -> Lowered:
+    """Builds every layer in order from the inputs' and parameters' values; one for the other mode alone is left out.
+
+    ``frozen`` has the paths of the layers that do not move, by default those that the spec freezes.
+    """
     out = Lowered({(name, ""): v for name, v in inputs.items()})
     for leaf in network.leaves:
         if not leaf.built(mode.training):
@@ -41,7 +46,8 @@ def lower(network: Network, inputs: Mapping[str, Value], params: Mapping[str, Va
         held = {name: out.state.get(path, params[path]) for name, path in own.items()}
         for name, v in held.items():
             out.values[leaf.path, name] = v
-        local = replace(mode, path=leaf.path, batched=tuple(p.batched for p in leaf.inputs), frozen=leaf.frozen)
+        still = leaf.frozen if frozen is None else leaf.path in frozen
+        local = replace(mode, path=leaf.path, batched=tuple(p.batched for p in leaf.inputs), frozen=still)
         x = tuple(out.at(p) for p in leaf.inputs)
         try:
             with origin(leaf.path, "forward"):

@@ -32,6 +32,11 @@ def loss_weight(n: int) -> str:
     return f"$loss_weight_{n}"
 
 
+def updates(segment: str) -> str:
+    """The scalar that says how often a segment has moved, where segments differ in that."""
+    return f"$updates_{segment.removeprefix('$')}"
+
+
 @dataclass(frozen=True)
 class Phase:
     """A network with what it is trained for: everything that its graphs depend on but the shapes."""
@@ -41,6 +46,8 @@ class Phase:
     optimizer: Optimizer | None
     scales: Mapping[str, tuple[float, ...]]  # by feed: how much one prepared unit is
     balance: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # by loss: what each class weighs, where that is counted
+    stretch: int = 0  # of the schedule: what moves in it
+    base: float = 1.0  # the learning rate that it begins with
 
     def training(self, types: Types, weighted: bool) -> Graph:
         """Forward, loss, backward, clipping, update and metrics; every update predicated on finite values."""
@@ -74,7 +81,7 @@ class Phase:
         with origin("", "update"):
             states = self.segments.inputs()
             scalars = _scalars(RATE, STEP, LOSS)
-            new = self._updates(states, {s: self.segments.input(s, GATHERED) for s in self.segments.learned}, scalars)
+            new = self._updates(states, {s: self.segments.input(s, GATHERED) for s in self.segments.moving(self.stretch)}, scalars)
             if STATE in states:
                 new[STATE] = self.segments.input(STATE, NEXT.removeprefix(f"{STATE}."))
             outputs: dict[str, Value] = {"loss": scalars[LOSS]}
@@ -95,12 +102,13 @@ class Phase:
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
         outputs = self._scores(low, feeds, weight, params, tables=False)
-        learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
+        moving = self.segments.moving(self.stretch)
+        learned = [path for path, slot in self.segments.slots.items() if slot.segment in moving]
         made_small = outputs["loss"] * cast(scalars[SHARE], self.segments.dtype) if SHARE in scalars else outputs["loss"]
         found = gradients(made_small, [params[p] for p in learned])
         grads = {p: zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
         with origin("", "update"):
-            packed = {s: self.segments.pack(s, grads) for s in self.segments.learned}
+            packed = {s: self.segments.pack(s, grads) for s in moving}
             if not low.state:
                 return outputs, states, scalars, packed, None
             kept = {m: low.state.get(m, params[m]) for m in self.segments.members(STATE)}
@@ -156,7 +164,8 @@ class Phase:
     def _lower(self, feeds: Mapping[str, Value], params: Mapping[str, Value], types: Types, mode: Mode) -> Lowered:
         inputs = {name: feeds[name] for name in self.built.network.inputs}
         batch = next(iter(types.values())).shape[0]
-        return lower(self.built.network, inputs, params, replace(mode, batch=batch, dtype=self.segments.dtype))
+        local = replace(mode, batch=batch, dtype=self.segments.dtype)
+        return lower(self.built.network, inputs, params, local, self.built.frozen[self.stretch])
 
     def _scores(
         self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None, params: Mapping[str, Value], tables: bool = True
@@ -232,25 +241,25 @@ class Phase:
     def _updates(self, states: dict[str, Value], grads: Mapping[str, Value], scalars: Mapping[str, Value]) -> dict[str, Value]:
         """New segments, optimizer state and averages, by label; ``states`` gains what they were."""
         assert self.optimizer is not None
-        t = as_step(scalars[STEP])
+        step = scalars[STEP]
         new: dict[str, Value] = {}
         for segment, g in self.optimizer.clipped(grads).items():
             slots = {name: self.segments.input(segment, name) for name in self.optimizer.state}
             states.update({f"{segment}.{name}": v for name, v in slots.items()})
             group = self.segments.groups[segment]
+            t = as_step(abstract(step.type, updates(segment), "scalar") if self.segments.counted else step)
             new[segment], moved = self.optimizer.move(states[segment], g, slots, self._rate(group, scalars[RATE]), t, group.kind)
             new.update({f"{segment}.{name}": v for name, v in moved.items()})
         if self.segments.averaged:
             for segment in self.segments.learned:
                 label = self.segments.answering(segment)
                 states[label] = self.segments.input(segment, AVERAGE)
-                new[label] = self.optimizer.averages(states[label], new.get(segment, states[segment]), t)
+                new[label] = self.optimizer.averages(states[label], new.get(segment, states[segment]), as_step(step))
         return new
 
     def _rate(self, group: Group, rate: Value) -> Value:
         """A group's learning rate: a factor of the optimizer's, or a number that goes along with the schedule as that does."""
-        assert self.optimizer is not None
-        own, base = group.rate, self.optimizer.learning_rate
+        own, base = group.rate, self.base
         if own.scaled:
             return rate if own.value == 1.0 else rate * own.value
         return rate * (own.value / base) if base else rate * 0.0 + own.value

@@ -11,6 +11,8 @@ from nnspec.compiler import Spec
 from nnspec.errors import Place, Problem, nearest, one_of
 from nnspec.runtime.checkpoint import Mark
 from nnspec.runtime.tally import Tally
+from nnspec.training.schedules import Plateau
+from nnspec.training.stretches import schedules
 
 Entry = dict[str, float]  # one epoch: epoch, step, rate, seconds, train.loss, validation.loss, …
 
@@ -120,16 +122,21 @@ class EarlyStopping(Callback):
             state.stop = f"stopped early: {self.watch.name} {what}"
 
 
+def lesser(spec: Spec) -> dict[str, bool]:
+    """For the loss and each metric whether less of it is better."""
+    less = {"loss": True}
+    if len(spec.built.losses) > 1:
+        less |= {t.term.name: True for t in spec.built.losses}
+    return less | {t.term.name: t.term.of.better == "less" for t in spec.built.metrics if not t.term.of.table}
+
+
 def watches(spec: Spec, splits: Collection[str]) -> tuple[EarlyStopping | None, Watch | None, list[Problem]]:
     """Early stopping and the watch of the best checkpoint as a spec states them, and what is wrong with them.
 
     ``splits`` are those of the data. By default the best checkpoint has the least ``validation.loss``, or
     ``train.loss`` where no rows validate.
     """
-    less = {"loss": True}
-    if len(spec.built.losses) > 1:
-        less |= {t.term.name: True for t in spec.built.losses}
-    less |= {t.term.name: t.term.of.better == "less" for t in spec.built.metrics if not t.term.of.table}
+    less = lesser(spec)
     problems: list[Problem] = []
     stopping, checkpoint = spec.settings.early_stopping, spec.settings.checkpoint
     early: EarlyStopping | None = None
@@ -140,6 +147,9 @@ def watches(spec: Spec, splits: Collection[str]) -> tuple[EarlyStopping | None, 
             watch.change = stopping.change
     name = checkpoint.watch or ("validation.loss" if "validation" in splits else "train.loss")
     best = _watch(name, less, splits, "checkpoint", spec, problems)
+    for schedule in schedules(spec.document.schedule):
+        if isinstance(schedule, Plateau):
+            _watch(schedule.watch, less, splits, "schedule", spec, problems)
     return early, best if checkpoint.keep == "best" else None, problems
 
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from nnspec.errors import DataError, Problem
 from nnspec.ir.op import Array
 from nnspec.runtime.atomic import replace
+from nnspec.runtime.plateaus import Seen
 
 FORMAT = 1
 KEY = "nnspec"  # of the file's metadata, which holds one JSON text
@@ -31,7 +32,7 @@ DTYPES = {
     "uint8": "U8",
     "bool": "BOOL",
 }
-KEYS = {"format", "epoch", "batch", "step", "rows", "sums", "best", "patience", "stop"}
+KEYS = {"format", "epoch", "batch", "step", "rows", "sums", "best", "patience", "stop", "plateau"}
 LARGEST = 1 << 62
 
 
@@ -51,7 +52,8 @@ class Standing:
 
     ``sums`` are the counts of losses and metrics over the ``rows`` rows of the epoch under way, float64; those that
     are arrays are stored as such. ``best`` is the mark of the best checkpoint, ``patience`` that of early stopping,
-    ``stop`` why the run has ended early, if it has.
+    ``stop`` why the run has ended early, if it has, ``plateau`` what a schedule that depends on
+    measures has seen.
     """
 
     epoch: int = 0
@@ -62,6 +64,7 @@ class Standing:
     best: Mark | None = None
     patience: Mark | None = None
     stop: str = ""
+    plateau: Seen = Seen()
 
     def to_json(self) -> str:
         """Text that keeps every bit: numbers are written as ``float.hex``."""
@@ -71,7 +74,9 @@ class Standing:
         }
         sums = {name: float(value).hex() for name, value in self.sums.items() if not np.ndim(value)}
         counts = {"epoch": self.epoch, "batch": self.batch, "step": self.step, "rows": self.rows}
-        return json.dumps({"format": FORMAT, **counts, "sums": sums, **marks, "stop": self.stop})
+        seen = self.plateau
+        plateau = [seen.stretch, None if seen.best is None else seen.best.hex(), seen.bad, seen.rest, seen.cuts]
+        return json.dumps({"format": FORMAT, **counts, "sums": sums, **marks, "stop": self.stop, "plateau": plateau})
 
     @classmethod
     def from_json(cls, text: str) -> Standing:
@@ -91,6 +96,7 @@ class Standing:
             best=_mark("best", data["best"]),
             patience=_mark("patience", data["patience"]),
             stop=data["stop"],
+            plateau=_seen(data["plateau"]),
         )
 
 
@@ -115,6 +121,14 @@ def _mark(name: str, value: object) -> Mark | None:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError(f"'{name}' is no mark")
     return Mark(_count(name, value[0]), _number(name, value[1]))
+
+
+def _seen(value: object) -> Seen:
+    if not isinstance(value, list) or len(value) != 5:
+        raise ValueError("'plateau' is not what one has seen")
+    stretch, best, bad, rest, cuts = value
+    counts = [_count("plateau", n) for n in (stretch, bad, rest, cuts)]
+    return Seen(counts[0], None if best is None else _number("plateau", best), *counts[1:])
 
 
 def save(path: Path, arrays: Mapping[str, Array], standing: Standing) -> None:

@@ -20,8 +20,9 @@ DRAWS = 40  # bits: the draws of the k-th micro-batch are those of step ``step +
 
 
 def gathered_step(
-    model: Model, arrays: Mapping[str, Array], rate: float, size: int, weights: Array | None, factors: tuple[float, ...], tally: Tally
-) -> float:
+    model: Model, arrays: Mapping[str, Array], rate: float, size: int, weights: Array | None, factors: tuple[float, ...], stretch: int,
+    tally: Tally,
+) -> float:  # fmt: skip
     """A step on micro-batches of ``size`` rows; its loss. Losses and metrics are counted over all rows together.
 
     Batch statistics are those of each micro-batch. Raises NumbersError where a number is not finite; nothing has moved then.
@@ -36,17 +37,17 @@ def gathered_step(
         share = (rows if own is None else float(own.sum(dtype=np.float64))) / total
         if share == 0.0:
             continue  # rows of no weight have no mean
-        ready = model._ready("gather", part, size, own is not None or rows < size)
+        ready = model._ready("gather", part, size, own is not None or rows < size, stretch)
         model._fill(ready, part, rows, size, own)
         model._set(ready, 0.0, model.step + (k << DRAWS), factors)
         _run(model, ready, {SHARE: share, KEEP: 0.0 if loss is None else 1.0})
         tally.add(ready.run.outputs, rows, factors)
         loss = (loss or 0.0) + share * float(ready.run.outputs["loss"])
-    ready = model._ready("take", {}, 1, False)
+    ready = model._ready("take", {}, 1, False, stretch)
     model._set(ready, rate, model.step)
     assert loss is not None
     _run(model, ready, {LOSS: loss})
-    model.step += 1
+    model._moved(stretch)
     return loss
 
 

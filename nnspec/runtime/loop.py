@@ -15,7 +15,7 @@ from nnspec.data.epochs import Epochs
 from nnspec.errors import DataError, NumbersError, Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.runtime import checkpoint
-from nnspec.runtime.callbacks import Callback, Entry, State, watches
+from nnspec.runtime.callbacks import Callback, Entry, State, lesser, watches
 from nnspec.runtime.checkpoint import Standing
 from nnspec.runtime.interrupt import Interrupted, Signals
 from nnspec.runtime.resume import Splits, command, record, refuse_differences
@@ -24,6 +24,8 @@ from nnspec.runtime.saving import described
 from nnspec.runtime.session import CHUNK, Model
 from nnspec.runtime.tally import Scores
 from nnspec.training.metrics import Table
+from nnspec.training.schedules import Plateau
+from nnspec.training.stretches import schedules
 
 SECONDS = 2.0  # between checkpoints at the ends of epochs, at least
 WEIGHTS = "parameters/"
@@ -114,13 +116,14 @@ class Loop:
             self.best.mark = at.best
         if self.early is not None:
             self.early.watch.mark = at.patience
+        self.model.plateau.seen = at.plateau
 
     def standing(self) -> Standing:
         """Where the run stands now."""
         s = self.state
         best, patience = self.best.mark if self.best else None, self.early.watch.mark if self.early else None
         sums = s.tally.state() if s.tally else {}
-        return Standing(s.epoch, s.batch, self.model.step, s.taken, sums, best, patience, s.stop)
+        return Standing(s.epoch, s.batch, self.model.step, s.taken, sums, best, patience, s.stop, self.model.plateau.seen)
 
     def save(self) -> None:
         """The best checkpoint, where there is a new one, then the last: one killed in between finds the best again."""
@@ -181,7 +184,8 @@ class Loop:
         state = self.state
         state.rate = self._rate(state.step)
         state.tally = state.tally or self.model.tally()
-        self.model.train_step(arrays, state.rate, state.batch_size, factors=self._factors(state.step), tally=state.tally)
+        factors, stretch = self._factors(state.step), self._stretch(state.step)
+        self.model.train_step(arrays, state.rate, state.batch_size, factors=factors, tally=state.tally, stretch=stretch)
         state.taken += size
         state.batch += 1
         state.step += 1
@@ -215,6 +219,7 @@ class Loop:
             self.folder.append(entry)
         if self.early is not None:
             self.early.on_epoch(state)
+        self._observe(entry)
         better = self.best is not None and self.best.improved(state.epoch, entry)
         try:
             for callback in self.callbacks:
@@ -243,6 +248,16 @@ class Loop:
 
     def _factors(self, step: int) -> tuple[float, ...]:
         return self.model.factors(step, self.state.batches, self.state.epochs)
+
+    def _stretch(self, step: int) -> int:
+        return self.model.stretch(step, self.state.batches)
+
+    def _observe(self, entry: Entry) -> None:
+        """What a plateau watches, of an epoch that has just been measured."""
+        every = schedules(self.model.spec.document.schedule)
+        stretch = self._stretch(self.state.step - 1)
+        if every and isinstance(schedule := every[stretch], Plateau):
+            self.model.plateau.observe(every, stretch, entry, lesser(self.model.spec)[schedule.watch.partition(".")[2]])
 
     def _rate(self, step: int) -> float:
         return self.model.rate(step, self.state.batches, self.state.epochs)

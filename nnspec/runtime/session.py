@@ -24,7 +24,7 @@ from nnspec.layers.initializers import default
 from nnspec.network.class_weights import balancing
 from nnspec.network.graph import LayerGraph
 from nnspec.network.graph import Parameter as Declared
-from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound, loss_weight
+from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound, loss_weight, updates
 from nnspec.network.segments import NEXT, STATE, Segments, Slot, arrange
 from nnspec.network.targets import Target
 from nnspec.runtime.feeding import Feeder
@@ -33,13 +33,16 @@ from nnspec.runtime.gather import gathered_step
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse, refuse_parameters, size
 from nnspec.runtime.parameter import Parameter
+from nnspec.runtime.plateaus import Plateaus
 from nnspec.runtime.replay import blame
 from nnspec.runtime.tally import Scores, Tally
+from nnspec.training.stretches import Stretches, schedules
 
 if TYPE_CHECKING:
     from nnspec.runtime.trainer import Run
 
 PROGRAMS = 16
+UPDATES = "optimizer/updates"  # how often a parameter has moved
 MOVING = "optimizer/weights"  # of the weights that move, where the parameters are their averages
 CHUNK = 256
 
@@ -82,7 +85,9 @@ class Model:
         self._programs: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
         optimizer = spec.document.optimizer
         dtype = DType(spec.settings.precision)
-        self.segments: Segments = arrange(spec.built.network, optimizer, dtype)
+        self.segments: Segments = arrange(spec.built.network, optimizer, dtype, spec.built.frozen)
+        self.updates = dict.fromkeys(self.segments.learned, 0)  # how often each has moved, where that differs
+        self.plateau = Plateaus()
         self._slots = optimizer.state if optimizer else ()
         types = self.segments.types(self._slots)
         declared = spec.built.network.parameters
@@ -124,13 +129,20 @@ class Model:
         out: dict[str, Array] = {}
         for key, label, place in self._places():
             out[key] = held[label][place.offset : place.offset + place.size].reshape(place.shape)
+        if self.segments.counted:
+            slots = self.segments.slots
+            out |= {f"{UPDATES}/{path}": np.array(self.updates[slots[path].segment], np.int64) for path in self._learned}
         return out
+
+    @property
+    def _learned(self) -> list[str]:
+        return [path for path in self.parameters if self.segments.slots[path].segment in self.updates]
 
     def _places(self) -> Iterator[tuple[str, str, Slot]]:
         """Every part of the state: its key, the vector that holds it, and where. What answers stands under ``parameters``."""
         slots, segments = self.segments.slots, self.segments
         yield from ((f"parameters/{path}", segments.answering(slots[path].segment), slots[path]) for path in self.parameters)
-        learned = [path for path, p in self.parameters.items() if p.trainable]
+        learned = self._learned
         if segments.averaged:
             yield from ((f"{MOVING}/{path}", slots[path].segment, slots[path]) for path in learned)
         for slot in self._slots:
@@ -143,6 +155,9 @@ class Model:
             key = key if key in state else key.replace(MOVING, "parameters", 1)
             if key in state:
                 held[label][place.offset : place.offset + place.size] = state[key].reshape(-1)
+        if self.segments.counted:
+            known = {self.segments.slots[path].segment: state.get(f"{UPDATES}/{path}") for path in self._learned}
+            self.updates.update({segment: int(n) for segment, n in known.items() if n is not None})
         if NEXT in held:
             held[NEXT] = held[STATE]
         for label, values in held.items():
@@ -159,7 +174,21 @@ class Model:
         optimizer, schedule = self.spec.document.optimizer, self.spec.document.schedule
         assert optimizer is not None
         total = per_epoch * (epochs if epochs is not None else self.spec.settings.epochs or 1)
-        return optimizer.learning_rate if schedule is None else schedule.rate(step, optimizer.learning_rate, per_epoch, total)
+        if schedule is None:
+            return optimizer.learning_rate
+        rate = schedule.rate(step, optimizer.learning_rate, per_epoch, total)
+        return self.plateau.cut(schedules(schedule), self.stretch(step, per_epoch), rate)
+
+    def stretch(self, step: int, per_epoch: int = 1) -> int:
+        """The number, from 0, of the schedule's stretch that a step is in."""
+        schedule = self.spec.document.schedule
+        return schedule.at(step, per_epoch)[0] if isinstance(schedule, Stretches) else 0
+
+    def base(self, stretch: int) -> float:
+        """The learning rate that a stretch begins with."""
+        optimizer, schedule = self.spec.document.optimizer, self.spec.document.schedule
+        own = schedule.parts[stretch].own.learning_rate if isinstance(schedule, Stretches) else None
+        return own if own is not None else optimizer.learning_rate if optimizer else 1.0
 
     def train_batch(self, feeds: Mapping[str, Any]) -> Scores:
         """One step on one batch; the results are those before the update.
@@ -181,34 +210,46 @@ class Model:
 
     def train_step(
         self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None, factors: tuple[float, ...] = (),
-        tally: Tally | None = None,
+        tally: Tally | None = None, stretch: int | None = None,
     ) -> Scores:  # fmt: skip
         """One step on converted arrays of at most ``capacity`` rows; what is missing is padded at weight 0.
 
         With ``accumulate: n`` it is taken over micro-batches of an n-th of ``capacity``. The results are the batch's, or with a
-        ``tally`` added to it.
+        ``tally`` added to it. ``stretch`` is that of the schedule: what moves.
         """
         factors = factors or self.factors(self.step)
         counts = self.tally() if tally is None else tally
         check_trainable(self.spec)
+        stretch = self._alike(self.stretch(self.step) if stretch is None else stretch)
         if self.accumulate > 1:
-            loss = gathered_step(self, arrays, rate, -(-capacity // self.accumulate), weights, factors, counts)
+            loss = gathered_step(self, arrays, rate, -(-capacity // self.accumulate), weights, factors, stretch, counts)
             return Scores({}, {}) if tally is not None else counts.scores(loss=loss)
         n = len(next(iter(arrays.values())))
         weighted = weights is not None or n < capacity
-        ready = self._ready("train", arrays, capacity, weighted)
+        ready = self._ready("train", arrays, capacity, weighted, stretch)
         self._fill(ready, arrays, n, capacity, weights)
         self._set(ready, rate, self.step, factors)
         ready.run.run()
         if not bool(ready.run.outputs["finite"]):
             raise NumbersError(self._blame(ready))
-        self.step += 1
+        self._moved(stretch)
         counts.add(ready.run.outputs, n, factors)
         return Scores({}, {}) if tally is not None else counts.scores(loss=float(ready.run.outputs["loss"]))
 
     def tally(self) -> Tally:
         """What counts losses and metrics."""
         return Tally(self.spec.built)
+
+    def _moved(self, stretch: int) -> None:
+        """Counts a step that was taken."""
+        self.step += 1
+        for segment in self.segments.moving(stretch):
+            self.updates[segment] += 1
+
+    def _alike(self, stretch: int) -> int:
+        """The first stretch whose programs serve this one too."""
+        frozen = self.spec.built.frozen
+        return next((n for n in range(stretch) if (frozen[n], self.base(n)) == (frozen[stretch], self.base(stretch))), stretch)
 
     @property
     def accumulate(self) -> int:
@@ -315,22 +356,22 @@ class Model:
 
     # Programs
 
-    def phase(self) -> Phase:
-        """What the graphs depend on but for shapes."""
+    def phase(self, stretch: int = 0) -> Phase:
+        """What the graphs depend on but for shapes; the training step on the stretch of the schedule as well."""
         scales = {}
         if self.preparation is not None:
             for t in self.targets:
                 if t.columns:
                     scales[t.feed] = tuple(float(v) for v in np.atleast_1d(self.preparation.scale(t.columns if len(t.columns) > 1 else t.columns[0])))
-        return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales, self.balance or {})
+        return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales, self.balance or {}, stretch, self.base(stretch))
 
-    def graph_of(self, kind: str, rows: int, sizes: Mapping[str, int] | None = None) -> Graph:
+    def graph_of(self, kind: str, rows: int, sizes: Mapping[str, int] | None = None, stretch: int = 0) -> Graph:
         """The graph of ops behind one of the model's programs (``train``, ``score``, ``predict``, ``gradients``), before any pass.
 
         Where a step is taken over micro-batches, ``train`` is one of these, and ``take`` the update.
         """
         kind = "gather" if kind == "train" and self.accumulate > 1 else kind
-        return self._graph(kind, bound(self._declared(kind), rows, sizes or {}), False)
+        return self._graph(kind, bound(self._declared(kind), rows, sizes or {}), False, stretch)
 
     def _declared(self, kind: str) -> dict[str, TensorType]:
         types = dict(self.spec.built.network.inputs)
@@ -344,8 +385,8 @@ class Model:
         what = {"train": "training step", "gather": "micro-batch", "score": "evaluation", "predict": "prediction", "gradients": "gradients"}
         return f"{what[kind]} of {self.spec.name}, batch {rows}, {self.segments.dtype}"
 
-    def _graph(self, kind: str, types: Mapping[str, TensorType], weighted: bool) -> Graph:
-        phase = self.phase()
+    def _graph(self, kind: str, types: Mapping[str, TensorType], weighted: bool, stretch: int) -> Graph:
+        phase = self.phase(stretch)
         build: dict[str, Callable[[], Graph]] = {
             "train": lambda: phase.training(types, weighted),
             "gather": lambda: phase.gathering(types, weighted),
@@ -356,31 +397,31 @@ class Model:
         }
         return build[kind]()
 
-    def _ready(self, kind: str, arrays: Mapping[str, Array], rows: int, weighted: bool) -> Ready:
+    def _ready(self, kind: str, arrays: Mapping[str, Array], rows: int, weighted: bool, stretch: int = 0) -> Ready:
         """The program for arrays of these shapes; at most 16 are kept."""
         types = {name: TensorType((rows, *a.shape[1:]), DType(a.dtype.name)) for name, a in arrays.items()}
         if kind != "predict" and self.balance is None and balancing(self.spec.built):
             from nnspec.runtime.loading import weights_of_classes
 
             self.balance = weights_of_classes(self)
-        key = (kind, weighted, tuple(types.items()), self.preparation, *(self.balance or {}).items())
+        key = (kind, weighted, stretch, tuple(types.items()), self.preparation, *(self.balance or {}).items())
         ready = self._programs.get(key)
         if ready is None:
-            ready = self._programs[key] = self._make(kind, types, rows, weighted)
+            ready = self._programs[key] = self._make(kind, types, rows, weighted, stretch)
             while len(self._programs) > PROGRAMS:
                 self._programs.popitem(last=False)
         self._programs.move_to_end(key)
         return ready
 
-    def _make(self, kind: str, types: Mapping[str, TensorType], rows: int, weighted: bool) -> Ready:
-        graph = self._graph(kind, types, weighted)
+    def _make(self, kind: str, types: Mapping[str, TensorType], rows: int, weighted: bool, stretch: int) -> Ready:
+        graph = self._graph(kind, types, weighted, stretch)
         if isinstance(self.memory, HostMemory):
             return Ready(Interpreted(graph, self.memory), graph, None, limits(graph))
         program = compile_graph(graph, self.backend, self._title(kind, rows))
 
         def peak(n: int) -> int:
             other = {name: TensorType((n, *t.shape[1:]), t.dtype) for name, t in types.items()}
-            return compile_graph(self._graph(kind, other, weighted), self.backend, "").peak
+            return compile_graph(self._graph(kind, other, weighted, stretch), self.backend, "").peak
 
         refuse(program, rows, peak if types else None)
         return Ready(self.backend.bind(program, self.memory), graph, program, limits(graph))
@@ -408,7 +449,8 @@ class Model:
 
     def _set(self, ready: Ready, rate: float, step: int, factors: tuple[float, ...] = ()) -> None:
         """The step's scalars; what is asked in pieces draws by the number of the piece."""
-        for name, value in ((RATE, rate), (STEP, step), (SEED, self.seed), *((loss_weight(n), f) for n, f in enumerate(factors))):
+        counts = ((updates(s), n) for s, n in self.updates.items()) if self.segments.counted else ()
+        for name, value in ((RATE, rate), (STEP, step), (SEED, self.seed), *counts, *((loss_weight(n), f) for n, f in enumerate(factors))):
             if name in ready.run.inputs:
                 ready.run.inputs[name][...] = value
 

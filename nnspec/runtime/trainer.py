@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nnspec.compiler import check_trainable
+from nnspec.data.batches import count
 from nnspec.data.epochs import Epochs
 from nnspec.data.load import Dataset, Rows
 from nnspec.data.prepare import Preparation
@@ -19,6 +20,7 @@ from nnspec.runtime.loop import Loop, Run
 from nnspec.runtime.resume import Splits, epochs_before
 from nnspec.runtime.run_folder import PREPARATION, RunFolder
 from nnspec.runtime.session import Model
+from nnspec.training.stretches import Stretches
 
 __all__ = ["Run", "Splits", "train"]
 
@@ -49,23 +51,26 @@ def train(
     if going and folder is not None:
         model.preparation = _preparation(folder)
         total = epochs_before(folder, total) if epochs is None else total
-    if total is None:
-        raise SpecError(
-            Problem(
-                "the spec does not say how long to train",
-                model.spec.document.root.place,
-                wanted="epochs: 10",
-                rule="missing-key",
-            )
-        )
+    schedule = model.spec.document.schedule
+    if total is None and not isinstance(schedule, Stretches):
+        raise _endless(model)
     if not going:
         model.transfer()
     splits, epochs_of = _splits(model, data)
+    if total is None and isinstance(schedule, Stretches) and epochs_of is not None:
+        total = schedule.epochs(count(epochs_of.rows.size, epochs_of.batch_size))
+    if total is None:
+        raise _endless(model)
     model.balance = count_classes(model.spec.built, splits["train"]) if "train" in splits else None
     loop = Loop(model, splits, epochs_of, folder, total, callbacks)
     if folder is not None:
         loop.prepare(folder, going)
     return loop.run()
+
+
+def _endless(model: Model) -> SpecError:
+    place = model.spec.document.root.place
+    return SpecError(Problem("the spec does not say how long to train", place, wanted="epochs: 10", rule="missing-key"))
 
 
 def _preparation(folder: RunFolder) -> Preparation | None:

@@ -33,7 +33,8 @@ from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer
 from nnspec.training.own import Called, OwnLoss, OwnMeasure, OwnMetric, OwnValue
-from nnspec.training.schedules import Schedule
+from nnspec.training.schedules import Constant, Schedule
+from nnspec.training.stretches import Stretches, stretches
 
 T = TypeVar("T")
 PARTS = ("vars", "data", "inputs", "layers", "blocks", "include", "outputs", "loss", "metrics", "optimizer", "schedule", "weights", "networks")
@@ -76,7 +77,7 @@ class Document:
     losses: tuple[Term, ...] = ()
     metrics: tuple[Term, ...] = ()
     optimizer: Optimizer | None = None
-    schedule: Schedule | None = None
+    schedule: Schedule | Stretches | None = None
     weights: Transfer | None = None
     problems: list[Problem] = field(default_factory=list)
     bad: list[Problem] = field(default_factory=list)  # what is wrong in a data file, not in the spec
@@ -274,9 +275,33 @@ def _parts(doc: Document) -> None:
     doc.losses = _terms(doc, "loss", Loss)
     doc.metrics = _terms(doc, "metrics", Metric)
     doc.optimizer = _chosen(doc, "optimizer", lambda n: choose(n, Optimizer, "optimizer"))  # type: ignore[type-abstract]
-    doc.schedule = _chosen(doc, "schedule", lambda n: choose(n, Schedule, "schedule"))  # type: ignore[type-abstract]
-    if isinstance(doc.root.pairs.get("schedule"), Sequence):
-        doc.problems[-1] = Problem("schedule as a list of stretches: not in this version", doc.root.keys["schedule"], rule="not-in-this-version")
+    doc.schedule = _chosen(doc, "schedule", _schedule)
+    if isinstance(doc.schedule, Stretches):
+        _lengths(doc, doc.schedule)
+
+
+def _schedule(node: Node) -> Schedule | Stretches:
+    if isinstance(node, Sequence):
+        return stretches(node)
+    schedule: Schedule = choose(node, Schedule, "schedule")  # type: ignore[type-abstract]  # the family, not an instance
+    if isinstance(schedule, Constant) and schedule.length is not None:
+        raise SpecError(Problem("the length of a constant that stands alone does nothing", node.place, found=f"{schedule.length}",
+                                wanted="epochs: 100 at the top, or a list of stretches: [{constant: 100}, …]", rule="bad-value"))  # fmt: skip
+    return schedule
+
+
+def _lengths(doc: Document, schedule: Stretches) -> None:
+    """A run is as long as its stretches where ``epochs`` does not say; one that ends before the last begins is an error."""
+    if not schedule.in_epochs:
+        return  # how many steps an epoch has is known with the data
+    fine = 1_000_000  # steps an epoch: lengths may be parts of one
+    total = schedule.epochs(fine)
+    if doc.settings.epochs is None and total is not None:
+        doc.settings = doc.settings.model_copy(update={"epochs": total})
+    elif doc.settings.epochs and (last := schedule.at(doc.settings.epochs * fine - 1, fine)[0] + 1) < len(schedule.parts):
+        part = schedule.parts[last]
+        doc.problems.append(Problem(f"stretch {last + 1} is never reached", part.place, found=f"epochs: {doc.settings.epochs}",
+                                    wanted="epochs left out, or more of them", rule="bad-value"))  # fmt: skip
 
 
 def _named(inputs: Node | None) -> Node | None:

@@ -33,6 +33,7 @@ from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer, WeightDecay
 from nnspec.training.schedules import Schedule, Span
+from nnspec.training.stretches import Stretch
 
 Schema = dict[str, Any]
 
@@ -98,10 +99,17 @@ def _parts() -> Schema:
         "loss": loss,
         "metrics": metric,
         "optimizer": {"$ref": "#/definitions/optimizer"},
-        "schedule": {"$ref": "#/definitions/schedule"},
+        "schedule": any_of({"$ref": "#/definitions/schedule"}, {"type": "array", "items": _stretch(), "minItems": 1}),
         "weights": _typed(Weights),
         "networks": {"type": "object", "propertyNames": NAME, "additionalProperties": any_of(PLAIN[str], *_networks())},
     }
+
+
+def _stretch() -> Schema:
+    """One of a list of schedules, with its own keys."""
+    alone, mapping, *_ = _family("schedule", Schedule)["anyOf"][0]["anyOf"]
+    body = closed({**mapping["properties"], **fields(Stretch)})
+    return any_of(alone, {**body, "minProperties": 1, "description": cleandoc(Stretch.__doc__ or "")})
 
 
 def _networks() -> tuple[Schema, Schema]:

@@ -85,7 +85,9 @@ FOREIGN: dict[str, str] = {
     "boundaries": "at", "ExponentialLR": "exponential", "ExponentialDecay": "exponential", "decay_rate": "factor", "PolynomialLR": "polynomial",
     "PolynomialDecay": "polynomial", "LinearLR": "linear", "end_learning_rate": "to", "end_factor": "to", "total_iters": "length",
     "decay_steps": "length", "warmup_steps": "warmup", "ConstantLR": "constant", "LambdaLR": "a list of stretches",
-    "SequentialLR": "a list of stretches", "acc": "accuracy", "Accuracy": "accuracy", "BinaryAccuracy": "accuracy", "binary_accuracy": "accuracy",
+    "SequentialLR": "a list of stretches", "ReduceLROnPlateau": "plateau", "reduce_on_plateau": "plateau",
+    "monitor": "watch", "min_lr": "minimum", "min_delta": "change", "threshold": "change", "wait": "patience", "unfreeze": "trainable",
+    "duration": "length", "acc": "accuracy", "Accuracy": "accuracy", "BinaryAccuracy": "accuracy", "binary_accuracy": "accuracy",
     "CategoricalAccuracy": "accuracy", "categorical_accuracy": "accuracy", "SparseCategoricalAccuracy": "accuracy",
     "sparse_categorical_accuracy": "accuracy", "TopKCategoricalAccuracy": "top_k", "SparseTopKCategoricalAccuracy": "top_k",
     "top_k_accuracy": "top_k", "Precision": "precision", "Recall": "recall", "sensitivity": "recall", "F1Score": "f1",
@@ -133,7 +135,7 @@ LATER: dict[str, str] = dict.fromkeys((
     # keys of entries
     "masked",
     # losses, optimizers, schedules
-    "perceptual", "plateau",
+    "perceptual",
     # top
     "phases", "memory", "determinism", "generate", "predict",
 ), _SOON)

@@ -6,14 +6,16 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from nnspec.spec.model import NotNegative, Positive
+from nnspec.spec.model import Count, NotNegative, Positive, Whole
 from nnspec.training.schedule import LengthField, Schedule, Span, SpanField, part
 
 __all__ = ["Schedule", "Span"]
 
 
-class Constant(Schedule, kind="constant"):
-    """The optimizer's rate throughout."""
+class Constant(Schedule, kind="constant", primary="length"):
+    """The optimizer's rate throughout; ``length`` is that of a stretch in a list of them."""
+
+    length: LengthField | None = None
 
     def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
         return base
@@ -89,3 +91,25 @@ class Linear(Schedule, kind="linear"):
     def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
         over = part(self.length, t, per_epoch, total)
         return base * (1.0 - over) + self.to * over
+
+
+class Plateau(Schedule, kind="plateau", primary="watch"):
+    """``rate * factor``, and again, each time that ``watch`` has not become better by more than ``change`` for ``patience`` epochs.
+
+    Never less than ``minimum``; for ``cooldown`` epochs after a cut nothing is counted. watch validation.loss, factor 0.1, patience 10,
+    change 1e-4, minimum 0, cooldown 0. As Keras's ReduceLROnPlateau; PyTorch's cuts one epoch later for the same patience.
+    """
+
+    watch: str = "validation.loss"
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: Count = 10
+    change: NotNegative = 1e-4
+    minimum: NotNegative = 0.0
+    cooldown: Whole = 0
+
+    def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
+        return base  # what was measured is not known here: Model.rate applies the cuts
+
+    def cut(self, rate: float, cuts: int) -> float:
+        """A rate after so many cuts."""
+        return max(self.minimum, rate * self.factor**cuts) if cuts else rate
