@@ -13,7 +13,10 @@ from nnspec.runtime.trainer import Run, Splits, train
 
 
 def fit(model: Model, x: Any, y: Any, epochs: int | None, out: str | Path | None) -> Run:
-    """Trains for so many epochs; ``x`` and ``y`` are arrays, or dicts of them by name."""
+    """Trains for so many epochs; ``x`` and ``y`` are arrays, or dicts of them by name.
+
+    Arrays are taken as they are: ``augment`` and ``balance`` of a spec work on the spec's own data.
+    """
     data = _splits(model, x, y)
     if out is None:
         return train(model, data, None, epochs)
