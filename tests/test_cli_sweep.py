@@ -17,6 +17,8 @@ import pytest
 
 from nnspec.cli import status
 from nnspec.runtime.children import Ended
+from nnspec.runtime.interrupt import Interrupted
+from nnspec.runtime.loop import Loop
 from nnspec.spec.sweep import Sweep, trials
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,10 +103,8 @@ def test_a_grid_is_run_sorted_and_the_best_can_be_repeated(nnspec: Any) -> None:
     assert code == 3 and "this is no record of a sweep" in err
 
 
-def test_ctrl_c_ends_the_children_and_resume_goes_on_where_they_were(nnspec: Any, tmp_path: Path) -> None:
-    write("{over: {vars.width: [2, 3, 4]}}", epochs=600)
-    code, out, _ = nnspec("run", "small.yaml", "--set", "vars.width=2", "--json")
-    whole = json.loads(out)["metrics"]
+def test_ctrl_c_ends_the_children_once_they_have_saved(nnspec: Any, tmp_path: Path) -> None:
+    write("{over: {vars.width: [2, 3, 4]}}")
     slow = ["--set", "epochs=10000000"]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "backends")])
     command = [sys.executable, "-m", "nnspec", "sweep", "small.yaml", "--jobs", "2", "--out", "s"]
@@ -122,8 +122,32 @@ def test_ctrl_c_ends_the_children_and_resume_goes_on_where_they_were(nnspec: Any
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
     assert all((f.parent / "last.safetensors").is_file() for f in lines) and not (tmp_path / "s" / "003").exists()
-    assert nnspec("sweep", "small.yaml", "--out", "s2", "--json", "--jobs", 3)[0] == 0
-    assert json.loads((tmp_path / "s2" / "001" / "result.json").read_text())["metrics"] == whole
+    record = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    assert [t["status"] for t in record["trials"]] == [None] * 3, "all of them are still to be run"
+
+
+def test_an_interrupted_trial_goes_on_and_ends_as_one_that_was_not(nnspec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("{over: {vars.width: [2]}}", epochs=9)
+    monkeypatch.setattr("nnspec.runtime.children.run_all", lambda *_: None)
+    assert nnspec("sweep", "small.yaml", "--out", "s", "--backend", "cpu")[0] == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    stopped = Loop._measure
+
+    def stop(self: Loop) -> None:
+        stopped(self)
+        if self.state.epoch == 4:
+            raise Interrupted("now")
+
+    monkeypatch.setattr(Loop, "_measure", stop)
+    assert nnspec("run", "small.yaml", "--set", "vars.width=2", "--out", "s/001")[0] == 130
+    monkeypatch.setattr(Loop, "_measure", stopped)
+    code, out, err = nnspec("sweep", "small.yaml", "--out", "s", "--resume", "--json", "--backend", "cpu")
+    assert code == 0 and "1 trial, 1 to run" in err
+    assert json.loads(out)["command"] == "nnspec run small.yaml --backend cpu --set vars.width=2"
+    assert nnspec("run", "small.yaml", "--set", "vars.width=2", "--out", "whole")[0] == 0
+    assert Path("s/001/last.safetensors").read_bytes() == Path("whole/last.safetensors").read_bytes()
+    assert len(Path("s/001/metrics.jsonl").read_text().splitlines()) == 9
 
 
 WRONG = {

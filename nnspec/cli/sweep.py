@@ -66,7 +66,8 @@ def command(
     common = [*(part for key, value in settings.items() for part in ("--set", f"{key}={value}")),
               *(part for folder in allowed for part in ("--allow-include", str(folder))),
               *(["--epochs", str(epochs)] if epochs is not None else [])]  # fmt: skip
-    name = backend_name(backend)
+    where = ["--backend", backend] if backend != "auto" else []
+    rest = ["--resume", "--json", "--backend", backend_name(backend)]
     with open_run(out, f"{base.name}-sweep", resume) as folder:
         held = SweepFolder(folder, base, wanted, epochs)
         if resume:
@@ -74,17 +75,16 @@ def command(
         held.write()
         missing = [o for o in held.outcomes if not o.over]
         click.echo(f"{base.name}: {_many(len(wanted), 'trial')}, {len(missing)} to run, into {folder.path}", err=True)
-        rest = ["--resume", "--backend", name, "--json"]
         calls = [Call(o.number, ["run", spec, *common, *sets(o.settings), "--out", str(o.path), *rest]) for o in missing]
         threads = base.settings.threads or 1
         try:
             run_all(calls, jobs or max(1, _cores() // threads), threads, lambda ended: note(held, ended, metric))
         except Interrupted as e:
             done = sum(o.over for o in held.outcomes)
-            again = ["nnspec", "sweep", spec, *common, *_again(over, trials, maximize, minimize), "--out", str(folder.path), "--resume"]
+            again = ["nnspec", "sweep", spec, *common, *where, *_again(over, trials, maximize, minimize), "--out", str(folder.path), "--resume"]
             raise type(e)(Problem(f"interrupted after {done} of {_many(len(wanted), 'trial')}; saved in {folder.path}", hint=shlex.join(again),
                                   rule="interrupted")) from None  # fmt: skip
-    report(held.outcomes, folder.path, metric, less, ["nnspec", "run", spec, *common], as_json)
+    report(held.outcomes, folder.path, metric, less, ["nnspec", "run", spec, *common, *where], as_json)
     failed = [o.status for o in held.outcomes if o.status]
     return status_of(failed[0]) if len(failed) == len(held.outcomes) else 0
 
