@@ -95,12 +95,13 @@ def _listed(folder: Path, part: Part, problems: list[Problem]) -> tuple[list[Pat
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                found = _is(entry)
+                if found == "folder":
                     folders.append(Path(entry.path))
-                elif entry.is_file():
+                elif found == "file":
                     files.append(Path(entry.path))
                 else:
-                    problems.append(Problem("this cannot be read", file_place(Path(entry.path)), found="no regular file", rule="bad-folder"))
+                    problems.append(Problem("this cannot be read", file_place(Path(entry.path)), found=found, wanted="an image", rule="bad-folder"))
                 if len(files) > MOST_FILES or len(problems) >= LIMIT:
                     break
     except OSError as e:
@@ -108,3 +109,11 @@ def _listed(folder: Path, part: Part, problems: list[Problem]) -> tuple[list[Pat
     if len(files) > MOST_FILES:
         problems.append(Problem(f"the folder holds more than {MOST_FILES:,} files", file_place(folder), rule="bad-folder"))
     return sorted(folders), sorted(files)
+
+
+def _is(entry: os.DirEntry[str]) -> str:
+    """``folder``, ``file``, or what else it is; of a link what it leads to."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "no regular file"
+    except OSError as e:
+        return e.strerror or str(e)

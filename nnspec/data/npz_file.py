@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from nnspec.data.column import Array, Raw, Table
 from nnspec.data.config import CategoryColumn, ColumnKind, DropColumn, NumberColumn
+from nnspec.data.unpacked import LARGEST, bomb
 from nnspec.errors import DataError, Place, Problem, Source
 
-LARGEST = 1 << 34  # bytes of all arrays together
+LONGEST = 1 << 16  # bytes of an array's header
 
 
 def read_npz(path: Path, kinds: Mapping[str, ColumnKind]) -> Table:
@@ -49,6 +51,11 @@ def read_npz(path: Path, kinds: Mapping[str, ColumnKind]) -> Table:
     return Table(next(iter(lengths.values())), columns, dropped)
 
 
+HEADER = re.compile(
+    rb"\{'descr': '([<>|=]?[A-Za-z]\d{0,9}(?:\[\w{1,9}\])?)', 'fortran_order': (?:True|False), 'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\),? ?\}\s*"
+)
+
+
 def _headers(path: Path, place: Place) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """Shape and dtype of every array, its size checked against what the file holds."""
     headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
@@ -60,43 +67,35 @@ def _headers(path: Path, place: Place) -> dict[str, tuple[tuple[int, ...], np.dt
                 if name in headers or not member.filename.endswith(".npy"):
                     raise ValueError(f"'{member.filename}' is {'there twice' if name in headers else 'no array'}")
                 with archive.open(member) as file:
-                    version = npy.read_magic(file)
-                    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                    shape, _, dtype = read(file)
+                    shape, dtype = _header(name, file)
                     size = member.file_size - file.tell()
                 total += size
-                expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
+                expected = math.prod(shape) * dtype.itemsize
                 if not dtype.hasobject and expected != size:
                     raise ValueError(f"'{name}' should have {expected} bytes and has {size}")
-                headers[name] = (tuple(shape), dtype)
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        EOFError,
-        OSError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        zlib.error,
-    ) as e:
-        raise DataError(
-            Problem(
-                "the file is no npz of arrays",
-                place,
-                found=str(e)[:200],
-                wanted="what numpy.savez writes",
-                rule="bad-npz",
-            )
-        ) from None
+                headers[name] = (shape, dtype)
+    except Exception as e:  # whatever zipfile and NumPy make of a damaged file
+        found = str(e)[:200] or type(e).__name__
+        raise DataError(Problem("the file is no npz of arrays", place, found=found, wanted="what numpy.savez writes", rule="bad-npz")) from None
     if total > LARGEST:
-        raise DataError(
-            Problem(
-                "the arrays are too large", place, found=f"{total} bytes", wanted=f"at most {LARGEST}", rule="bad-npz"
-            )
-        )
+        raise DataError(Problem("the arrays are too large", place, found=f"{total:,} bytes", wanted=f"at most {LARGEST:,}", rule="bad-npz"))
+    if bomb(total, packed := path.stat().st_size):
+        found, hint = f"{packed:,} bytes that become {total:,}", "write it with numpy.savez, uncompressed, if you trust it"
+        raise DataError(Problem("the file unpacks to very much", place, found=found, hint=hint, rule="bad-npz"))
     if not headers:
         raise DataError(Problem("the file has no arrays", place, rule="empty-file"))
     return headers
+
+
+def _header(name: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The header of one array, of the form that ``numpy.save`` writes; NumPy's own reader would evaluate more."""
+    version = npy.read_magic(file)
+    width = 2 if version == (1, 0) else 4
+    length = int.from_bytes(file.read(width), "little")
+    match = HEADER.fullmatch(file.read(length)) if length <= LONGEST else None
+    if match is None:
+        raise ValueError(f"'{name}' has a header that numpy.save does not write for plain numbers and texts")
+    return tuple(int(n) for n in match[2].split(b",") if n.strip()), np.dtype(match[1].decode())
 
 
 def _check(
@@ -175,5 +174,5 @@ def _array(path: Path, name: str, place: Place) -> Array:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return np.asarray(archive[name])
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, zlib.error) as e:
+    except Exception as e:  # whatever zipfile and NumPy make of a damaged file
         raise DataError(Problem(f"array '{name}' cannot be read", place, found=str(e)[:200], rule="bad-npz")) from None

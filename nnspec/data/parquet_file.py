@@ -69,6 +69,8 @@ def _column(path: Path, name: str) -> Any:
     file = _open(path)
     try:
         read = file.read(columns=[name]).column(name)
+        if len(read) != file.metadata.num_rows:
+            raise ValueError(f"{len(read)} rows, and the file states {file.metadata.num_rows}")
         return read.combine_chunks() if read.num_chunks != 1 else read.chunk(0)
     except Exception as e:  # whatever pyarrow makes of a damaged file
         raise _damaged(path, e, f"column '{name}' cannot be read") from None
