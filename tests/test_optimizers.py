@@ -284,6 +284,27 @@ def test_several_micro_batches_are_one_batch(rule: str, rows: int, backend: str)
     assert parts.step == 6
 
 
+CLASSES = NETWORK.replace("loss: mse", "loss: LOSS")
+
+
+@pytest.mark.parametrize("loss", [
+    "{mse: {reduce: sum}}", "{cross_entropy: {class_weights: [1, 5, 0]}}", "[{cross_entropy: {class_weights: [1, 5, 0.2]}}, {mse: {target: 1, weight: 0.3}}]",
+    "[{focal: {class_weights: [1, 5, 0.2]}}, {cross_entropy: {reduce: sum, weight: 0.1}}]", "{cross_entropy: {smoothing: 0.1}}"])  # fmt: skip
+@pytest.mark.parametrize("backend", ["numpy", "interpret"])
+def test_whatever_a_loss_is_divided_by_is_that_of_the_whole_step(loss: str, backend: str) -> None:
+    whole, parts = (compile(loads(f"{CLASSES.replace('LOSS', loss)}optimizer: {{adam: {{{own}learning_rate: 0.05}}}}"), backend)
+                    for own in ("", "accumulate: 3, "))
+    rng = np.random.default_rng(0)
+    for feeds in batches(4, 10):
+        if "cross" in loss or "focal" in loss:
+            feeds["target"] = rng.integers(0, 3, 10)
+            feeds["target"][:4] = 2  # a micro-batch whose classes may weigh nothing
+        feeds["sample_weight"] = rng.uniform(0.1, 2, 10)
+        assert parts.train_batch(feeds)["loss"] == pytest.approx(whole.train_batch(feeds)["loss"], rel=1e-12)
+        for path, p in whole.parameters.items():
+            np.testing.assert_allclose(np.array(parts.parameters[path]), np.array(p), rtol=1e-9, atol=1e-12)
+
+
 def test_a_micro_batch_of_no_weight_is_left_out() -> None:
     whole, parts = made("sgd: {}"), made("sgd: {accumulate: 3}", more="batch_size: 2")
     feeds = {**next(batches()), "sample_weight": np.array([1, 2, 0, 0, 1, 0.5])}

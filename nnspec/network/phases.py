@@ -16,7 +16,7 @@ from nnspec.network.targets import Target
 from nnspec.ops.elementwise import absolute, cast, square, where, zeros_like
 from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import all_finite, mean, sum_
-from nnspec.training.losses import Loss, Part
+from nnspec.training.losses import Loss, Part, over_rows, per_row
 from nnspec.training.metrics import Metric, Reading, physical
 from nnspec.training.optimizers import Optimizer, as_step
 
@@ -30,6 +30,11 @@ Types = Mapping[str, TensorType]
 def loss_weight(n: int) -> str:
     """The scalar that holds the weight of the n-th loss, where that is a schedule."""
     return f"$loss_weight_{n}"
+
+
+def share_of(n: int) -> str:
+    """The scalar that holds a micro-batch's share of what the n-th loss is divided by, where rows alone do not say it."""
+    return f"{SHARE}_{n}"
 
 
 def updates(segment: str) -> str:
@@ -101,11 +106,10 @@ class Phase:
                 params = self.segments.views({**states, STATE: states[NEXT]})
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
-        outputs = self._scores(low, feeds, weight, params, tables=False)
+        outputs = self._scores(low, feeds, weight, params, tables=False, share=scalars.get(SHARE))
         moving = self.segments.moving(self.stretch)
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in moving]
-        made_small = outputs["loss"] * cast(scalars[SHARE], self.segments.dtype) if SHARE in scalars else outputs["loss"]
-        found = gradients(made_small, [params[p] for p in learned])
+        found = gradients(outputs["loss"], [params[p] for p in learned])
         grads = {p: zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
         with origin("", "update"):
             packed = {s: self.segments.pack(s, grads) for s in moving}
@@ -113,6 +117,15 @@ class Phase:
                 return outputs, states, scalars, packed, None
             kept = {m: low.state.get(m, params[m]) for m in self.segments.members(STATE)}
             return outputs, states, scalars, packed, self.segments.pack(STATE, kept)
+
+    def weighing(self, types: Types, weighted: bool) -> Graph:
+        """What each loss is divided by in a micro-batch, where that is more than the weight of its rows: ``mass:N``."""
+        feeds, _, params = self._inputs(types)
+        scalars = _scalars(STEP, SEED)
+        weight = self._weight(types, weighted)
+        low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
+        found = {f"mass:{n}": self._own_mass(t, low, feeds, weight) for n, t in enumerate(self.built.losses) if low.has(t.port)}
+        return Graph({name: cast(mass, DType.float64) for name, mass in found.items() if mass is not None})
 
     def _predicate(self, outputs: dict[str, Value], new: Mapping[str, Value], states: Mapping[str, Value]) -> None:
         """New content of ``states`` by label, taken where all of it and the loss are finite."""
@@ -168,11 +181,13 @@ class Phase:
         return lower(self.built.network, inputs, params, local, self.built.frozen[self.stretch])
 
     def _scores(
-        self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None, params: Mapping[str, Value], tables: bool = True
-    ) -> dict[str, Value]:
+        self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None, params: Mapping[str, Value], tables: bool = True,
+        share: Value | None = None,
+    ) -> dict[str, Value]:  # fmt: skip
         """``loss``, and ``count:NAME/PART`` of each loss and metric: sums that batches add up; ``tables`` are for evaluation.
 
-        Penalties are part of the loss, as in Keras.
+        Penalties are part of the loss, as in Keras. With the ``share`` that a micro-batch has of a step's weight the loss is its part
+        of the step's.
         """
         loss: Value | None = None
         counts: dict[str, Value] = {}
@@ -182,6 +197,9 @@ class Phase:
                     continue  # for training alone
                 part = self._part(t, low, feeds, weight)
                 value, factor = part.value, t.term.weight
+                if share is not None and part.mass is not None:
+                    own = self._own_mass(t, low, feeds, weight) is not None
+                    value = value * cast(abstract(share.type, share_of(n), "scalar") if own else share, value.dtype)
                 if not isinstance(factor, float):
                     value = value * cast(abstract(TensorType((), DType.float64), loss_weight(n), "scalar"), value.dtype)
                 elif factor != 1.0:
@@ -191,7 +209,8 @@ class Phase:
                 if part.mass is not None:
                     counts[f"{t.term.name}/mass"] = _float64(part.mass)
             for n, penalty in enumerate(self._penalties(params)):
-                loss = penalty if loss is None else loss + penalty
+                added = penalty if share is None else penalty * cast(share, penalty.dtype)
+                loss = added if loss is None else loss + added
                 mass = _float64(_mass(feeds, weight))
                 counts[f"{PENALTY}{n}/sum"], counts[f"{PENALTY}{n}/mass"] = cast(penalty, DType.float64) * mass, mass
         outputs = {"loss": loss if loss is not None else constant(0, self.segments.dtype)}
@@ -215,14 +234,23 @@ class Phase:
 
     def _part(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> Part:
         """What one loss adds up, and what that is divided by."""
-        loss: Loss = t.term.of
-        y = low.at(t.port)
-        if t.term.name in self.balance:
-            loss = loss.weighing(self.balance[t.term.name])  # type: ignore[attr-defined]  # a loss of classes, or it would not be balanced
+        loss, y = self._balanced(t), low.at(t.port)
         if not t.port.batched:  # made of parameters alone: there is no row to weigh
             mass = _mass(feeds, weight)
             return Part((sum_(y) if loss.reduce == "sum" else mean(y)) * mass, mass)
         return loss.part(y, self._compared(t, y, feeds), weight)
+
+    def _balanced(self, t: Target) -> Loss:
+        loss: Loss = t.term.of
+        if t.term.name in self.balance:
+            loss = loss.weighing(self.balance[t.term.name])  # type: ignore[attr-defined]  # a loss of classes, or it would not be balanced
+        return loss
+
+    def _own_mass(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> Value | None:
+        """What a mean over elements that differ in what they count is divided by."""
+        loss, y = self._balanced(t), low.at(t.port)
+        masses = loss.masses(y, self._compared(t, y, feeds)) if t.port.batched and loss.reduce == "mean" else None
+        return over_rows(per_row(masses), weight) if masses is not None else None
 
     def _compared(self, t: Target, y: Value, feeds: Mapping[str, Value]) -> Value:
         """The target: what is fed, a number for every element, or the output itself for a loss that has none."""

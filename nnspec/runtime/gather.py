@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,28 +28,65 @@ def gathered_step(
 
     Batch statistics are those of each micro-batch. Raises NumbersError where a number is not finite; nothing has moved then.
     """
-    n = len(next(iter(arrays.values())))
-    total = float(n) if weights is None else float(weights.sum(dtype=np.float64))
+    parts = [p for p in _parts(arrays, size, weights) if p.mass]  # rows of no weight have no mean
+    total = sum(p.mass for p in parts)
+    own = _own_masses(model, parts, size, stretch)
     loss: float | None = None
-    for k, start in enumerate(range(0, n, size)):
-        part = {name: a[start : start + size] for name, a in arrays.items()}
-        own = None if weights is None else weights[start : start + size]
-        rows = min(size, n - start)
-        share = (rows if own is None else float(own.sum(dtype=np.float64))) / total
-        if share == 0.0:
-            continue  # rows of no weight have no mean
-        ready = model._ready("gather", part, size, own is not None or rows < size, stretch)
-        model._fill(ready, part, rows, size, own)
-        model._set(ready, 0.0, model.step + (k << DRAWS), factors)
-        _run(model, ready, {SHARE: share, KEEP: 0.0 if loss is None else 1.0})
-        tally.add(ready.run.outputs, rows, factors)
-        loss = (loss or 0.0) + share * float(ready.run.outputs["loss"])
+    for p in parts:
+        ready = model._ready("gather", p.arrays, size, p.weighted(size), stretch)
+        model._fill(ready, p.arrays, p.rows, size, p.weights)
+        model._set(ready, 0.0, model.step + (p.number << DRAWS), factors)
+        shares = {name: masses[p.number] for name, masses in own.items()}
+        shared = {SHARE: p.mass / total} if SHARE in ready.run.inputs else {}
+        _run(model, ready, {**shared, **shares, KEEP: 0.0 if loss is None else 1.0})
+        tally.add(ready.run.outputs, p.rows, factors)
+        loss = (loss or 0.0) + float(ready.run.outputs["loss"])
     ready = model._ready("take", {}, 1, False, stretch)
     model._set(ready, rate, model.step)
     assert loss is not None
     _run(model, ready, {LOSS: loss})
     model._moved(stretch)
     return loss
+
+
+@dataclass(frozen=True)
+class Part:
+    """A micro-batch: ``mass`` is the weight of its rows."""
+
+    number: int
+    arrays: Mapping[str, Array]
+    rows: int
+    weights: Array | None
+    mass: float
+
+    def weighted(self, size: int) -> bool:
+        return self.weights is not None or self.rows < size
+
+
+def _parts(arrays: Mapping[str, Array], size: int, weights: Array | None) -> Iterator[Part]:
+    n = len(next(iter(arrays.values())))
+    for k, start in enumerate(range(0, n, size)):
+        own = None if weights is None else weights[start : start + size]
+        rows = min(size, n - start)
+        yield Part(k, {name: a[start : start + size] for name, a in arrays.items()}, rows, own,
+                   float(rows if own is None else own.sum(dtype=np.float64)))  # fmt: skip
+
+
+def _own_masses(model: Model, parts: Sequence[Part], size: int, stretch: int) -> dict[str, dict[int, float]]:
+    """For each loss whose classes weigh something: every micro-batch's share of what the loss is divided by, over all of them."""
+    first = parts[0]
+    wanted = [name for name in model._ready("gather", first.arrays, size, first.weighted(size), stretch).run.inputs if name.startswith(f"{SHARE}_")]
+    if not wanted:
+        return {}
+    masses: dict[str, dict[int, float]] = {name: {} for name in wanted}
+    for p in parts:
+        ready = model._ready("weigh", p.arrays, size, p.weighted(size), stretch)
+        model._fill(ready, {k: a for k, a in p.arrays.items() if k in ready.run.inputs}, p.rows, size, p.weights)
+        model._set(ready, 0.0, model.step + (p.number << DRAWS))
+        ready.run.run()
+        for name in wanted:
+            masses[name][p.number] = float(ready.run.outputs[f"mass:{name.removeprefix(f'{SHARE}_')}"])
+    return {name: {k: m / (sum(of.values()) or 1.0) for k, m in of.items()} for name, of in masses.items()}
 
 
 def _run(model: Model, ready: Ready, scalars: Mapping[str, float]) -> None:

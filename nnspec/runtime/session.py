@@ -382,7 +382,8 @@ class Model:
     def _title(self, kind: str, rows: int) -> str:
         if kind == "take":
             return f"update of {self.spec.name}, {self.segments.dtype}"
-        what = {"train": "training step", "gather": "micro-batch", "score": "evaluation", "predict": "prediction", "gradients": "gradients"}
+        what = {"train": "training step", "gather": "micro-batch", "weigh": "weights of classes",
+                "score": "evaluation", "predict": "prediction", "gradients": "gradients"}
         return f"{what[kind]} of {self.spec.name}, batch {rows}, {self.segments.dtype}"
 
     def _graph(self, kind: str, types: Mapping[str, TensorType], weighted: bool, stretch: int) -> Graph:
@@ -390,6 +391,7 @@ class Model:
         build: dict[str, Callable[[], Graph]] = {
             "train": lambda: phase.training(types, weighted),
             "gather": lambda: phase.gathering(types, weighted),
+            "weigh": lambda: phase.weighing(types, weighted),
             "take": lambda: phase.taking(),
             "score": lambda: phase.evaluation(types, weighted),
             "gradients": lambda: phase.derivative(types, weighted),
