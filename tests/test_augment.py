@@ -150,7 +150,7 @@ def test_contrast_keeps_each_channels_mean_and_scales_its_deviation() -> None:
     factors = y.std((1, 2)) / x.std((1, 2))
     np.testing.assert_allclose(factors[:, 0], factors[:, 1], rtol=1e-4)
     assert abs(factors.mean() - 1) < 0.02 and factors.std() == pytest.approx(1 / np.sqrt(12), rel=0.03)
-    assert np.array_equal(changed("contrast", x, by=(1.0, 1.0)), x) or np.abs(changed("contrast", x, by=(1.0, 1.0)) - x).max() < 1e-6
+    assert np.array_equal(changed("contrast", x, by=(1.0, 1.0)), x)
 
 
 def test_noise_has_mean_0_and_its_deviation_and_no_pixel_has_its_neighbours() -> None:

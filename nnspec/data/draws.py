@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nnspec.ops.random import philox, stream
 
 Floats = NDArray[np.float64]
-MOST = 1 << 18  # counters at a time
+MOST = 1 << 13  # counters at a time, so that they stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
