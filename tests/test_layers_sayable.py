@@ -241,6 +241,7 @@ BAD = [
     ("parameter: {shape: [0]}", "at least 1"), ("parameter: {shape: 2, init: nothing}", "no initialiser is called 'nothing'"),
     ("parameter: {shape: 2, init: [1, 2, 3]}", "shape (3,)"), ("bernoulli: {shape: 2, probability: 2}", "at most 1"), ("normal: {from: x, shape: 2}", "takes no input"),
     ("where: {from: [x, x]}", "takes 3 inputs"), ("where: {from: {condition: x, then: x}}", "needs 'otherwise'"), ("stack: {from: [x, s]}", "one shape"),
+    ("concat: {from: [x, ids]}", "dtypes differ"), ("stack: {from: [x, ids]}", "dtypes differ"), ("where: {from: [x, x, ids]}", "dtypes differ"),
     ("transpose: 0", "a list"), ("sample_normal", "takes 2 inputs"), ("mean: 0", "in nnspec this is 'reduce_mean'"), ("topk: 1", "in nnspec this is 'top_k'"),
 ]
 
@@ -248,10 +249,10 @@ BAD = [
 @pytest.mark.parametrize(("layer", "said"), BAD)
 def test_what_does_not_fit_is_one_clear_error(layer: str, said: str) -> None:
     with pytest.raises(SpecError) as e:
-        loads(f"{HEAD}  - dense: {{units: 2, name: s}}\n  - identity: {{from: x}}\n  - {layer}\n")
+        loads(f"{HEAD}  - dense: {{units: 2, name: s}}\n  - cast: {{from: x, dtype: int64, name: ids}}\n  - identity: {{from: x}}\n  - {layer}\n")
     (problem,) = e.value.problems
     assert said in str(e.value)
-    assert problem.place is not None and problem.place.line == 7
+    assert problem.place is not None and problem.place.line == 8
 
 
 @pytest.mark.parametrize("layer", ["tanh", "dropout: 0.5", "gaussian_noise: 0.1", "rms_norm", "local_response_norm: 3", "average: {from: [x, x]}", "exponential",
@@ -276,3 +277,21 @@ def test_what_a_length_refuses_once_it_is_known_is_one_clear_error() -> None:
         model = compile(loads(f"nnspec: 1\ninputs: {{x: {{shape: [time, 6]}}}}\nlayers:\n  - {layer}\n"))
         with pytest.raises(SpecError, match="5"):
             model.predict(np.ones((2, 5, 6), np.float32))
+
+
+@pytest.mark.parametrize(("layers", "most"), [
+    ("  - parameter: {shape: [6, 2], name: table}\n  - gather: {from: [table, ids]}\n", 5), ("  - gather: {from: [x, ids]}\n", 3), ("  - one_hot: {from: ids, classes: 7}\n", 6),
+    ("  - math: {from: ids, formula: \"minimum(maximum(x, 0), 3)\", name: near}\n  - gather: {from: [x, near]}\n", None),
+])
+def test_fed_numbers_that_choose_nothing_are_one_clear_error(layers: str, most: int | None) -> None:
+    head = "nnspec: 1\ninputs: {x: {shape: [4, 2]}, ids: {shape: [3], dtype: int64}}\nlayers:\n  - identity: {from: x, name: same}\n"
+    name = layers.strip().rsplit("- ", 1)[1].split(":")[0] + "_1"
+    model = compile(loads(f"{head}{layers}outputs: [same, {name}]\n"))
+    feed = {"x": np.ones((2, 4, 2), np.float32), "ids": np.full((2, 3), 3)}
+    model.predict(feed)
+    if most is None:
+        model.predict({**feed, "ids": np.full((2, 3), 99)})
+        return
+    for wrong in (most + 1, -1):
+        with pytest.raises(SpecError, match=f"wanted  0 to {most}"):
+            model.predict({**feed, "ids": np.full((2, 3), wrong)})

@@ -123,7 +123,8 @@ class Gather(Merge, kind="gather", primary="indices"):
     """Elements along ``axis`` by their numbers, as NumPy's take: the numbers' axes stand in the place of ``axis``.
 
     ``gather: {indices: 0, axis: 0}`` is the first along axis 0, which goes; ``indices: [0, -1]`` keeps it. Without ``indices`` a second
-    input holds whole numbers, counted from 0; each row has its own, and what lies beyond an end takes that end.
+    input holds whole numbers, counted from 0; each row has its own, and what lies beyond an end takes that end; what is
+    fed from outside may not lie beyond.
     """
 
     inputs = (1, 2)

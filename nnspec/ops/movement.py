@@ -90,6 +90,9 @@ class Concat(Movement):
     samples = (case((2, 3), (2, 1), axis=1), case((1, 2), (3, 2), (2, 2), axis=0))
 
     def infer(self, *x: TensorType) -> TensorType:
+        from nnspec.ops.elementwise import alike
+
+        alike(*x)
         first = x[0]
         for t in x:
             if t.rank != first.rank or self.others(t.shape) != self.others(first.shape):

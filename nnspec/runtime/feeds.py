@@ -11,9 +11,10 @@ from nnspec.errors import Problem, SpecError, nearest, one_of
 from nnspec.ir.graph import Graph, Value
 from nnspec.ir.op import Array, Input
 from nnspec.ir.types import DType, Symbol, TensorType, show
-from nnspec.ops.elementwise import Cast
+from nnspec.ops.elementwise import Cast, Maximum, Minimum
 from nnspec.ops.index import Gather, OneHot, Pick, ScatterAdd, TopK
 from nnspec.ops.movement import Reshape
+from nnspec.ops.rows import TakeRows
 from nnspec.ops.softmax import SoftmaxCrossEntropy
 
 
@@ -94,6 +95,8 @@ def limits(graph: Graph) -> dict[str, int]:
                 ids, n = c.inputs[1], c.inputs[0].shape[0]
             case Pick() | TopK() | SoftmaxCrossEntropy():
                 ids, n = c.inputs[1], c.inputs[0].shape[-1]
+            case TakeRows():
+                ids, n = c.inputs[1], c.inputs[0].shape[1]
             case ScatterAdd(rows=rows):
                 ids, n = c.inputs[1], rows
             case OneHot(depth=depth):
@@ -107,6 +110,8 @@ def limits(graph: Graph) -> dict[str, int]:
 
 
 def _source(v: Value) -> str | None:
+    if isinstance(v.op, Minimum) and isinstance(v.inputs[0].op, Maximum):
+        v = v.inputs[0].inputs[0]  # the layer gather keeps its numbers within bounds; what is written beside it is not looked into
     while isinstance(v.op, (Cast, Reshape)):
         v = v.inputs[0]
     return v.op.label if isinstance(v.op, Input) else None
@@ -116,6 +121,7 @@ def check_limits(arrays: Mapping[str, Array], most: Mapping[str, int]) -> None:
     """Raises SpecError where a number has nothing to index."""
     for name, n in most.items():
         array = arrays.get(name)
+        array = np.trunc(array) if array is not None and array.dtype.kind == "f" else array  # as a cast to whole numbers does
         if array is not None and array.size and (array.min() < 0 or array.max() >= n):
             bad = np.argwhere((array < 0) | (array >= n))[0]
             raise SpecError(
