@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nnspec.compiler import loads
+from nnspec.data.section import SECTION
 from nnspec.errors import Problem, SpecError
-from nnspec.spec.overrides import apply, parse_setting
+from nnspec.spec.overrides import DATA_KEYS, apply, parse_setting
 from nnspec.spec.source import Mapping, Node, Sequence, plain, read
 
 SPEC = """\
@@ -321,3 +323,15 @@ def test_what_was_set_stands_there(path: list[str], value: int) -> None:
     node = apply(root("a: {b: {c: 1}}"), {"vars." + ".".join(path): value})
     assert plain(get(node, ["vars", *path])) == value
     assert not isinstance(node, Sequence)
+
+
+def test_a_variable_that_the_spec_does_not_have_is_an_error() -> None:
+    spec = "nnspec: 1\nvars: {width: 3}\ninputs: {x: {shape: [2]}}\nlayers: [dense: $width]\n"
+    with pytest.raises(SpecError) as e:
+        loads(spec, set={"vars.widht": 4})
+    assert "the spec has no variable 'widht'" in str(e.value) and "did you mean 'width'?" in str(e.value) and len(e.value.problems) == 1
+    assert loads(spec, set={"vars.width": 4}).built.network.parameters["dense_1/kernel"].param.shape == (2, 4)
+
+
+def test_every_key_of_a_data_section_is_known_to_overrides() -> None:
+    assert {*SECTION} <= {*DATA_KEYS}

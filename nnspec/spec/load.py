@@ -22,7 +22,7 @@ from nnspec.spec.formulas import substitute
 from nnspec.spec.include import include, shipped, twice
 from nnspec.spec.model import Kind
 from nnspec.spec.networks import Reader, Subnetwork
-from nnspec.spec.overrides import apply
+from nnspec.spec.overrides import apply, new_variables
 from nnspec.spec.settings import Settings
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, read_file
@@ -110,7 +110,7 @@ def take_apart(
     """A document from its root node; ``data`` is a declaration made before."""
     if not isinstance(root, MappingNode):
         raise SpecError(Problem("a spec is a mapping", root.place, found=describe(root), wanted="nnspec: 1, then layers: [...]", rule="bad-value"))
-    problems: list[Problem] = []
+    problems = new_variables(root, settings)
     try:
         root = apply(root, settings, _primary, _families())
     except SpecError as e:

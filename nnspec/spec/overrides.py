@@ -7,7 +7,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as Map
 from typing import TypeAlias
 
-from nnspec.errors import Place, Problem, Source, SpecError, nearest
+from nnspec.errors import Place, Problem, Source, SpecError, nearest, one_of
 from nnspec.spec.nodes import MOST_LEVELS, Mapping, Node, Scalar, Sequence, literal, spelled
 from nnspec.spec.source import read
 
@@ -19,7 +19,7 @@ CHOICES = (
     "loss",
     "activation",
 )  # keys whose value names one thing: ``adam``, or ``adam: {…}``
-DATA_KEYS = ("columns", "split", "prepare", "augment", "pair", "order")  # of data; every other key there is a source
+DATA_KEYS = ("columns", "split", "prepare", "augment", "balance", "workers", "cache", "pair", "order")  # of data; every other key there is a source
 SHORT = {
     "early_stopping": "patience",
     "checkpoint": "keep",
@@ -81,6 +81,20 @@ def apply(
         raise SpecError(*problems)
     assert isinstance(tree, Mapping)
     return tree
+
+
+def new_variables(root: Node, settings: Map[str, object]) -> list[Problem]:
+    """``--set vars.widht=12``: nothing reads a variable that the spec does not have."""
+    held = root.pairs.get("vars") if isinstance(root, Mapping) else None
+    names = list(held.pairs) if isinstance(held, Mapping) else []
+    wanted = one_of(f"vars.{n}" for n in names) if names else "a key of the spec: it has no vars"
+    given = {key: key.split(".")[1] for key in settings if key.startswith("vars.")}
+    return [
+        Problem(f"the spec has no variable '{name}'", Place(Source(f"--set {key}", str(settings[key]))), wanted=wanted,
+                hint=nearest(name, names), rule="unknown-name")
+        for key, name in given.items()
+        if name not in names
+    ]  # fmt: skip
 
 
 class _Setting:
