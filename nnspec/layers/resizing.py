@@ -108,7 +108,7 @@ class Sized(Layer):
                 length = n * factor.numerator // factor.denominator
                 if length == 0:
                     raise ShapeError("the scale leaves nothing", f"{float(factor):g} times an axis of {n}: {show(x.shape)}", "an axis of at least 1")
-            if length != n or step not in (None, (1, 1)):
+            if length != n or rule == NEAREST and step not in (None, (1, 1)):  # what a scale leaves as long as it was is as it was, as in PyTorch
                 x = Resample(axis=i + 1, rule=rule, step=step, length=length).one(x)
         return x
 

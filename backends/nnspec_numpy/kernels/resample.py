@@ -15,7 +15,7 @@ from nnspec.ops.resample import Along, Resample, ResampleGrad
 
 from .kernel import Arrays, Kernel, Run, Step, sequence
 
-BLOCK = 32  # places of the result that one product gives
+BLOCK = 16  # places of the result that one product gives
 NARROW = 16  # elements a place below which a product has places and elements in one axis
 
 
