@@ -180,6 +180,20 @@ def test_a_run_goes_on_past_its_stretches_or_ends_within_the_last() -> None:
     assert history[-1]["rate"] == pytest.approx(0.01)
 
 
+def test_a_run_that_was_called_with_more_epochs_than_its_stretches_goes_on_so(tmp_path: Path) -> None:
+    text = iris("[{constant: 1}, {linear: {length: 1}}]")
+    with open_run(tmp_path / "run", "x") as folder:
+        assert len(train(compile(loads(text)), None, folder, 4).history) == 4
+    with open_run(tmp_path / "run", "x", True) as folder:
+        assert len(train(compile(loads(text)), None, folder, resume=True).history) == 4
+
+
+@pytest.mark.parametrize("weight", ["{plateau: {}}", "{constant: 3}"])
+def test_the_weight_of_a_loss_cannot_wait_for_a_measure_nor_have_a_length_for_nothing(weight: str) -> None:
+    with pytest.raises(SpecError, match="cannot wait for a measure|does nothing"):
+        loads(NETWORK.replace("loss: mse", f"loss: {{mse: {{weight: {weight}}}}}"))
+
+
 @pytest.mark.parametrize("backend", ["numpy", "interpret"])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_only_what_a_stretch_names_moves_in_it(backend: str, accumulate: int) -> None:

@@ -190,3 +190,15 @@ def test_sources_of_files_fit(data: str) -> None:
                                   "{files: {image: {path: a, as: pixels}}}"])  # fmt: skip
 def test_wrong_sources_of_files_do_not_fit(data: str) -> None:
     assert problems({**MINIMAL, "layers": ["relu"], "data": json.loads(json.dumps(plain(read(data, "data"))))})
+
+
+@pytest.mark.parametrize("schedule", ["[constant: 100, {linear: {to: 0, length: 500 steps}}, {epochs: 10, trainable: [a/b], learning_rate: 1e-5}]",
+                                      "{plateau: {watch: train.loss, patience: 3}}", "[{cosine: {minimum: 0.1}, length: 3 steps, trainable: 'a*'}]",
+                                      "{multistep: {at: [3, 500 steps]}}"])  # fmt: skip
+def test_schedules_and_stretches_fit(schedule: str) -> None:
+    assert not problems(lists(plain(read(f"nnspec: 1\nlayers: [relu]\nschedule: {schedule}", "spec"))))
+
+
+@pytest.mark.parametrize("schedule", ["[]", "[{epoch: 3}]", "[{epochs: 3, trainable: 5}]", "[{epochs: 0}]", "{plateau: {factor: 1}}", "[5]"])
+def test_wrong_schedules_and_stretches_do_not_fit(schedule: str) -> None:
+    assert problems(lists(plain(read(f"nnspec: 1\nlayers: [relu]\nschedule: {schedule}", "spec"))))

@@ -50,7 +50,9 @@ def train(
     going = resume and folder is not None and folder.last.exists()
     if going and folder is not None:
         model.preparation = _preparation(folder)
-        total = epochs_before(folder, total) if epochs is None else total
+        if epochs is None:  # what a schedule of stretches adds up to is not what the spec states
+            stated = total if "epochs" in model.spec.document.root.pairs else None
+            total = epochs_before(folder, stated) or total
     schedule = model.spec.document.schedule
     if total is None and not isinstance(schedule, Stretches):
         raise _endless(model)

@@ -33,7 +33,7 @@ from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer
 from nnspec.training.own import Called, OwnLoss, OwnMeasure, OwnMetric, OwnValue
-from nnspec.training.schedules import Constant, Schedule
+from nnspec.training.schedules import Constant, Plateau, Schedule
 from nnspec.training.stretches import Stretches, stretches
 
 T = TypeVar("T")
@@ -423,7 +423,11 @@ def _factor(node: Node | None, kind: str) -> float | Schedule:
     if node is None:
         return 1.0
     if isinstance(node, MappingNode) or (isinstance(node, Scalar) and isinstance(node.value, str)):
-        return choose(node, Schedule, "schedule")  # type: ignore[type-abstract]  # the family, not an instance
+        factor = _schedule(node)
+        if isinstance(factor, Schedule) and not isinstance(factor, Plateau):
+            return factor
+        raise SpecError(Problem(f"'weight' of loss '{kind}' cannot wait for a measure", node.place, found="plateau",
+                                wanted="a schedule of the step alone: {linear: {to: 0, length: 10}}", rule="bad-value"))  # fmt: skip
     return _number(node, f"'weight' of loss '{kind}'", "a finite number, or a schedule: {linear: {to: 0, length: 10}}")
 
 
