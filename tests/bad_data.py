@@ -229,6 +229,7 @@ BAD: dict[str, Bad] = {
     "mask_of_another_class": masks(scenes(lambda: Image.new("L", (8, 8), 7)), "mask/1.png:1:1", "found   7 in row 1, column 1 of the mask", "from 0 to 1"),
     "mask_as_jpeg": masks(scenes(lambda: Image.new("L", (8, 8)), "1.jpg", "JPEG"), "mask/1.jpg:1:1", "found   a JPEG, which changes numbers"),
     "mask_without_an_image": masks(scenes(lambda: Image.new("L", (8, 8)), "2.png"), "", "has no partner in column"),
+    "pattern_of_any_depth": Bad(lambda folder: None, "{csv: '/**/*.csv'}", "spec.yaml:1:7", ("looks into folders of any depth",)),
     "masks_of_no_file": masks(scenes(lambda: Image.new("L", (8, 8))), "spec.yaml:1:39", "no file fits the pattern", section=FILES.replace("mask/*", "msk/*")),
 }  # fmt: skip
 

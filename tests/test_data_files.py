@@ -101,7 +101,7 @@ def test_an_idx_source_names_its_columns(tmp_path: Path) -> None:
         assert "idx names a column for each of its files" in said(text, tmp_path)
     idx(tmp_path / "a", np.zeros((3, 2, 2), np.uint8))
     idx(tmp_path / "b", np.zeros(4, np.uint8))
-    assert "'x' and 'y' differ in their number of rows" in said("{idx: {x: a, y: b, target: y}}", tmp_path)
+    assert "spec.yaml:1:17: columns 'x' and 'y' differ in their number of rows" in said("{idx: {x: a, y: b, target: y}}", tmp_path)
 
 
 # image_folder

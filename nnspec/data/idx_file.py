@@ -146,14 +146,14 @@ def _error(path: Path, message: str, found: str = "", wanted: str = "", hint: st
     return DataError(Problem(message, Place(Source(str(path), "")), found=found, wanted=wanted, hint=hint, rule=rule))
 
 
-def beside(tables: Mapping[str, Table]) -> Table:
-    """Columns of files of their own as one table. Raises DataError where they differ in their rows."""
+def beside(tables: Mapping[str, Table], places: Mapping[str, Place | None]) -> Table:
+    """Columns of files of their own as one table; ``places`` is where each is named. Raises DataError where they differ in their rows."""
     first, *others = tables
     for name in others:
         a, b = tables[first], tables[name]
         if a.given != b.given or a.rows != b.rows:
             message = f"columns '{first}' and '{name}' differ in their number of rows"
             counts = [", ".join(f"{split}: {n}" for split, n in t.given) or str(t.rows) for t in (b, a)]
-            raise DataError(Problem(message, found=counts[0], wanted=counts[1], rule="ragged-rows"))
+            raise DataError(Problem(message, places[name], found=counts[0], wanted=counts[1], rule="ragged-rows"))
     columns = {name: raw for table in tables.values() for name, raw in table.columns.items()}
     return Table(tables[first].rows, columns, given=tables[first].given)

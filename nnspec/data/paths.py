@@ -69,6 +69,8 @@ def _found(name: str, folder: Path, place: Place, folders: bool) -> tuple[Path, 
 def _fitting(pattern: str, folder: Path, place: Place) -> tuple[Path, ...]:
     """Files that fit a pattern, sorted; hidden ones do not."""
     path = Path(pattern)
+    if "**" in pattern:  # a stranger's spec would walk the whole disk
+        raise DataError(Problem(f"'{pattern}' looks into folders of any depth", place, wanted="* for each folder on the way", rule="no-file"))
     if path.is_absolute():
         folder, path = Path(path.anchor), path.relative_to(path.anchor)
     found: list[Path] = []

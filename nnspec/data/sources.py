@@ -75,7 +75,7 @@ def _idx(section: Section, folder: Path, fields: config.Idx, dropped: tuple[str,
             given = parts(path, folder, at_node(section.body, name), section.place)
             tables[name] = read_parts(lambda file, name=name: read_idx(file, name, section.kinds.get(name)), given)  # type: ignore[misc]  # mypy knows no defaults of lambdas
     held = tuple(name for name in dropped if name in extra)
-    return replace(beside(tables), dropped=held) if tables else Table(0, {}, held)
+    return replace(beside(tables, {name: at(section.body, name) for name in tables}), dropped=held) if tables else Table(0, {}, held)
 
 
 def _files(section: Section, folder: Path, fields: config.Files, dropped: tuple[str, ...]) -> Table:
