@@ -85,7 +85,7 @@ def test_the_compiled_step_of_a_shipped_spec_equals_the_interpreted_one(name: st
     spec = nnspec.load(drawn() / f"{name}.yaml", set={"precision": "float64"})
     rng = np.random.default_rng(0)
     models = [compile(spec, backend=b) for b in ("numpy", "interpret")]
-    feeds = {n: rng.uniform(0, 1, (3, *t.shape)) for n, t in spec.inputs.items()}
+    feeds = {n: rng.uniform(0, 1, (3, *t.shape)) if t.dtype.is_float else rng.integers(0, 2, (3, *t.shape)) for n, t in spec.inputs.items()}
     for t in spec.built.losses:
         assert t.type is not None
         shape = (3, *(d for d in t.type.shape[1:] if isinstance(d, int)))
