@@ -365,3 +365,10 @@ def test_balance_learns_a_rare_class() -> None:
         model.fit()
         found[more] = (model.predict(x[:, None]).argmax(1)[rare] == 1).mean()
     assert found[""] < 0.3 and found[", balance: true"] > 0.9
+
+
+def test_the_canonical_spec_writes_steps_in_full_and_means_the_same(tmp_path: Path) -> None:
+    short = loads(spec("flip: vertical, rotate: 10, mixup", more=", prepare: [standardize: image]"))
+    text = short.text
+    assert "{flip: {direction: vertical}}, {rotate: {degrees: 10}}, {mixup: {}}" in text and "{standardize: {columns: image}}" in text
+    assert [type(a.step) for a in loads(text).document.data.augment] == [type(a.step) for a in short.document.data.augment]  # type: ignore[union-attr]

@@ -8,7 +8,8 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from nnspec.data.config import Source
+from nnspec.data.augment import Augmentation
+from nnspec.data.config import Prepare, Source
 from nnspec.layers.layer import Entry
 from nnspec.spec.blocks import Block
 from nnspec.spec.load import Document
@@ -119,6 +120,10 @@ def _data(node: Node, file: Path | None) -> Tree:
     tree = _tree(plain(node))
     if isinstance(tree, str):
         return {tree: {}}
+    steps: tuple[tuple[str, type[Kind]], ...] = (("prepare", Prepare), ("augment", Augmentation))
+    for key, family in steps:
+        if isinstance(node, MappingNode) and isinstance(tree, dict) and key in node.pairs:
+            tree[key] = _choices(node.pairs[key], family)
     if file is None or not isinstance(tree, dict):
         return tree
     folder = file.resolve().parent
