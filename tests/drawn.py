@@ -10,6 +10,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import nnspec
+
 SPECS = Path(__file__).parent.parent / "specs"
 
 
@@ -20,5 +22,21 @@ def drawn() -> Path:
     atexit.register(shutil.rmtree, top, ignore_errors=True)
     shutil.copytree(SPECS, top / "specs", ignore=shutil.ignore_patterns("drawn"))
     quickstart = top / "specs" / "quickstart"
-    subprocess.run([sys.executable, quickstart / "draw.py"], check=True, stdout=subprocess.DEVNULL)
+    for script in ("draw.py", "photos.py"):
+        subprocess.run([sys.executable, quickstart / script], check=True, stdout=subprocess.DEVNULL)
     return quickstart
+
+
+@cache
+def learned() -> Path:
+    """The run of image_folder.yaml that transfer.yaml begins with."""
+    run = drawn().parent.parent / "runs" / "shapes"
+    nnspec.compile(nnspec.load(drawn() / "image_folder.yaml")).fit(out=run)
+    return run
+
+
+def shipped(name: str) -> Path:
+    """A quickstart spec with all that it needs."""
+    if name == "transfer":
+        learned()
+    return drawn() / f"{name}.yaml"

@@ -17,7 +17,7 @@ from nnspec.network.build import measures
 from nnspec.passes import run_pipeline
 from nnspec.runtime.loading import assembled, dataset
 from nnspec.runtime.session import Model, compile
-from tests.drawn import drawn
+from tests.drawn import shipped
 
 SPECS = Path(__file__).parent.parent / "specs" / "quickstart"
 FULL = bool(os.environ.get("NNSPEC_FULL"))
@@ -27,13 +27,13 @@ USUAL = 5 if FULL else 2
 
 
 def trained(name: str, seed: int = 0) -> tuple[Model, dict[str, float]]:
-    model = compile(nnspec.load(drawn() / f"{name}.yaml", set={"seed": seed}))
+    model = compile(nnspec.load(shipped(name), set={"seed": seed}))
     return model, dict(model.fit().metrics)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_mean_over_seeds_keeps_to_what_a_spec_expects(name: str) -> None:
-    spec = expecting(nnspec.load(drawn() / f"{name}.yaml"))
+    spec = expecting(nnspec.load(shipped(name)))
     assert metrics(spec), f"{name} expects nothing of its training: expect: {{test.accuracy: ...}}"
     runs = [trained(name, seed)[1] for seed in range(SEEDS.get(name, USUAL))]
     assert {name for run in runs for name in run} == set(measures(spec.document)), "what may be expected is what is measured"
@@ -59,7 +59,7 @@ def test_a_perceptron_learns_what_a_line_parts(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_no_two_live_buffers_of_a_shipped_spec_overlap(name: str) -> None:
-    model = compile(nnspec.load(drawn() / f"{name}.yaml"))
+    model = compile(nnspec.load(shipped(name)))
     for kind in ("train", "score", "predict"):
         graph = run_pipeline(model.graph_of(kind, 4), model.backend.claims)
         check_plan(graph, model.backend.plan(graph, name))
@@ -68,7 +68,7 @@ def test_no_two_live_buffers_of_a_shipped_spec_overlap(name: str) -> None:
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_third_step_of_a_shipped_spec_allocates_at_most_64_kb(name: str, precision: str) -> None:
-    model = compile(nnspec.load(drawn() / f"{name}.yaml", set={"precision": precision}))
+    model = compile(nnspec.load(shipped(name), set={"precision": precision}))
     size = min(model.spec.settings.batch_size, 64)
     batch = {k: v[:size] for k, v in assembled(model, dataset(model).splits["train"]).arrays.items()}
     for _ in range(2):
@@ -82,7 +82,7 @@ def test_the_third_step_of_a_shipped_spec_allocates_at_most_64_kb(name: str, pre
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_compiled_step_of_a_shipped_spec_equals_the_interpreted_one(name: str) -> None:
-    spec = nnspec.load(drawn() / f"{name}.yaml", set={"precision": "float64"})
+    spec = nnspec.load(shipped(name), set={"precision": "float64"})
     rng = np.random.default_rng(0)
     models = [compile(spec, backend=b) for b in ("numpy", "interpret")]
     feeds = {n: rng.uniform(0, 1, (3, *t.shape)) if t.dtype.is_float else rng.integers(0, 2, (3, *t.shape)) for n, t in spec.inputs.items()}
