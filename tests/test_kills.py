@@ -34,7 +34,8 @@ layers:
   - dense: 3
 loss: cross_entropy
 metrics: [accuracy]
-optimizer: {{adam: 0.003}}
+optimizer: {{adam: {{learning_rate: 0.003, average: 0.99}}}}
+schedule: {{plateau: {{watch: validation.accuracy, patience: 3, factor: 0.8}}}}
 epochs: {250 if FULL else 20}
 batch_size: 16
 early_stopping: {{patience: 100, watch: validation.accuracy}}
