@@ -331,7 +331,7 @@ WRONG = [
     ("resize2d: {size: 4, method: bicubic}", "6, 6, 3", "'method' of layer 'resize2d' does not fit", "'nearest' or 'bilinear'"),
     ("resize: {size: [4, 4, 4]}", "6, 6, 3", "resize asks for one number an axis", "3 for 2 axes"),
     ("upsample2d: 1.5", "6, 6, 3", "'factor' of layer 'upsample2d' does not fit", "a whole number"),
-    ("upsample2d: {size: 2}", "6, 6, 3", "no key of layer 'upsample2d' is called 'size'", ""),
+    ("upsample2d: {size: 2}", "6, 6, 3", "no key of layer 'upsample2d' is called 'size'", "in nnspec this is 'factor'"),
     ("pixel_shuffle: 2", "6, 6, 3", "the channels do not fill the cells", "a multiple of 4"),
     ("pixel_unshuffle: 4", "6, 8, 3", "the cells do not fill the image", "multiples of 4"),
     ("pixel_unshuffle: 2", "height, 8, 3", "the cells do not fill the image", "height and width known"),

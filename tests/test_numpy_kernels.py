@@ -21,6 +21,7 @@ from nnspec.ops.elementwise import Erf, Sigmoid
 from nnspec.ops.index import ScatterAdd, TopK
 from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolPick
 from nnspec.ops.random import RandomBits
+from nnspec.ops.resample import Resample, ResampleGrad
 from nnspec_numpy.kernels import KERNELS
 
 CLOSE = {"float64": 1e-12, "float32": 2e-5}
@@ -298,3 +299,18 @@ def test_a_kernel_s_workspace_depends_on_shapes_alone_and_stays_small_for_a_conv
     space = KERNELS[Conv].workspace(op, types, op.types(*types))
     assert space == KERNELS[Conv].workspace(op, types, op.types(*types))
     assert sum(prod(known(t.shape)) * t.dtype.size for t in space) < 4 << 20
+
+
+RULES = {"nearest up": ("nearest", 50, 120, 0), "nearest down": ("nearest", 130, 41, 0), "linear up": ("linear", 50, 120, 0), "linear down": ("linear", 130, 41, 0),
+         "corners": ("corners", 70, 99, 0), "reflect": ("reflect", 60, 100, 25), "edge": ("edge", 60, 100, 25)}
+
+
+@pytest.mark.parametrize("shape", [(3,), (40,), (7, 2)], ids=str)
+@pytest.mark.parametrize("name", RULES)
+def test_an_axis_of_several_blocks_is_read_and_added_up_as_its_reference_and_asks_for_no_memory(name: str, shape: tuple[int, ...]) -> None:
+    rule, n, m, low = RULES[name]
+    for dtype in ("float64", "float32"):
+        for op, length in ((Resample(axis=1, rule=rule, low=low, length=m), n), (ResampleGrad(axis=1, rule=rule, low=low, length=n), m)):
+            x = numbers((3, length, *shape), dtype)
+            check(op, x)
+            assert peak(bound(op, x)[0]) <= LIMIT
