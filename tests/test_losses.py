@@ -349,3 +349,18 @@ def test_balanced_without_rows_to_count_says_so() -> None:
         m.train_batch({"x": np.ones((3, 2)), "target": [0, 1, 0]})
     m.fit(np.ones((3, 2)), [0, 1, 0], epochs=1)
     assert m.balance == {"cross_entropy.loss": (0.75, 1.5)}
+
+
+@pytest.mark.parametrize("loss", [
+    "{cross_entropy: {class_weights: [0.2, 3, 1]}}", "{cross_entropy: {class_weights: balanced}}", "{cross_entropy: {reduce: sum}}", "{focal: {reduce: none}}",
+    "[cross_entropy: {class_weights: [0.2, 3, 1]}, cross_entropy: {reduce: sum, weight: 0.3}]",
+])  # fmt: skip
+def test_micro_batches_make_the_step_of_their_whole_batch(loss: str) -> None:
+    text = ("nnspec: 1\nprecision: float64\ndata: {inline: {columns: {x: [[1, 2], [3, 1], [2, 2], [0, 1], [1, 1], [2, 0], [3, 3]], y: [a, b, a, c, a, a, b]}, target: y}}\n"
+            f"layers: [dense: {{units: 3, regularize: {{kernel: {{l2: 0.1}}}}}}]\nloss: {loss}\noptimizer: {{sgd: {{learning_rate: 0.1, accumulate: 1}}}}\nepochs: 1\n")
+    x, t, w = RNG.standard_normal((7, 2)), [0, 1, 0, 2, 0, 0, 1], [1.0, 2, 0.5, 1, 1, 3, 0.1]
+    models = [compile(loads(text.replace("accumulate: 1", f"accumulate: {n}"))) for n in (1, 3)]
+    scores = [m.train_batch({"features": x, "target": t, "sample_weight": w}) for m in models]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-12)
+    for key, a in models[0].state().items():
+        np.testing.assert_allclose(a, models[1].state()[key], rtol=1e-11, atol=1e-14)
