@@ -364,3 +364,15 @@ def test_micro_batches_make_the_step_of_their_whole_batch(loss: str) -> None:
     assert scores[0] == pytest.approx(scores[1], rel=1e-12)
     for key, a in models[0].state().items():
         np.testing.assert_allclose(a, models[1].state()[key], rtol=1e-11, atol=1e-14)
+
+
+def test_a_run_is_evaluated_with_the_weights_that_its_losses_ended_with(tmp_path: Any) -> None:
+    from nnspec.runtime.saving import load_model
+
+    text = RARE.replace("{cross_entropy: {class_weights: balanced}}", "[cross_entropy, value: {weight: {linear: {to: 0, length: 4}}}]")
+    m = compile(loads(text))
+    m.fit(out=tmp_path / "run")  # 2 epochs of 4
+    feeds = {"features": [[1.0], [2.0]], "y": [0, 1]}
+    s = load_model(tmp_path / "run").evaluate(feeds)
+    assert s["loss"] == pytest.approx(s["cross_entropy.loss"] + 0.5 * s["value.loss"])
+    assert s == m.evaluate(feeds)

@@ -59,6 +59,7 @@ class Loop:
         self.train = train
         self.state = State(model.spec.name, folder.path if folder else None, epochs, count(rows, size), rows, size)
         self.every = model.spec.settings.checkpoint.every
+        model.pace = self.state.batches, epochs
         self.signals = Signals()
         self._pending: tuple[dict[str, Array], Standing] | None = None  # the best epoch's, not yet written
         self._saved = time.monotonic()
@@ -68,7 +69,7 @@ class Loop:
 
     def prepare(self, folder: RunFolder, going: bool) -> None:
         """Continues from the folder's checkpoint, or writes what a new run says of itself."""
-        now = record(self.model, self.splits, self.state.epochs)
+        now = {**record(self.model, self.splits, self.state.epochs), "batches": self.state.batches}
         if going:
             self.state.notes = refuse_differences(folder, self.model.spec.text, now)
             now["weights"] = folder.read_json(RECORD).get("weights", [])  # what it began with; none are loaded anew

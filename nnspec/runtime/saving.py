@@ -76,7 +76,16 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
     arrays, standing = checkpoint.read(folder / (BEST if which == "best" else LAST), model.state(), "parameters/" if which == "best" else "")
     model.restore(arrays)
     model.step = standing.step
+    _pace(model, folder)
     return model
+
+
+def _pace(model: Model, folder: Path) -> None:
+    """How long the run's epochs were, for what a loss weighs at its end."""
+    record = _json(folder, RECORD) if (folder / RECORD).is_file() else None
+    batches, epochs = (record.get(key) for key in ("batches", "epochs")) if isinstance(record, dict) else (None, None)
+    if isinstance(batches, int) and isinstance(epochs, int) and batches > 0:
+        model.pace = batches, epochs
 
 
 def _check_prepared(model: Model, folder: Path) -> None:

@@ -80,6 +80,7 @@ class Model:
         self.backend.set_threads(spec.settings.threads or 1)
         self.seed, self.step = spec.settings.seed, 0
         self.preparation: Preparation | None = None
+        self.pace: tuple[int, int | None] = 1, None  # the steps of an epoch, and the epochs, of the run that it comes from
         self.balance: Mapping[str, tuple[float, ...]] | None = None  # what classes weigh, where the training rows say it
         self.transferred: tuple[Loaded, ...] | None = None  # None: not yet
         self._programs: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
@@ -202,8 +203,10 @@ class Model:
         capacity = max(n, stated * self.accumulate)
         return self.train_step(arrays, self.rate(self.step), capacity, weights)
 
-    def factors(self, step: int, per_epoch: int = 1, epochs: int | None = None) -> tuple[float, ...]:
-        """What each loss weighs at a step, counted from 0: a number, or a schedule that begins at 1."""
+    def factors(self, step: int, per_epoch: int | None = None, epochs: int | None = None) -> tuple[float, ...]:
+        """What each loss weighs at a step, counted from 0: a number, or a schedule that begins at 1; epochs are those of the run."""
+        if per_epoch is None:
+            per_epoch, epochs = self.pace
         total = per_epoch * (epochs if epochs is not None else self.spec.settings.epochs or 1)
         weights = (t.term.weight for t in self.spec.built.losses)
         return tuple(w if isinstance(w, float) else w.rate(step, 1.0, per_epoch, total) for w in weights)
