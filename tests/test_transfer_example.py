@@ -62,6 +62,14 @@ def test_the_backbone_is_as_it_was_and_the_run_says_where_it_came_from(run: Path
     assert record["path"] == str((learned() / "last.safetensors").resolve()) and len(record["sha256"]) == 64
 
 
+def test_a_later_stretch_moves_the_backbone_too(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "longer")
+    call(f"run {drawn()}/transfer.yaml --out {tmp_path}/longer --epochs 51 --resume")
+    before, after = load_model(run), load_model(tmp_path / "longer")
+    moved = [path for path, p in after.parameters.items() if p.role == "kernel" and not np.array_equal(np.asarray(p), np.asarray(before.parameters[path]))]
+    assert "head/kernel" in moved and "backbone/conv2d_1/kernel" in moved
+
+
 def test_the_classifier_needs_neither_the_photographs_nor_the_other_run(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "elsewhere")
     photo = shutil.copy(drawn() / "drawn" / "signs" / "ring" / "001.jpg", tmp_path / "photo.jpg")
