@@ -23,6 +23,7 @@ ORDER = (
     ("passes",),
     ("codegen",),
     ("layers", "training", "data"),
+    ("spec.terms",),
     ("spec.load",),
     ("spec.schema", "spec.write"),
     ("network",),

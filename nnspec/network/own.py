@@ -15,7 +15,8 @@ from nnspec.network.lower import lower
 from nnspec.network.repeat import ONE
 from nnspec.network.scope import Scope
 from nnspec.ops.movement import reshape
-from nnspec.spec.load import Document, Term
+from nnspec.spec.load import Document
+from nnspec.spec.terms import Term
 from nnspec.training.own import Called
 
 

@@ -15,7 +15,8 @@ from nnspec.ir.types import BATCH, DType, TensorType
 from nnspec.network.graph import Network, Port
 from nnspec.network.own import body
 from nnspec.network.scope import Scope
-from nnspec.spec.load import Document, Term
+from nnspec.spec.load import Document
+from nnspec.spec.terms import Term
 from nnspec.training.classification import Classification
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import fits

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError
 from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
 from nnspec.spec import blocks as block
-from nnspec.spec.explain import choose, describe, split, unknown, validate
+from nnspec.spec.explain import choose, describe, unknown, validate
 from nnspec.spec.formulas import substitute
 from nnspec.spec.include import include, shipped, twice
 from nnspec.spec.model import Kind
@@ -26,38 +25,18 @@ from nnspec.spec.overrides import apply, new_variables
 from nnspec.spec.settings import Settings
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, read_file
+from nnspec.spec.terms import Own, Term, schedule, terms
 from nnspec.spec.transfer import Transfer, transfer
 from nnspec.spec.variables import variables
-from nnspec.spec.words import name_problem
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer
-from nnspec.training.own import Called, OwnLoss, OwnMeasure, OwnMetric, OwnValue
-from nnspec.training.schedules import Constant, Plateau, Schedule
-from nnspec.training.stretches import Stretches, stretches
+from nnspec.training.schedules import Schedule
+from nnspec.training.stretches import Stretches
 
 T = TypeVar("T")
 PARTS = ("vars", "data", "inputs", "layers", "blocks", "include", "outputs", "loss", "metrics", "optimizer", "schedule", "weights", "networks")
-TERM = ("name", "from", "target", "weight")
 KINDS = (*Entry.registry, "residual", "branches")
-
-
-@dataclass(frozen=True)
-class Term:
-    """A loss or a metric with where it reads: ``source`` an output by name, ``target`` columns or an input by name; both may be left open.
-
-    ``number`` is a target that every row has. ``weight`` may be a schedule, which begins at 1.
-    """
-
-    of: Any
-    kind: str
-    place: Place
-    source: tuple[str, Place] | None = None
-    target: tuple[tuple[str, Place], ...] = ()
-    number: float | None = None
-    weight: float | Schedule = 1.0
-    name: str = ""
-    places: Mapping[str, Place] = field(default_factory=dict)  # of its own fields
 
 
 @dataclass
@@ -272,22 +251,13 @@ def _parts(doc: Document) -> None:
         )
     doc.weights = _chosen(doc, "weights", lambda n: transfer(n, doc.folder))
     doc.outputs = _outputs(doc, _resolved(doc, "outputs"))
-    doc.losses = _terms(doc, "loss", Loss)
-    doc.metrics = _terms(doc, "metrics", Metric)
+    own = Own(doc.blocks, doc.broken, doc.called)
+    doc.losses = terms(_resolved(doc, "loss"), "loss", Loss, own, doc.problems)
+    doc.metrics = terms(_resolved(doc, "metrics"), "metrics", Metric, own, doc.problems)
     doc.optimizer = _chosen(doc, "optimizer", lambda n: choose(n, Optimizer, "optimizer"))  # type: ignore[type-abstract]
-    doc.schedule = _chosen(doc, "schedule", _schedule)
+    doc.schedule = _chosen(doc, "schedule", schedule)
     if isinstance(doc.schedule, Stretches):
         _lengths(doc, doc.schedule)
-
-
-def _schedule(node: Node) -> Schedule | Stretches:
-    if isinstance(node, Sequence):
-        return stretches(node)
-    schedule: Schedule = choose(node, Schedule, "schedule")  # type: ignore[type-abstract]  # the family, not an instance
-    if isinstance(schedule, Constant) and schedule.length is not None:
-        raise SpecError(Problem("the length of a constant that stands alone does nothing", node.place, found=f"{schedule.length}",
-                                wanted="epochs: 100 at the top, or a list of stretches: [{constant: 100}, …]", rule="bad-value"))  # fmt: skip
-    return schedule
 
 
 def _lengths(doc: Document, schedule: Stretches) -> None:
@@ -334,130 +304,3 @@ def _outputs(doc: Document, node: Node | None) -> tuple[tuple[str, Place], ...]:
     if node is not None and not found and not (isinstance(node, Sequence) and node.items):
         doc.problems.append(Problem("'outputs' names nothing", node.place, wanted="at least one name", rule="bad-value"))
     return tuple(found)
-
-
-def _terms(doc: Document, key: str, family: type[Any]) -> tuple[Term, ...]:
-    """Losses or metrics: one, or a list."""
-    node = _resolved(doc, key)
-    terms: list[Term] = []
-    for item in _list(node):
-        try:
-            terms.append(_term(item, family, "loss" if key == "loss" else "metric", doc))
-        except SpecError as e:
-            doc.problems += e.problems
-    named = [t for t in terms if t.name]
-    doc.problems += [Problem(f"'{t.name}' stands twice in '{key}'", t.place, wanted="a name of its own", rule="repeated-name")
-                     for n, t in enumerate(named) if t.name in [other.name for other in named[:n]]]
-    return tuple(terms)
-
-
-def _list(node: Node | None) -> list[Node]:
-    """One thing or a list of them; a mapping of several is several."""
-    if node is None:
-        return []
-    if isinstance(node, MappingNode) and len(node.pairs) > 1:
-        return [MappingNode(node.keys[k], {k: v}, {k: node.keys[k]}, node.flow) for k, v in node.pairs.items()]
-    return list(node.items) if isinstance(node, Sequence) else [node]
-
-
-def _term(node: Node, family: type[Any], what: str, doc: Document) -> Term:
-    common: dict[str, Node] = {}
-    places: dict[str, Place] = {}
-    if isinstance(node, MappingNode) and len(node.pairs) == 1:
-        ((kind, body),) = node.pairs.items()
-        if isinstance(body, MappingNode):
-            common = {k: v for k, v in body.pairs.items() if k in TERM}
-            own = {k: v for k, v in body.pairs.items() if k not in TERM}
-            places = {k: v.place for k, v in own.items()}
-            node = MappingNode(node.place, {kind: MappingNode(body.place, own, body.keys, body.flow)}, node.keys, node.flow)
-    kind, place, fields = split(node, what, [*family.registry, *doc.blocks])
-    if kind in doc.broken:
-        raise SpecError()  # the block says what is wrong
-    of = _own(doc.blocks[kind], fields, place, what, doc) if kind in doc.blocks else choose(node, family, what)
-    if what == "metric" and "weight" in common:
-        hint = "leave it out: only losses are added up"
-        raise SpecError(Problem("a metric has no 'weight'", common["weight"].place, hint=hint, rule="unknown-key"))
-    names, number = _ends(common.get("target"))
-    return Term(of, kind, node.place, _word(common.get("from"), "from"), names, number, _factor(common.get("weight"), kind),
-                _name(common.get("name"), what), places)
-
-
-def _own(b: block.Block, fields: Node | None, place: Place, what: str, doc: Document) -> Loss | Metric:
-    """A block as a loss or a metric; ``reduce`` of a loss is its own."""
-    doc.called.add(b.name)
-    many = len(b.inputs) or 1
-    taken = [name for name in b.args if name in (*TERM, "reduce")]
-    if many > 2 or taken:
-        found = f"an argument called '{taken[0]}', which every {what} has" if taken else f"{many} inputs"
-        wanted = "another name for it" if taken else "inputs: [prediction, target], or one input"
-        raise SpecError(Problem(f"block '{b.name}' cannot be a {what}", place, found=found, wanted=wanted, rule="inputs"))
-    reduce: dict[str, Any] = {}
-    if what == "loss" and isinstance(fields, MappingNode) and "reduce" in fields.pairs:
-        node = fields.pairs["reduce"]
-        value = node.value if isinstance(node, Scalar) else None
-        if value not in ("mean", "sum", "none"):
-            raise SpecError(Problem(f"'reduce' of loss '{b.name}' does not fit", node.place, found=describe(node), wanted="mean, sum or none",
-                                    rule="bad-value"))
-        reduce = {"reduce": value}
-        fields = MappingNode(fields.place, {k: v for k, v in fields.pairs.items() if k != "reduce"}, fields.keys, fields.flow)
-    called = Called(b.name, fields)
-    if what == "metric":
-        return (OwnMetric if many == 2 else OwnMeasure)(called=called)
-    return (OwnLoss if many == 2 else OwnValue)(called=called, **reduce)
-
-
-def _name(node: Node | None, what: str) -> str:
-    name = _word(node, "name")
-    if name is None:
-        return ""
-    problems = name_problem(*name, what)
-    if what == "metric" and name[0] == "loss":
-        problems.append(Problem("'loss' is the name of what is made small", name[1], wanted="another name for the metric", rule="repeated-name"))
-    if problems:
-        raise SpecError(*problems)
-    return name[0]
-
-
-def _factor(node: Node | None, kind: str) -> float | Schedule:
-    """``weight`` of a loss: a number, or a schedule that begins at 1."""
-    if node is None:
-        return 1.0
-    if isinstance(node, MappingNode) or (isinstance(node, Scalar) and isinstance(node.value, str)):
-        factor = _schedule(node)
-        if isinstance(factor, Schedule) and not isinstance(factor, Plateau):
-            return factor
-        raise SpecError(Problem(f"'weight' of loss '{kind}' cannot wait for a measure", node.place, found="plateau",
-                                wanted="a schedule of the step alone: {linear: {to: 0, length: 10}}", rule="bad-value"))  # fmt: skip
-    return _number(node, f"'weight' of loss '{kind}'", "a finite number, or a schedule: {linear: {to: 0, length: 10}}")
-
-
-def _ends(node: Node | None) -> tuple[tuple[tuple[str, Place], ...], float | None]:
-    """``target``: names, or a number that every row has."""
-    if node is None:
-        return (), None
-    if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return (), _number(node, "'target'")
-    items = node.items if isinstance(node, Sequence) else [node]
-    names = tuple((item.value, item.place) for item in items if isinstance(item, Scalar) and isinstance(item.value, str))
-    if not names or len(names) != len(items):
-        wanted = "a column, a list of columns, an input, or a number"
-        raise SpecError(Problem("'target' does not fit", node.place, found=describe(node), wanted=wanted, rule="bad-value"))
-    if twice := [name for n, (name, _) in enumerate(names) if name in [other for other, _ in names[:n]]]:
-        raise SpecError(Problem(f"'target' names '{twice[0]}' twice", node.place, wanted="each column once", rule="repeated-name"))
-    return names, None
-
-
-def _number(node: Node, what: str, wanted: str = "a finite number") -> float:
-    value = node.value if isinstance(node, Scalar) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-        raise SpecError(Problem(f"{what} does not fit", node.place, found=describe(node), wanted=wanted, rule="bad-value"))
-    return float(value)
-
-
-def _word(node: Node | None, key: str) -> tuple[str, Place] | None:
-    if node is None:
-        return None
-    if isinstance(node, Scalar) and isinstance(node.value, str):
-        return node.value, node.place
-    hint = "a loss for each: loss: [{mse: {from: a}}, {mse: {from: b}}]" if isinstance(node, Sequence) else ""
-    raise SpecError(Problem(f"'{key}' does not fit", node.place, found=describe(node), wanted="one name", hint=hint, rule="bad-value"))
