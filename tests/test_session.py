@@ -166,7 +166,7 @@ def test_the_third_step_allocates_at_most_64_kb(precision: str) -> None:
     m = model(precision=precision)
     for _ in range(2):
         m.train_batch(FEEDS)
-    ready = next(r for k, r in m._programs.items() if k[0] == "train")
+    ready = next(r for k, r in m.programs._kept.items() if k[0] == "train")
     tracemalloc.start()
     ready.run.run()
     peak = tracemalloc.get_traced_memory()[1]

@@ -14,7 +14,8 @@ from nnspec.network.phases import KEEP, LOSS, SHARE
 from nnspec.network.segments import NEXT, STATE
 
 if TYPE_CHECKING:
-    from nnspec.runtime.session import Model, Ready
+    from nnspec.runtime.programs import Ready
+    from nnspec.runtime.session import Model
     from nnspec.runtime.tally import Tally
 
 DRAWS = 40  # bits: the draws of the k-th micro-batch are those of step ``step + k 2^40``
@@ -33,16 +34,16 @@ def gathered_step(
     own = _own_masses(model, parts, size, stretch)
     loss: float | None = None
     for p in parts:
-        ready = model._ready("gather", p.arrays, size, p.weighted(size), stretch)
-        model._fill(ready, p.arrays, p.rows, size, p.weights)
-        model._set(ready, 0.0, model.step + (p.number << DRAWS), factors)
+        ready = model.programs.ready("gather", p.arrays, size, p.weighted(size), stretch)
+        model.programs.fill(ready, p.arrays, p.rows, size, p.weights)
+        model.programs.set(ready, 0.0, model.step + (p.number << DRAWS), factors)
         shares = {name: masses[p.number] for name, masses in own.items()}
         shared = {SHARE: p.mass / total} if SHARE in ready.run.inputs else {}
         _run(model, ready, {**shared, **shares, KEEP: 0.0 if loss is None else 1.0})
         tally.add(ready.run.outputs, p.rows, factors)
         loss = (loss or 0.0) + float(ready.run.outputs["loss"])
-    ready = model._ready("take", {}, 1, False, stretch)
-    model._set(ready, rate, model.step)
+    ready = model.programs.ready("take", {}, 1, False, stretch)
+    model.programs.set(ready, rate, model.step)
     assert loss is not None
     _run(model, ready, {LOSS: loss})
     model._moved(stretch)
@@ -75,14 +76,15 @@ def _parts(arrays: Mapping[str, Array], size: int, weights: Array | None) -> Ite
 def _own_masses(model: Model, parts: Sequence[Part], size: int, stretch: int) -> dict[str, dict[int, float]]:
     """For each loss whose classes weigh something: every micro-batch's share of what the loss is divided by, over all of them."""
     first = parts[0]
-    wanted = [name for name in model._ready("gather", first.arrays, size, first.weighted(size), stretch).run.inputs if name.startswith(f"{SHARE}_")]
+    inputs = model.programs.ready("gather", first.arrays, size, first.weighted(size), stretch).run.inputs
+    wanted = [name for name in inputs if name.startswith(f"{SHARE}_")]
     if not wanted:
         return {}
     masses: dict[str, dict[int, float]] = {name: {} for name in wanted}
     for p in parts:
-        ready = model._ready("weigh", p.arrays, size, p.weighted(size), stretch)
-        model._fill(ready, {k: a for k, a in p.arrays.items() if k in ready.run.inputs}, p.rows, size, p.weights)
-        model._set(ready, 0.0, model.step + (p.number << DRAWS))
+        ready = model.programs.ready("weigh", p.arrays, size, p.weighted(size), stretch)
+        model.programs.fill(ready, {k: a for k, a in p.arrays.items() if k in ready.run.inputs}, p.rows, size, p.weights)
+        model.programs.set(ready, 0.0, model.step + (p.number << DRAWS))
         ready.run.run()
         for name in wanted:
             masses[name][p.number] = float(ready.run.outputs[f"mass:{name.removeprefix(f'{SHARE}_')}"])
@@ -94,7 +96,7 @@ def _run(model: Model, ready: Ready, scalars: Mapping[str, float]) -> None:
         ready.run.inputs[name][...] = value
     ready.run.run()
     if not bool(ready.run.outputs["finite"]):
-        blamed = model._blame(ready)
+        blamed = model.programs.blame(ready)
         _forget(model)
         raise NumbersError(blamed)
 

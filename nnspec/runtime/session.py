@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnspec.codegen.backend import Executable, load_backend
-from nnspec.compiler import Spec, check_trainable, compile_graph
+from nnspec.codegen.backend import load_backend
+from nnspec.compiler import Spec, check_trainable
 from nnspec.data.batches import pieces
 from nnspec.data.prepare import Preparation
 from nnspec.errors import NumbersError, Problem, SpecError
 from nnspec.interop.transfer import Loaded, load_all
 from nnspec.ir.graph import Graph
 from nnspec.ir.op import Array
-from nnspec.ir.program import Program
 from nnspec.ir.types import DType, TensorType
 from nnspec.layers.initializers import default
-from nnspec.network.class_weights import balancing
 from nnspec.network.graph import LayerGraph
 from nnspec.network.graph import Parameter as Declared
-from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, bound, loss_weight, updates
+from nnspec.network.phases import bound
 from nnspec.network.segments import NEXT, STATE, Segments, Slot, arrange
 from nnspec.network.targets import Target
 from nnspec.runtime.feeding import Feeder
-from nnspec.runtime.feeds import check_limits, check_names, limits, rows_of
+from nnspec.runtime.feeds import check_names, rows_of
 from nnspec.runtime.gather import gathered_step
-from nnspec.runtime.interpreter import HostMemory, Interpreted
-from nnspec.runtime.memory import refuse, refuse_parameters, size
+from nnspec.runtime.interpreter import HostMemory
+from nnspec.runtime.memory import refuse_parameters, size
 from nnspec.runtime.parameter import Parameter
 from nnspec.runtime.plateaus import Plateaus
-from nnspec.runtime.replay import blame
+from nnspec.runtime.programs import Programs
 from nnspec.runtime.tally import Scores, Tally
 from nnspec.training.stretches import Stretches, schedules
 
 if TYPE_CHECKING:
     from nnspec.runtime.trainer import Run
 
-PROGRAMS = 16
 UPDATES = "optimizer/updates"  # how often a parameter has moved
 MOVING = "optimizer/weights"  # of the weights that move, where the parameters are their averages
 CHUNK = 256
@@ -60,16 +55,6 @@ def compile(spec: Spec, backend: str = "numpy", precision: str | None = None, se
     return model
 
 
-@dataclass(frozen=True)
-class Ready:
-    """A program that can run, with what its inputs must keep to."""
-
-    run: Executable | Interpreted
-    graph: Graph
-    program: Program | None
-    limits: Mapping[str, int]
-
-
 class Model:
     """A spec compiled for a backend."""
 
@@ -83,7 +68,7 @@ class Model:
         self.pace: tuple[int, int | None] = 1, None  # the steps of an epoch, and the epochs, of the run that it comes from
         self.balance: Mapping[str, tuple[float, ...]] | None = None  # what classes weigh, where the training rows say it
         self.transferred: tuple[Loaded, ...] | None = None  # None: not yet
-        self._programs: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
+        self.programs = Programs(self)
         optimizer = spec.document.optimizer
         dtype = DType(spec.settings.precision)
         self.segments: Segments = arrange(spec.built.network, optimizer, dtype, spec.built.frozen)
@@ -229,12 +214,12 @@ class Model:
             return Scores({}, {}) if tally is not None else counts.scores(loss=loss)
         n = len(next(iter(arrays.values())))
         weighted = weights is not None or n < capacity
-        ready = self._ready("train", arrays, capacity, weighted, stretch)
-        self._fill(ready, arrays, n, capacity, weights)
-        self._set(ready, rate, self.step, factors)
+        ready = self.programs.ready("train", arrays, capacity, weighted, stretch)
+        self.programs.fill(ready, arrays, n, capacity, weights)
+        self.programs.set(ready, rate, self.step, factors)
         ready.run.run()
         if not bool(ready.run.outputs["finite"]):
-            raise NumbersError(self._blame(ready))
+            raise NumbersError(self.programs.blame(ready))
         self._moved(stretch)
         counts.add(ready.run.outputs, n, factors)
         return Scores({}, {}) if tally is not None else counts.scores(loss=float(ready.run.outputs["loss"]))
@@ -266,9 +251,9 @@ class Model:
             raise SpecError(Problem("phases: not in this version", rule="not-in-this-version"))
         arrays, weights = self.feeds(feeds)
         n = rows_of(arrays)
-        ready = self._ready("gradients", arrays, n, weights is not None)
-        self._fill(ready, arrays, n, n, weights)
-        self._set(ready, 0.0, self.step, self.factors(self.step))
+        ready = self.programs.ready("gradients", arrays, n, weights is not None)
+        self.programs.fill(ready, arrays, n, n, weights)
+        self.programs.set(ready, 0.0, self.step, self.factors(self.step))
         ready.run.run()
         return {name.removeprefix("gradient:"): np.array(a) for name, a in ready.run.outputs.items() if name.startswith("gradient:")}
 
@@ -281,9 +266,9 @@ class Model:
         for start, part in zip(range(0, n, chunk), pieces(rows, chunk), strict=True):
             own = None if weights is None else weights[start : start + chunk]
             size = min(chunk, n - start)
-            ready = self._ready("score", part, min(chunk, n), own is not None or size < min(chunk, n))
-            self._fill(ready, part, size, min(chunk, n), own)
-            self._set(ready, 0.0, start // chunk, factors)
+            ready = self.programs.ready("score", part, min(chunk, n), own is not None or size < min(chunk, n))
+            self.programs.fill(ready, part, size, min(chunk, n), own)
+            self.programs.set(ready, 0.0, start // chunk, factors)
             ready.run.run()
             tally.add(ready.run.outputs, size, factors)
         return tally.scores()
@@ -323,10 +308,10 @@ class Model:
         parts: dict[str, list[Array]] = {name: [] for name in names}
         for start in range(0, n, chunk):
             part = {name: a[start : start + chunk] for name, a in arrays.items()}
-            ready = self._ready("predict", part, chunk, False)
+            ready = self.programs.ready("predict", part, chunk, False)
             size = min(chunk, n - start)
-            self._fill(ready, part, size, chunk, None)
-            self._set(ready, 0.0, start // chunk)
+            self.programs.fill(ready, part, size, chunk, None)
+            self.programs.set(ready, 0.0, start // chunk)
             ready.run.run()
             for name in names:
                 parts[name].append(np.array(ready.run.outputs[f"{'raw' if raw else 'output'}:{name}"][:size]))
@@ -359,77 +344,13 @@ class Model:
 
     # Programs
 
-    def phase(self, stretch: int = 0) -> Phase:
-        """What the graphs depend on but for shapes; the training step on the stretch of the schedule as well."""
-        scales = {}
-        if self.preparation is not None:
-            for t in self.targets:
-                if t.columns:
-                    scales[t.feed] = tuple(float(v) for v in np.atleast_1d(self.preparation.scale(t.columns if len(t.columns) > 1 else t.columns[0])))
-        return Phase(self.spec.built, self.segments, self.spec.document.optimizer, scales, self.balance or {}, stretch, self.base(stretch))
-
     def graph_of(self, kind: str, rows: int, sizes: Mapping[str, int] | None = None, stretch: int = 0) -> Graph:
         """The graph of ops behind one of the model's programs (``train``, ``score``, ``predict``, ``gradients``), before any pass.
 
         Where a step is taken over micro-batches, ``train`` is one of these, and ``take`` the update.
         """
         kind = "gather" if kind == "train" and self.accumulate > 1 else kind
-        return self._graph(kind, bound(self._declared(kind), rows, sizes or {}), False, stretch)
-
-    def _declared(self, kind: str) -> dict[str, TensorType]:
-        types = dict(self.spec.built.network.inputs)
-        if kind in ("train", "gather", "score", "gradients"):
-            types.update({t.feed: t.type for t in self.targets if t.type is not None})
-        return types
-
-    def _title(self, kind: str, rows: int) -> str:
-        if kind == "take":
-            return f"update of {self.spec.name}, {self.segments.dtype}"
-        what = {"train": "training step", "gather": "micro-batch", "weigh": "weights of classes",
-                "score": "evaluation", "predict": "prediction", "gradients": "gradients"}
-        return f"{what[kind]} of {self.spec.name}, batch {rows}, {self.segments.dtype}"
-
-    def _graph(self, kind: str, types: Mapping[str, TensorType], weighted: bool, stretch: int) -> Graph:
-        phase = self.phase(stretch)
-        build: dict[str, Callable[[], Graph]] = {
-            "train": lambda: phase.training(types, weighted),
-            "gather": lambda: phase.gathering(types, weighted),
-            "weigh": lambda: phase.weighing(types, weighted),
-            "take": lambda: phase.taking(),
-            "score": lambda: phase.evaluation(types, weighted),
-            "gradients": lambda: phase.derivative(types, weighted),
-            "predict": lambda: phase.prediction(types),
-        }
-        return build[kind]()
-
-    def _ready(self, kind: str, arrays: Mapping[str, Array], rows: int, weighted: bool, stretch: int = 0) -> Ready:
-        """The program for arrays of these shapes; at most 16 are kept."""
-        types = {name: TensorType((rows, *a.shape[1:]), DType(a.dtype.name)) for name, a in arrays.items()}
-        if kind != "predict" and self.balance is None and balancing(self.spec.built):
-            from nnspec.runtime.loading import weights_of_classes
-
-            self.balance = weights_of_classes(self)
-        key = (kind, weighted, stretch, tuple(types.items()), self.preparation, *(self.balance or {}).items())
-        ready = self._programs.get(key)
-        if ready is None:
-            ready = self._programs[key] = self._make(kind, types, rows, weighted, stretch)
-            while len(self._programs) > PROGRAMS:
-                self._programs.popitem(last=False)
-        self._programs.move_to_end(key)
-        return ready
-
-    def _make(self, kind: str, types: Mapping[str, TensorType], rows: int, weighted: bool, stretch: int) -> Ready:
-        graph = self._graph(kind, types, weighted, stretch)
-        if isinstance(self.memory, HostMemory):
-            return Ready(Interpreted(graph, self.memory), graph, None, limits(graph))
-        program = compile_graph(graph, self.backend, self._title(kind, rows))
-
-        def peak(n: int) -> int:
-            other = {name: TensorType((n, *t.shape[1:]), t.dtype) for name, t in types.items()}
-            return compile_graph(self._graph(kind, other, weighted, stretch), self.backend, "").peak
-
-        refuse(program, rows, peak if types else None)
-        return Ready(self.backend.bind(program, self.memory), graph, program, limits(graph))
+        return self.programs.graph(kind, bound(self.programs.declared(kind), rows, sizes or {}), False, stretch)
 
     def feeds(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Array], Array | None]:
         """A batch's arrays converted and checked, and its row weights where it has some. Raises SpecError."""
@@ -438,36 +359,3 @@ class Model:
     @property
     def _feeder(self) -> Feeder:
         return Feeder(self.spec.built, self.preparation, self.segments.dtype)
-
-    def _fill(self, ready: Ready, arrays: Mapping[str, Array], n: int, capacity: int, weights: Array | None) -> None:
-        """Writes a batch into a program's inputs; rows that are missing repeat the first at weight 0."""
-        check_limits(arrays, ready.limits)
-        for name, held in ready.run.inputs.items():
-            if name in arrays:
-                held[:n] = arrays[name]
-                if n < capacity:
-                    held[n:] = arrays[name][0]
-        if WEIGHT in ready.run.inputs:
-            held = ready.run.inputs[WEIGHT]
-            held[:n] = 1 if weights is None else weights
-            held[n:] = 0
-
-    def _set(self, ready: Ready, rate: float, step: int, factors: tuple[float, ...] = ()) -> None:
-        """The step's scalars; what is asked in pieces draws by the number of the piece."""
-        counts = ((updates(s), n) for s, n in self.updates.items()) if self.segments.counted else ()
-        for name, value in ((RATE, rate), (STEP, step), (SEED, self.seed), *counts, *((loss_weight(n), f) for n, f in enumerate(factors))):
-            if name in ready.run.inputs:
-                ready.run.inputs[name][...] = value
-
-    def _blame(self, ready: Ready) -> Problem:
-        """The first layer of the step that went wrong, found by replaying it op by op."""
-        states = {name: self.memory.read(name) for name in self.memory.types}
-        layer = blame(ready.graph, {**states, **{k: np.array(v) for k, v in ready.run.inputs.items()}})
-        return Problem(
-            f"step {self.step + 1} would make the weights NaN or infinite; it was not taken",
-            found=layer,
-            wanted="finite numbers",
-            hint="a smaller learning_rate, clip_norm, or prepared inputs",
-            rule="numbers",
-        )
-

@@ -1,0 +1,147 @@
+"""The programs of a model: made when shapes are first met, kept, filled with a batch, and told what went wrong."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnspec.codegen.backend import Executable
+from nnspec.compiler import compile_graph
+from nnspec.errors import Problem
+from nnspec.ir.graph import Graph
+from nnspec.ir.op import Array
+from nnspec.ir.program import Program
+from nnspec.ir.types import DType, TensorType
+from nnspec.network.class_weights import balancing
+from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, loss_weight, updates
+from nnspec.runtime.feeds import check_limits, limits
+from nnspec.runtime.interpreter import HostMemory, Interpreted
+from nnspec.runtime.memory import refuse
+from nnspec.runtime.replay import blame as first_wrong
+
+if TYPE_CHECKING:
+    from nnspec.runtime.session import Model
+
+MOST = 16
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A program that can run, with what its inputs must keep to."""
+
+    run: Executable | Interpreted
+    graph: Graph
+    program: Program | None
+    limits: Mapping[str, int]
+
+
+class Programs:
+    """What a model runs, by kind and shapes; at most 16 are kept."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._kept: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
+
+    def phase(self, stretch: int = 0) -> Phase:
+        """What the graphs depend on but for shapes; the training step on the stretch of the schedule as well."""
+        model, scales = self.model, {}
+        if model.preparation is not None:
+            for t in model.targets:
+                if t.columns:
+                    unit = model.preparation.scale(t.columns if len(t.columns) > 1 else t.columns[0])
+                    scales[t.feed] = tuple(float(v) for v in np.atleast_1d(unit))
+        optimizer = model.spec.document.optimizer
+        return Phase(model.spec.built, model.segments, optimizer, scales, model.balance or {}, stretch, model.base(stretch))
+
+    def declared(self, kind: str) -> dict[str, TensorType]:
+        """The types of what a kind of program is fed."""
+        types = dict(self.model.spec.built.network.inputs)
+        if kind in ("train", "gather", "score", "gradients"):
+            types.update({t.feed: t.type for t in self.model.targets if t.type is not None})
+        return types
+
+    def _title(self, kind: str, rows: int) -> str:
+        if kind == "take":
+            return f"update of {self.model.spec.name}, {self.model.segments.dtype}"
+        what = {"train": "training step", "gather": "micro-batch", "weigh": "weights of classes",
+                "score": "evaluation", "predict": "prediction", "gradients": "gradients"}
+        return f"{what[kind]} of {self.model.spec.name}, batch {rows}, {self.model.segments.dtype}"
+
+    def graph(self, kind: str, types: Mapping[str, TensorType], weighted: bool, stretch: int) -> Graph:
+        """The graph of ops behind a kind of program, before any pass."""
+        phase = self.phase(stretch)
+        build: dict[str, Callable[[], Graph]] = {
+            "train": lambda: phase.training(types, weighted),
+            "gather": lambda: phase.gathering(types, weighted),
+            "weigh": lambda: phase.weighing(types, weighted),
+            "take": lambda: phase.taking(),
+            "score": lambda: phase.evaluation(types, weighted),
+            "gradients": lambda: phase.derivative(types, weighted),
+            "predict": lambda: phase.prediction(types),
+        }
+        return build[kind]()
+
+    def ready(self, kind: str, arrays: Mapping[str, Array], rows: int, weighted: bool, stretch: int = 0) -> Ready:
+        """The program for arrays of these shapes."""
+        types = {name: TensorType((rows, *a.shape[1:]), DType(a.dtype.name)) for name, a in arrays.items()}
+        if kind != "predict" and self.model.balance is None and balancing(self.model.spec.built):
+            from nnspec.runtime.loading import weights_of_classes
+
+            self.model.balance = weights_of_classes(self.model)
+        key = (kind, weighted, stretch, tuple(types.items()), self.model.preparation, *(self.model.balance or {}).items())
+        ready = self._kept.get(key)
+        if ready is None:
+            ready = self._kept[key] = self._make(kind, types, rows, weighted, stretch)
+            while len(self._kept) > MOST:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return ready
+
+    def _make(self, kind: str, types: Mapping[str, TensorType], rows: int, weighted: bool, stretch: int) -> Ready:
+        graph = self.graph(kind, types, weighted, stretch)
+        if isinstance(self.model.memory, HostMemory):
+            return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph))
+        program = compile_graph(graph, self.model.backend, self._title(kind, rows))
+
+        def peak(n: int) -> int:
+            other = {name: TensorType((n, *t.shape[1:]), t.dtype) for name, t in types.items()}
+            return compile_graph(self.graph(kind, other, weighted, stretch), self.model.backend, "").peak
+
+        refuse(program, rows, peak if types else None)
+        return Ready(self.model.backend.bind(program, self.model.memory), graph, program, limits(graph))
+
+    def fill(self, ready: Ready, arrays: Mapping[str, Array], n: int, capacity: int, weights: Array | None) -> None:
+        """Writes a batch into a program's inputs; rows that are missing repeat the first at weight 0."""
+        check_limits(arrays, ready.limits)
+        for name, held in ready.run.inputs.items():
+            if name in arrays:
+                held[:n] = arrays[name]
+                if n < capacity:
+                    held[n:] = arrays[name][0]
+        if WEIGHT in ready.run.inputs:
+            held = ready.run.inputs[WEIGHT]
+            held[:n] = 1 if weights is None else weights
+            held[n:] = 0
+
+    def set(self, ready: Ready, rate: float, step: int, factors: tuple[float, ...] = ()) -> None:
+        """The step's scalars; what is asked in pieces draws by the number of the piece."""
+        counts = ((updates(s), n) for s, n in self.model.updates.items()) if self.model.segments.counted else ()
+        for name, value in ((RATE, rate), (STEP, step), (SEED, self.model.seed), *counts, *((loss_weight(n), f) for n, f in enumerate(factors))):
+            if name in ready.run.inputs:
+                ready.run.inputs[name][...] = value
+
+    def blame(self, ready: Ready) -> Problem:
+        """The first layer of the step that went wrong, found by replaying it op by op."""
+        states = {name: self.model.memory.read(name) for name in self.model.memory.types}
+        layer = first_wrong(ready.graph, {**states, **{k: np.array(v) for k, v in ready.run.inputs.items()}})
+        return Problem(
+            f"step {self.model.step + 1} would make the weights NaN or infinite; it was not taken",
+            found=layer,
+            wanted="finite numbers",
+            hint="a smaller learning_rate, clip_norm, or prepared inputs",
+            rule="numbers",
+        )
