@@ -13,7 +13,7 @@ import pytest
 import nnspec
 from nnspec.cli.test import expecting, held, metrics, static
 from nnspec.codegen.check_plan import check_plan
-from nnspec.network.build import measures
+from nnspec.network.demands import measures
 from nnspec.passes import run_pipeline
 from nnspec.runtime.loading import assembled, dataset
 from nnspec.runtime.session import Model, compile

@@ -96,7 +96,7 @@ def status_of(status: int) -> int:
 
 def sweep_of(spec: Spec, over: Sequence[str], trials: int | None, maximize: str | None, minimize: str | None) -> Sweep:
     """The spec's sweep with what the call says instead. Raises SpecError."""
-    from nnspec.network.build import measures
+    from nnspec.network.demands import measures
     from nnspec.spec.explain import validate
     from nnspec.spec.formulas import substitute
     from nnspec.spec.nodes import Mapping, literal
@@ -230,7 +230,7 @@ def table(ranked: Sequence[Outcome], metric: str, first: Outcome | None) -> Iter
 
 def _by_default(spec: Spec) -> str:
     """The metric that decides where none is named: as of checkpoints."""
-    from nnspec.network.build import measures
+    from nnspec.network.demands import measures
 
     return "validation.loss" if "validation.loss" in measures(spec.document) else "train.loss"
 
