@@ -61,6 +61,20 @@ def test_a_block_shares_its_whole_tree_and_a_repeat_one_set_of_weights() -> None
     np.testing.assert_allclose(model.predict(x), y, rtol=1e-12)
 
 
+@pytest.mark.parametrize("entry", ["residual: {WITH, layers: [dense: 4]}", "branches: {WITH, merge: add, paths: [[dense: 4], []]}"])
+def test_a_structure_shares_its_whole_tree(entry: str) -> None:
+    s = spec(entry.replace("WITH", "name: l") + "\n" + entry.replace("WITH", "share: l, repeat: 2"))
+    model = nnspec.compile(s)
+    assert len(model.parameters) == 2
+    x, w = np.random.default_rng(3).normal(size=(5, 4)), np.asarray(next(iter(model.parameters.values())))
+    np.testing.assert_allclose(model.predict(x), x @ np.linalg.matrix_power(w + np.eye(4), 3), rtol=1e-12)
+
+
+def test_copies_of_one_set_of_weights_may_have_a_rate_and_batch_norm_of_shared_statistics_may_be_frozen() -> None:
+    s = spec("dense: {units: 4, repeat: {times: 3, share: true}, learning_rate: 0.1x}\nbatch_norm: {name: l}\nbatch_norm: {share: l, trainable: false}")
+    assert s.built.network.parameters["dense_1/kernel"].rate == Rate(0.1) and s.graph.nodes["batch_norm_2"]["frozen"]
+
+
 def test_shared_batch_statistics_are_moved_by_each_use_in_turn() -> None:
     s = spec("batch_norm: {name: l, from: a, momentum: 0.5}\nbatch_norm: {name: r, from: b, momentum: 0.5, share: l}\nadd: {from: [l, r]}\ndense: 1", TWO, TRAIN)
     rng = np.random.default_rng(3)
@@ -74,11 +88,13 @@ def test_shared_batch_statistics_are_moved_by_each_use_in_turn() -> None:
     ("dense: {units: 3, name: l}\ndense: {units: 4, share: l}", "layer 'dense_2' cannot share the weights of 'l'"),
     ("dense: {units: 3, name: l}\ndense: {units: 3, share: l}", "layer 'dense_2' cannot share the weights of 'l'"),
     ("dense: {units: 4, name: l}\nlayer_norm: {share: l}", "layer 'layer_norm_1' cannot share the weights of 'l'"),
-    ("relu: {name: l}\nrelu: {share: l}", "layer 'relu_2' has no weights to share"),
+    ("relu: {name: l}\nrelu: {share: l}", "'relu_2' has no weights to share"),
     ("dense: {units: 4, share: x}", "'x' has no weights to share"),
     ("dense: {units: 4, name: first}\ndense: {units: 4, share: frist}", "no layer or input in sight is called 'frist'"),
     ("dense: {units: 4, name: l}\ndense: {units: 4, share: l, init: {bias: 1}}", "'init' beside 'share'"),
     ("dense: {units: 4, share: 3}", "'share' does not fit"),
+    ("residual: {name: l, layers: [relu]}\nresidual: {share: l, layers: [relu]}", "'residual_2' has no weights to share"),
+    ("dense: {units: 4, name: l}\ndense: {units: 4, share: l, trainable: false}", "'trainable' beside 'share'"),
     ("residual: {name: l, layers: [dense: 4]}\nresidual: {share: l, layers: [dense: 4, dense: 4]}",
      "layer 'residual_2/layers/dense_2' finds no layer 'l/layers/dense_2' whose weights it could share"),
 ])
@@ -146,6 +162,8 @@ def test_rates_and_penalties_reach_their_parameters() -> None:
     ("relu: {regularize: {kernel: {l2: 0.1}}}", "layer 'relu_1' has no parameters"),
     ("residual: {regularize: {kernel: {l2: 0.1}}, layers: [dense: 4]}", "'regularize' on 'residual'"),
     ("dense: {units: 3, from: {query: x}}", "'from' does not fit"),
+    ("dense: 3\nrelu: {learning_rate: 0.1x}", "'relu_1' has no parameters of its own"),
+    ("dense: {units: 4, name: l}\nresidual: {layers: [dense: {units: 4, share: l}], learning_rate: 0.1x}", "'residual_1' has no parameters of its own"),
 ])
 def test_wrong_rates_penalties_and_roles_are_told(layers: str, message: str) -> None:
     assert message in problems(layers)

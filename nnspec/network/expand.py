@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from nnspec.errors import Problem, SpecError
@@ -19,7 +20,7 @@ from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name
 from nnspec.network.graph import Leaf, Network, Port, Rate
 from nnspec.network.infer import infer
 from nnspec.network.initial import initial
-from nnspec.network.keys import learning_rate, only, regularize
+from nnspec.network.keys import idle, learning_rate, only, regularize
 from nnspec.network.reads import reads
 from nnspec.network.repair import shape_problem
 from nnspec.network.repeat import ONE, Copy, copies
@@ -135,11 +136,15 @@ class Expander:
                 read = substitute(source, names)
                 if not fed or copy.counter in names.read or "from" in copy.fields:
                     current = self.sources(read, inner, written.kind)
-            if copy.shares and fed:
+            again = copy.shares and fed
+            if again:
                 inner = replace(inner, shared=(ctx.at(own), ctx.at(first)))
             fed, first = True, first or own
             ctx.scope.below.pop(own, None)
+            before = len(self.network.nodes)
             current, outputs = self.one(mine, own, replace(copy, fields=fields), current, inner)
+            if not again and all(p.type is not None for p in current):
+                self.report(*idle(mine, ctx.at(own), islice(self.network.nodes.values(), before, None)))
             self.ends[ctx.at(own)] = current
             ctx.scope.define(own, Ref(current, written.place, outputs, explicit=bool(name), path=ctx.at(own)))
         if name and repeated and fed:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from math import isfinite
+from typing import Any
 
 from nnspec.errors import Problem, SpecError
-from nnspec.network.graph import Penalty, Rate
+from nnspec.network.entry import Written
+from nnspec.network.graph import Leaf, Penalty, Rate
 from nnspec.spec.blocks import MODES, SCALED
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.source import Mapping as MappingNode
@@ -56,6 +58,27 @@ def regularize(node: Node | None, params: Collection[str], path: str) -> dict[st
     if problems:
         raise SpecError(*problems)
     return out
+
+
+def idle(written: Written, path: str, added: Iterable[Mapping[str, Any]]) -> list[Problem]:
+    """Keys about weights on an entry that has none to which they could apply; ``added`` are the nodes that it became."""
+    given = [k for k in ("share", "learning_rate", "trainable") if k in written.common]
+    if not given:
+        return []
+    leaves: list[Leaf] = [node["leaf"] for node in added]
+    problems = []
+    for key in given:
+        node = written.common[key]
+        if key == "share" and not any(leaf.params for leaf in leaves):
+            problems.append(Problem(f"'{path}' has no weights to share", node.place, wanted="an entry with parameters", rule="share"))
+        if key == "learning_rate" and not any(p.trainable for leaf in leaves for p in leaf.own):
+            problems.append(Problem(f"'{path}' has no parameters of its own", node.place, wanted="learning_rate where the parameters are",
+                                    rule="bad-value"))
+        own = any(leaf.own or any(not p.trainable for p in leaf.params) for leaf in leaves)  # statistics stand still where they are used
+        if key == "trainable" and "share" in given and not own:
+            problems.append(Problem("'trainable' beside 'share'", node.place, found="weights of another entry's",
+                                    wanted="trainable there, where the weights belong", rule="bad-value"))
+    return problems
 
 
 def _penalty(node: Node) -> Penalty:

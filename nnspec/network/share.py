@@ -16,9 +16,6 @@ def owner(entry: Entry, params: tuple[Param, ...], path: str, written: Written, 
     own, theirs = shared
     other = theirs + path[len(own) :]
     leaf: Leaf | None = network.nodes.get(other, {}).get("leaf")
-    share = written.common.get("share")
-    if not params and share is not None:
-        raise SpecError(Problem(f"layer '{path}' has no weights to share", share.place, wanted="a layer with parameters", rule="share"))
     if leaf is None and not params:
         return path
     if leaf is None:

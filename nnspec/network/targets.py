@@ -124,6 +124,9 @@ def _checked(target: Target, ends: Ends, losses: Targets | None) -> Target:
         elif type is not None:
             fits(term.of, y, type, answering.term.of if answering else None)
         return replace(target, type=type)
+    if not y.dtype.is_float:
+        raise ShapeError("a loss reads float numbers, which alone have gradients", f"{y.dtype}", "an output of float32",
+                         "cast: float32 makes numbers of it, without a gradient")
     type = target.type or term.of.target(y)
     if isinstance(term.of, OwnLoss):
         made = body(term, ends.doc, y.type, type, "loss")
