@@ -346,3 +346,15 @@ def test_a_wrong_value_is_one_error(schedule: str) -> None:
     text = str(e.value)
     assert text.count("spec.yaml:") == 1 and ":8:" in text
     assert all(word in text for word in WRONG[schedule]), text
+
+
+@pytest.mark.parametrize("schedule", ["schedule: {cosine: {warmup: 2}}", "schedule: [{constant: 3}, {cosine: {}}]",
+                                      "loss: {mse: {weight: {linear: {to: 0}}}}"])
+def test_fed_from_python_a_schedule_as_long_as_the_run_says_that_nothing_says_how_long_that_is(schedule: str) -> None:
+    text = NETWORK.replace("loss: mse\n", "") if schedule.startswith("loss") else NETWORK
+    model = compile(loads(text + schedule + "\n"))
+    feeds = {"x": np.ones((2, 5)), "target": np.ones((2, 3))}
+    with pytest.raises(SpecError) as e:
+        model.train_batch(feeds)
+    assert "nothing says how long that is" in str(e.value) and e.value.problems[0].place is not None
+    compile(loads(text + schedule + "\nepochs: 10\n")).train_batch(feeds)

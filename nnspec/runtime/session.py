@@ -32,6 +32,7 @@ from nnspec.runtime.parameter import Parameter
 from nnspec.runtime.plateaus import Plateaus
 from nnspec.runtime.programs import Programs
 from nnspec.runtime.tally import Scores, Tally
+from nnspec.training.schedule import Schedule
 from nnspec.training.stretches import Stretches, schedules
 
 if TYPE_CHECKING:
@@ -183,10 +184,21 @@ class Model:
         not fit, NumbersError where the step would make a weight NaN or infinite: it is not taken.
         """
         arrays, weights = self.feeds(feeds)
+        self._lasts(self.spec.document.schedule)
         n = rows_of(arrays)
         stated = self.spec.settings.batch_size if "batch_size" in self.spec.document.root.pairs else 0
         capacity = max(n, stated * self.accumulate)
         return self.train_step(arrays, self.rate(self.step), capacity, weights)
+
+    def _lasts(self, *schedules: Schedule | Stretches | float | None) -> None:
+        """Raises SpecError where one is as long as a run whose length nothing says: it would be over after a step."""
+        weights = [t.term.weight for t in self.spec.built.losses]
+        if self.spec.settings.epochs is None and self.pace == (1, None) and any(getattr(s, "open", False) for s in (*schedules, *weights)):
+            root = self.spec.document.root
+            place = root.keys.get("schedule" if getattr(next(iter(schedules), None), "open", False) else "loss")
+            raise SpecError(Problem("a schedule lasts as long as the run, and nothing says how long that is", place,
+                                    wanted="a length of its own: {cosine: {length: 500 steps}}", hint="or epochs: 10; fed from Python a step is one",
+                                    rule="missing-key"))  # fmt: skip
 
     def factors(self, step: int, per_epoch: int | None = None, epochs: int | None = None) -> tuple[float, ...]:
         """What each loss weighs at a step, counted from 0: a number, or a schedule that begins at 1; epochs are those of the run."""
@@ -250,6 +262,7 @@ class Model:
         if phase is not None:
             raise SpecError(Problem("phases: not in this version", rule="not-in-this-version"))
         arrays, weights = self.feeds(feeds)
+        self._lasts()
         n = rows_of(arrays)
         ready = self.programs.ready("gradients", arrays, n, weights is not None)
         self.programs.fill(ready, arrays, n, n, weights)

@@ -135,6 +135,7 @@ def _problem(error: Any, node: MappingNode, place: Place, what: str, cls: type[C
         return Problem(ctx["message"], where, found=ctx["found"], wanted=ctx["wanted"], hint=ctx["hint"], rule="bad-value")
     wanted = _WANTED.get(kind, error["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
     wanted = wanted.format(**{k: f"{v:,}" if isinstance(v, int) else f"{v:g}" if isinstance(v, float) else v for k, v in ctx.items()})
+    wanted = f"a mapping of {', '.join(_fields_at(cls, loc))}" if kind == "model_type" else wanted.replace(" 1 values", " 1 value")
     hint = ""
     if isinstance(at, Scalar) and at.quoted and kind in ("int_type", "float_type", "bool_type"):
         hint = "leave the quotes out"

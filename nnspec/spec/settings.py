@@ -1,8 +1,8 @@
 """The plain keys at the top of a spec."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from nnspec.spec.expect import Bounds
 from nnspec.spec.model import Config, Count, NotNegative
@@ -25,6 +25,12 @@ class Checkpoint(Config):
     keep: Literal["best", "last"] = "best"
     watch: str | None = None
     every: Count | None = None
+
+    @model_validator(mode="after")
+    def _watches_what_it_keeps(self) -> Self:
+        if self.keep == "last" and self.watch is not None:
+            raise ValueError("keep: best beside watch; of the last weights nothing is watched")
+        return self
 
 
 def _patience(value: Any) -> Any:

@@ -63,6 +63,11 @@ class Schedule(Kind):
         except OverflowError:
             return inf  # a factor above 1, after many steps: the step itself says that its numbers are not finite
 
+    @property
+    def open(self) -> bool:
+        """Whether it lasts as long as the run, because no length is said."""
+        return getattr(self, "length", Span(0.0)) is None
+
     @abstractmethod
     def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
         """The rate t steps after the warmup."""

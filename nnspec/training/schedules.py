@@ -17,6 +17,10 @@ class Constant(Schedule, kind="constant", primary="length"):
 
     length: LengthField | None = None
 
+    @property
+    def open(self) -> bool:
+        return False  # it has no end
+
     def after(self, t: int, base: float, per_epoch: int, total: int) -> float:
         return base
 

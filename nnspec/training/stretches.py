@@ -73,6 +73,11 @@ class Stretches:
         return ceil(sum(p.steps(per_epoch) for p in self.parts) / per_epoch) if self.parts[-1].spans else None
 
     @property
+    def open(self) -> bool:
+        """Whether the last one lasts as long as the run."""
+        return not self.parts[-1].spans and self.parts[-1].schedule.open
+
+    @property
     def in_epochs(self) -> bool:
         """Whether their lengths are known without the data."""
         return all(span.unit == "epochs" for p in self.parts for span in p.spans)
