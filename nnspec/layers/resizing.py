@@ -108,7 +108,7 @@ class Sized(Layer):
                 length = n * factor.numerator // factor.denominator
                 if length == 0:
                     raise ShapeError("the scale leaves nothing", f"{float(factor):g} times an axis of {n}: {show(x.shape)}", "an axis of at least 1")
-            if length != n or rule == NEAREST and step not in (None, (1, 1)):  # what a scale leaves as long as it was is as it was, as in PyTorch
+            if length != n:  # what a scale leaves as long as it was is as it was, as in PyTorch's images
                 x = Resample(axis=i + 1, rule=rule, step=step, length=length).one(x)
         return x
 
@@ -139,7 +139,7 @@ class Resize2d(ResizeAxes, kind="resize2d", primary="size"):
     ``(height, width, channels)`` to ``(height', width', channels)``. ``method: bilinear`` blends the four places around; ``align:
     centers`` reads place ``(o + 1/2) * from / to - 1/2``, ``corners`` place ``o * (from - 1) / (to - 1)``: PyTorch's interpolate
     with align_corners False and True, no antialiasing. ``method: nearest`` takes place ``floor(o * from / to)``. With a ``scale``,
-    ``from / to`` is 1 / scale.
+    ``from / to`` is 1 / scale; an axis that it leaves as long as it was is as it was.
     """
 
     axes = 2
