@@ -15,7 +15,7 @@ from nnspec.ir.graph import Value
 from nnspec.layers.layer import Layer, Mode, Param, Values, fixed
 from nnspec.ops import activation as named
 from nnspec.ops import softmax as normalised
-from nnspec.ops.elementwise import absolute, arctan, exp, expm1, greater, less, maximum, minimum, relu, sigmoid, square, step, tanh, where
+from nnspec.ops.elementwise import absolute, arctan, exp, expm1, greater, less, relu, sigmoid, square, step, tanh, where
 from nnspec.spec.model import Number, Positive
 from nnspec.spec.words import ours
 
@@ -68,10 +68,10 @@ class Sigmoid(Activation, kind="sigmoid"):
 
 
 class HardSigmoid(Activation, kind="hard_sigmoid"):
-    """``min(max(x/6 + 1/2, 0), 1)``, as Keras and PyTorch."""
+    """``min(max(x/6 + 1/2, 0), 1)``, as Keras and PyTorch; the gradient at either end is 0."""
 
     def f(self, x: Value) -> Value:
-        return clamp(x * (1.0 / 6.0) + 0.5, 0.0, 1.0)
+        return named.clip(x * (1.0 / 6.0) + 0.5, 0.0, 1.0)
 
 
 class LogSigmoid(Activation, kind="log_sigmoid"):
@@ -89,10 +89,10 @@ class Tanh(Activation, kind="tanh"):
 
 
 class HardTanh(Activation, kind="hard_tanh"):
-    """``min(max(x, -1), 1)``."""
+    """``min(max(x, -1), 1)``; the gradient at either end is 0."""
 
     def f(self, x: Value) -> Value:
-        return clamp(x, -1.0, 1.0)
+        return named.clip(x, -1.0, 1.0)
 
 
 class Arctan(Activation, kind="arctan"):
@@ -117,10 +117,10 @@ class Relu(Activation, kind="relu"):
 
 
 class Relu6(Activation, kind="relu6"):
-    """``min(max(x, 0), 6)``."""
+    """``min(max(x, 0), 6)``; the gradient at either end is 0."""
 
     def f(self, x: Value) -> Value:
-        return clamp(x, 0.0, 6.0)
+        return named.clip(x, 0.0, 6.0)
 
 
 class SquaredRelu(Activation, kind="squared_relu"):
@@ -203,7 +203,7 @@ class HardSilu(Activation, kind="hard_silu"):
     """``x hard_sigmoid(x)``, also called hard swish."""
 
     def f(self, x: Value) -> Value:
-        return x * clamp(x * (1.0 / 6.0) + 0.5, 0.0, 1.0)
+        return x * named.clip(x * (1.0 / 6.0) + 0.5, 0.0, 1.0)
 
 
 class Mish(Activation, kind="mish"):
@@ -270,11 +270,6 @@ class LogSoftmax(Activation, kind="log_softmax"):
 def below(x: Value) -> Value:
     """``x`` where it is at most 0, else 0; the gradient at 0 is 1."""
     return where(greater(x, 0.0), x * 0.0, x)
-
-
-def clamp(x: Value, least: float, most: float) -> Value:
-    """``x`` kept between two bounds."""
-    return minimum(maximum(x, least), most)
 
 
 def parse(value: Any) -> Any:
