@@ -44,7 +44,7 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
         return phase.prediction(bound(types, rows, sizes))
     types |= {t.feed: t.type for t in spec.built.targets if t.type is not None}
     step = phase.gathering if segments.gathers else phase.training
-    return step(bound(types, rows, sizes), False)
+    return step(bound(types, rows, sizes), spec.document.data is not None and spec.document.data.weighted)
 
 
 def passed(graph: Graph, backend: Backend) -> Iterator[Stage]:

@@ -17,6 +17,7 @@ from nnspec.errors import Place, Problem, SpecError
 Array = NDArray[Any]
 ColumnType = Literal["number", "category", "image", "array", "one_hot"]
 SPLITS = ("train", "validation", "test")
+SAMPLE_WEIGHT = "sample_weight"  # the column that says what each row weighs
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,14 @@ class Declaration:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The columns that are no target, and do not only say how rows are divided."""
-        aside = (*self.targets, self.split.order, self.split.group)
+        """The columns that are no target, and do not only say how rows are divided, or what they weigh."""
+        aside = (*self.targets, self.split.order, self.split.group, SAMPLE_WEIGHT)
         return tuple(name for name in self.columns if name not in aside)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether a column says what each row weighs."""
+        return SAMPLE_WEIGHT in self.columns
 
     @property
     def folds(self) -> int:

@@ -39,7 +39,11 @@ MOST_CLASSES = 100_000
 
 
 class Source(Kind):
-    """Where rows come from."""
+    """Where rows come from.
+
+    A column of numbers called ``sample_weight`` is no feature: it says what each row weighs, at least 0, in batch statistics,
+    losses and metrics. A prediction does not need it.
+    """
 
     registry: ClassVar[dict[str, type[Any]]] = {}
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from nnspec.data.cells import Cells, Inferred, Numbers, Texts
-from nnspec.data.column import Raw, Table
+from nnspec.data.column import SAMPLE_WEIGHT, Raw, Table
 from nnspec.data.config import CategoryColumn, ColumnKind, Csv, DropColumn, ImageColumn, NumberColumn
 from nnspec.data.csv_records import LONGEST, Line, Record, place_of, read_records
 from nnspec.errors import LIMIT, DataError, Place, Problem, nearest
@@ -45,7 +45,7 @@ def read_csv(path: Path, fields: Csv, kinds: Mapping[str, ColumnKind]) -> Table:
                     place,
                     found=f"'{text[:60]}'" if text else "",
                     wanted=wanted,
-                    hint=hint.format(name=name),
+                    hint=hint.format(name=name) if name != SAMPLE_WEIGHT else "",
                     rule="bad-value",
                 )
             )

@@ -11,13 +11,14 @@ import numpy as np
 
 from nnspec.data.augmented import augmentations, balanced
 from nnspec.data.cells import number
-from nnspec.data.column import Array, Column, ColumnType, Declaration, Fractions, Raw, Table, as_array, index_of
+from nnspec.data.column import SAMPLE_WEIGHT, Array, Column, ColumnType, Declaration, Fractions, Raw, Table, as_array, index_of
 from nnspec.data.config import CategoryColumn, ImageFolder, NumberColumn, OneHotStep, Prepare
 from nnspec.data.csv_file import column_hint
 from nnspec.data.fractions import fractions
 from nnspec.data.images import Images
 from nnspec.data.section import Section, at, find
 from nnspec.data.sources import SHIPPED_TARGETS, read_source
+from nnspec.data.weights import weights_of_rows
 from nnspec.errors import DataError, NnspecError, Problem, SpecError, nearest, one_of
 from nnspec.spec.source import Node
 
@@ -56,6 +57,7 @@ class _Declare:
         parts = fractions(section, columns, replace(table, rows=table.drawn), targets, read, self.seed)
         parts = replace(parts, given=table.given)
         self.files_of_splits(table, targets, columns, parts)
+        weights_of_rows(section, columns, targets, table, values, parts, self.seed)
         augment = augmentations(section, columns, targets)
         balance = balanced(section, columns, targets)
         if self.wrong or self.bad:
@@ -260,7 +262,7 @@ class _Declare:
 
     def prepare(self, columns: dict[str, Column], targets: tuple[str, ...], table: Table) -> list[tuple[str, Prepare]]:
         """Which step touches which column, in order."""
-        aside = (*targets, getattr(self.section.split, "order", None), getattr(self.section.split, "group", None))
+        aside = (*targets, getattr(self.section.split, "order", None), getattr(self.section.split, "group", None), SAMPLE_WEIGHT)
         numbers = [name for name, column in columns.items() if column.dtype == "float32"]
         classes = [name for name, column in columns.items() if column.kind == "category"]
         pairs: list[tuple[str, Prepare]] = []
@@ -287,6 +289,9 @@ class _Declare:
                             rule="unknown-column",
                         )
                     )
+                elif name == SAMPLE_WEIGHT:
+                    what = f"{step.kind} cannot change '{SAMPLE_WEIGHT}', which says what each row weighs"
+                    self.wrong.append(Problem(what, place, hint="weights need no scale: a mean divides by their sum", rule="bad-value"))
                 elif name not in floats:
                     works, holds = ("categories", columns[name].kind) if floats is classes else ("numbers", "classes")
                     what = f"{step.kind} works on {works}, and column '{name}' holds {'an ' if holds[0] in 'ai' else ''}{holds}"

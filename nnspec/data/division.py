@@ -27,6 +27,14 @@ def divide(
     return {**of_fold(folds, held, split.fold), **rows_of_files(split.given)}
 
 
+def divisions(split: Fractions, columns: Mapping[str, Column], read: Callable[[str], Array], rows: int, seed: int) -> list[dict[str, Rows]]:
+    """The same for every fold, where there are some."""
+    if not split.folds:
+        return [divide(split, columns, read, rows, seed)]
+    folds, held = in_folds(split, columns, read, rows, seed)
+    return [{**of_fold(folds, held, number), **rows_of_files(split.given)} for number in range(split.folds)]
+
+
 def in_folds(
     split: Fractions, columns: Mapping[str, Column], read: Callable[[str], Array], rows: int, seed: int
 ) -> tuple[list[Rows], dict[str, Rows]]:

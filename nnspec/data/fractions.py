@@ -9,7 +9,7 @@ import numpy as np
 
 from nnspec.data.column import SPLITS, Array, Column, Fractions, Table
 from nnspec.data.config import CategoryColumn, Split
-from nnspec.data.division import divide, in_folds, of_fold, when
+from nnspec.data.division import divisions, when
 from nnspec.data.section import Section, at
 from nnspec.data.sources import SHIPPED_TARGETS
 from nnspec.errors import Place, Problem, nearest, one_of
@@ -152,11 +152,7 @@ def _rows(
             )
         )
         return
-    if split.folds:
-        folds, rest = in_folds(split, columns, read, table.rows, seed)
-        choices = [of_fold(folds, rest, number) for number in range(split.folds)]
-    else:
-        choices = [divide(split, columns, read, table.rows, seed)]
+    choices = divisions(split, columns, read, table.rows, seed)
     empty = [(name, size) for name, size in split.parts if not all(len(parts[name]) for parts in choices)]
     section.wrong += [
         Problem(

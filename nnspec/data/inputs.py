@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from nnspec.data.column import Array, Declaration
+from nnspec.data.column import SAMPLE_WEIGHT, Array, Declaration
 from nnspec.errors import Place, Problem, SpecError, nearest, one_of
 
 
@@ -29,6 +29,9 @@ def input_columns(
     chosen: dict[str, tuple[str, ...]] = {}
     for name, columns in inputs.items():
         place = places.get(name, declaration.place)
+        if SAMPLE_WEIGHT in (columns or ()):
+            what = f"input '{name}' wants the column '{SAMPLE_WEIGHT}', which says what each row weighs"
+            problems.append(Problem(what, place, wanted="other columns", hint="a feature has another name", rule="sample-weight"))
         if columns is None:
             columns = (name,) if name in declaration.columns else features if len(inputs) == 1 else ()
             if not columns:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nnspec.data import config
-from nnspec.data.column import Table
-from nnspec.data.config import DropColumn, FileColumn
+from nnspec.data.column import SAMPLE_WEIGHT, Table
+from nnspec.data.config import DropColumn, FileColumn, NumberColumn
 from nnspec.data.csv_file import read_csv
 from nnspec.data.file_columns import read_files
 from nnspec.data.idx_file import beside, read_idx
@@ -30,6 +30,7 @@ SHIPPED_TARGETS = {"digits": "digit", "iris": "species"}
 def read_source(section: Section, folder: Path) -> Table:
     """What the source of a section holds. Raises SpecError or DataError."""
     fields, body, kinds = section.fields, section.body, section.kinds
+    kinds.setdefault(SAMPLE_WEIGHT, NumberColumn())
     dropped = tuple(name for name, kind in kinds.items() if isinstance(kind, DropColumn))
     match fields:
         case config.Csv():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nnspec.errors import Place, Problem
 from nnspec.spec.explain import unknown
 from nnspec.spec.source import Mapping as MappingNode
@@ -14,7 +16,10 @@ LATER: dict[str, str] = {
     ),
     "pair": "one source is read in this version",
     "date": "turn it into numbers first, or drop it",
-    "sample_weight": "every row weighs 1 in this version",
+}
+
+ELSEWHERE: dict[str, str] = {  # what is no key, and where it is said
+    **dict.fromkeys(("sample_weight", "sample_weights", "weight", "weights"), "a column called sample_weight says what each row weighs"),
 }
 
 FOREIGN: dict[str, str] = {
@@ -121,7 +126,8 @@ def not_ours(word: str, known: tuple[str, ...], place: Place, what: str) -> Prob
             hint=f"in nnspec this is '{FOREIGN[word]}'",
             rule=problem.rule,
         )
-    return unknown(word, known, place, what, "unknown-key")
+    problem = unknown(word, known, place, what, "unknown-key")
+    return replace(problem, hint=ELSEWHERE[word]) if word in ELSEWHERE else problem
 
 
 def only(node: MappingNode, known: tuple[str, ...], what: str, problems: list[Problem]) -> MappingNode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nnspec.data.column import SAMPLE_WEIGHT
 from nnspec.data.inputs import input_columns, input_type
 from nnspec.errors import NnspecError, Place, Problem, SpecError
 from nnspec.ir.types import BATCH, Dim, DType, TensorType, show, symbol
@@ -70,6 +71,10 @@ def _declared(doc: Document, problems: list[Problem]) -> tuple[dict[str, TensorT
         assert doc.inputs is not None
         places[name] = doc.inputs.keys[name]
         problems += name_problem(name, places[name], "input")
+        if name == SAMPLE_WEIGHT:
+            what = f"no input is called '{SAMPLE_WEIGHT}': that is what each row weighs"
+            problems.append(Problem(what, places[name], wanted="another name", rule="sample-weight"))
+            continue
         if not isinstance(node, MappingNode):
             problems.append(Problem(f"input '{name}' does not fit", node.place, found=describe(node), wanted="{shape: [8, 8, 1]}", rule="bad-value"))
             continue

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nnspec.data.column import Declaration
+from nnspec.data.column import SAMPLE_WEIGHT, Declaration
 from nnspec.data.inputs import input_type
 from nnspec.errors import Place, Problem, SpecError, nearest, one_of
 from nnspec.ir.graph import Value, abstract
@@ -198,6 +198,9 @@ def _said(term: Term, port: Port, ends: Ends) -> Target:
     """The target that the term names: an input, a column or several."""
     data, inputs = ends.doc.data, ends.network.inputs
     names = tuple(name for name, _ in term.target)
+    if SAMPLE_WEIGHT in names:
+        what = f"'{SAMPLE_WEIGHT}' is no target: it says what each row weighs"
+        raise SpecError(Problem(what, dict(term.target)[SAMPLE_WEIGHT], wanted="another column", rule="sample-weight"))
     if len(names) == 1 and names[0] in inputs and (data is None or names[0] not in data.columns or not data.columns[names[0]].plain_number):
         columns = ends.columns.get(names[0], ())
         classes = data.columns[columns[0]].classes if data is not None and len(columns) == 1 else None

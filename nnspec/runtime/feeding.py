@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nnspec.data.column import SAMPLE_WEIGHT
 from nnspec.data.prepare import Preparation
 from nnspec.errors import Problem, SpecError
 from nnspec.ir.op import Array
@@ -16,7 +17,6 @@ from nnspec.network.build import Built
 from nnspec.network.targets import Target
 from nnspec.runtime.feeds import as_array, check_names, convert, fit, rows_of
 
-SAMPLE_WEIGHT = "sample_weight"
 Arrays = dict[str, Array]
 
 
@@ -79,8 +79,21 @@ class Feeder:
         if given is None:
             return None
         weights = convert(SAMPLE_WEIGHT, given, self.dtype)
-        if weights.shape != (rows,) or (weights < 0).any() or not weights.sum() > 0:
-            raise SpecError(
-                Problem("'sample_weight' does not fit", found=f"shape {weights.shape}", wanted=f"({rows},), at least 0, not all 0", rule="feed")
-            )
+        if weights.shape != (rows,):
+            raise SpecError(Problem(f"'{SAMPLE_WEIGHT}' does not fit", found=f"shape {weights.shape}", wanted=f"({rows},), a number for each row",
+                                    rule="sample-weight"))  # fmt: skip
+        bad = ~(weights >= 0) | np.isinf(weights)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise SpecError(Problem(f"'{SAMPLE_WEIGHT}' holds what is no weight", found=f"{weights[row]:g} in row {row}",
+                                    wanted="finite numbers of at least 0", rule="sample-weight"))  # fmt: skip
+        if not weights.any():
+            raise SpecError(Problem(f"'{SAMPLE_WEIGHT}' is 0 in every row", wanted="a row that weighs something", rule="sample-weight"))
         return weights
+
+
+def parted(arrays: Mapping[str, Array], weights: Array | None = None) -> tuple[Arrays, Array | None]:
+    """What is fed, and what the rows weigh, by their column or else as given."""
+    rest = dict(arrays)
+    own = rest.pop(SAMPLE_WEIGHT, weights)
+    return rest, own

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nnspec.data.column import SAMPLE_WEIGHT
 from nnspec.errors import Problem, SpecError
 from nnspec.runtime.feeds import rows_of
 from nnspec.runtime.run_folder import open_run
@@ -12,29 +13,33 @@ from nnspec.runtime.session import Model
 from nnspec.runtime.trainer import Run, Splits, train
 
 
-def fit(model: Model, x: Any, y: Any, epochs: int | None, out: str | Path | None) -> Run:
-    """Trains for so many epochs; ``x`` and ``y`` are arrays, or dicts of them by name.
+def fit(model: Model, x: Any, y: Any, sample_weight: Any, epochs: int | None, out: str | Path | None) -> Run:
+    """Trains for so many epochs; ``x`` and ``y`` are arrays, or dicts of them by name, ``sample_weight`` a number for each row.
 
     Arrays are taken as they are: ``augment`` and ``balance`` of a spec work on the spec's own data.
     """
-    data = _splits(model, x, y)
+    data = _splits(model, x, y, sample_weight)
     if out is None:
         return train(model, data, None, epochs)
     with open_run(Path(out), model.spec.name) as folder:
         return train(model, data, folder, epochs)
 
 
-def _splits(model: Model, x: Any, y: Any) -> Splits | None:
-    if x is None and y is None:
+def _splits(model: Model, x: Any, y: Any, sample_weight: Any) -> Splits | None:
+    if x is None and y is None and sample_weight is None:
         return None
     if x is None or y is None:
-        raise SpecError(Problem("fit takes both inputs and targets, or neither", wanted="fit(x, y), or fit()", rule="feed"))
+        wanted = "a column called sample_weight in the spec's data, or fit(x, y, sample_weight=w)" if x is y else "fit(x, y), or fit()"
+        what = "fit takes weights for the rows that it is given" if x is y else "fit takes both inputs and targets, or neither"
+        raise SpecError(Problem(what, wanted=wanted, rule="feed"))
     inputs = model.spec.built.network.inputs
     names = [t.feed for t in model.targets if t.feed not in inputs]
     feeds = dict(x) if isinstance(x, dict) else {next(iter(inputs)): x}
     feeds.update(y if isinstance(y, dict) else dict.fromkeys(names[:1], y))
+    if sample_weight is not None:
+        if SAMPLE_WEIGHT in feeds:
+            raise SpecError(Problem(f"'{SAMPLE_WEIGHT}' is given twice", wanted="among the arrays, or beside them", rule="feed"))
+        feeds[SAMPLE_WEIGHT] = sample_weight
     arrays, weights = model.feeds(feeds)
-    if weights is not None:
-        raise SpecError(Problem("sample_weight in fit: not in this version", rule="not-in-this-version"))
     rows_of(arrays)
-    return {"train": arrays}
+    return {"train": arrays if weights is None else {**arrays, SAMPLE_WEIGHT: weights}}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nnspec.data.column import SAMPLE_WEIGHT
 from nnspec.data.declare import declare
 from nnspec.data.epochs import Epochs
 from nnspec.data.load import Dataset, Rows, load
@@ -65,8 +66,10 @@ def weights_of_classes(model: Model) -> dict[str, tuple[float, ...]]:
 
 
 def assembled(model: Model, rows: Rows) -> Rows:
-    """A split's rows by input and target."""
-    return rows.assembled(groups(model))
+    """A split's rows by input and target, and what they weigh where a column says it."""
+    fed = rows.assembled(groups(model))
+    own = {SAMPLE_WEIGHT: rows.arrays[SAMPLE_WEIGHT]} if SAMPLE_WEIGHT in rows.arrays else {}
+    return Rows({**fed.arrays, **own}, fed.rows)
 
 
 def epochs(model: Model, data: Dataset) -> Epochs | None:

@@ -23,7 +23,7 @@ from nnspec.network.graph import Parameter as Declared
 from nnspec.network.phases import bound
 from nnspec.network.segments import NEXT, STATE, Segments, Slot, arrange
 from nnspec.network.targets import Target
-from nnspec.runtime.feeding import Feeder
+from nnspec.runtime.feeding import Feeder, parted
 from nnspec.runtime.feeds import check_names, rows_of
 from nnspec.runtime.gather import gathered_step
 from nnspec.runtime.interpreter import HostMemory
@@ -215,12 +215,17 @@ class Model:
         """One step on converted arrays of at most ``capacity`` rows; what is missing is padded at weight 0.
 
         With ``accumulate: n`` it is taken over micro-batches of an n-th of ``capacity``. The results are the batch's, or with a
-        ``tally`` added to it. ``stretch`` is that of the schedule: what moves.
+        ``tally`` added to it. ``stretch`` is that of the schedule: what moves. ``sample_weight`` among the arrays is what rows weigh;
+        where all of them weigh nothing nothing moves, and the step counts all the same.
         """
         factors = factors or self.factors(self.step)
+        arrays, weights = parted(arrays, weights)
         counts = self.tally() if tally is None else tally
         check_trainable(self.spec)
         stretch = self._alike(self.stretch(self.step) if stretch is None else stretch)
+        if weights is not None and not weights.any():
+            self.step += 1
+            return counts.scores()
         if self.accumulate > 1:
             loss = gathered_step(self, arrays, rate, -(-capacity // self.accumulate), weights, factors, stretch, counts)
             return Scores({}, {}) if tally is not None else counts.scores(loss=loss)
@@ -273,13 +278,19 @@ class Model:
     def score(
         self, rows: Mapping[str, Array], chunk: int = CHUNK, weights: Array | None = None, factors: tuple[float, ...] = ()
     ) -> Scores:
-        """The loss and the metrics over any number of rows, in inference: of all of them, never of the pieces they are read in."""
+        """The loss and the metrics over any number of rows, in inference: of all of them, never of the pieces they are read in.
+
+        ``sample_weight`` among the rows is what they weigh.
+        """
         tally, factors = self.tally(), factors or self.factors(self.step)
+        rows, weights = parted(rows, weights)
         n = len(next(iter(rows.values())))
         for start, part in zip(range(0, n, chunk), pieces(rows, chunk), strict=True):
             own = None if weights is None else weights[start : start + chunk]
             size = min(chunk, n - start)
             ready = self.programs.ready("score", part, min(chunk, n), own is not None or size < min(chunk, n))
+            if own is not None and not own.any():
+                continue
             self.programs.fill(ready, part, size, min(chunk, n), own)
             self.programs.set(ready, 0.0, start // chunk, factors)
             ready.run.run()
@@ -296,11 +307,16 @@ class Model:
 
         return self.score(rows_for_scoring(self))
 
-    def fit(self, x: Any = None, y: Any = None, *, epochs: int | None = None, out: str | Path | None = None) -> Run:
-        """Trains on the spec's own data, epochs and callbacks, or on ``x`` and ``y``; with ``out`` into a run folder."""
+    def fit(
+        self, x: Any = None, y: Any = None, *, sample_weight: Any = None, epochs: int | None = None, out: str | Path | None = None
+    ) -> Run:
+        """Trains on the spec's own data, epochs and callbacks, or on ``x`` and ``y``, whose rows weigh ``sample_weight``.
+
+        With ``out`` into a run folder.
+        """
         from nnspec.runtime.fit import fit as fit_model
 
-        return fit_model(self, x, y, epochs=epochs, out=out)
+        return fit_model(self, x, y, sample_weight, epochs=epochs, out=out)
 
     # Answers
 
@@ -363,7 +379,9 @@ class Model:
         Where a step is taken over micro-batches, ``train`` is one of these, and ``take`` the update.
         """
         kind = "gather" if kind == "train" and self.accumulate > 1 else kind
-        return self.programs.graph(kind, bound(self.programs.declared(kind), rows, sizes or {}), False, stretch)
+        data = self.spec.document.data
+        weighted = kind in ("train", "gather", "weigh", "score") and data is not None and data.weighted
+        return self.programs.graph(kind, bound(self.programs.declared(kind), rows, sizes or {}), weighted, stretch)
 
     def feeds(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Array], Array | None]:
         """A batch's arrays converted and checked, and its row weights where it has some. Raises SpecError."""
