@@ -343,12 +343,13 @@ def test_the_cpu_has_three_names(name: str, nnspec: Any) -> None:
 
 @pytest.mark.parametrize("name", ["cupy", "gpu"])
 def test_a_backend_that_is_not_installed_names_the_install(name: str, nnspec: Any, tmp_path: Path) -> None:
-    from importlib.metadata import entry_points
+    from importlib.metadata import entry_points, metadata
 
     if "cupy" in {e.name for e in entry_points(group="nnspec.backends")}:
         pytest.skip("cupy is installed")
     done = nnspec("run", "small.yaml", "--backend", name)
-    assert done.code == 2 and "pip install" in done.err and not (tmp_path / "runs").exists()
+    known = "pip install 'nnspec[cupy]'" if "cupy" in (metadata("nnspec").get_all("Provides-Extra") or []) else "backend 'cupy' is not in this version\n"
+    assert done.code == 2 and known in done.err and not (tmp_path / "runs").exists()
 
 
 def test_a_spec_that_cannot_be_trained_leaves_no_run(nnspec: Any, tmp_path: Path) -> None:
@@ -545,6 +546,12 @@ def test_the_doctor_names_backends_and_machine(nnspec: Any) -> None:
     assert done.code == 0
     assert all(f"{word} " in done.out for word in ("nnspec", "python", "numpy", "backends", "cpu", "cores", "memory"))
     assert json.loads(nnspec("doctor", "--json").out)["backends"]["numpy"] == "ready"
+
+
+def test_the_doctor_names_the_extras_and_what_installs_them(nnspec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(nnspec("doctor", "--json").out)["extras"]["images"].startswith("Pillow ")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "parquet: not installed — pip install 'nnspec[parquet]'" in nnspec("doctor").out
 
 
 def test_the_schema_goes_to_a_file_or_to_standard_output(nnspec: Any, tmp_path: Path) -> None:

@@ -237,3 +237,49 @@ def test_an_error_that_nobody_reads_has_the_status_of_a_closed_pipe(call: Any, t
     process = closed("check", "nothing.yaml", stream="stderr", cwd=tmp_path)
     process.communicate(timeout=60)
     assert process.returncode == 141
+
+
+def test_a_path_that_a_shell_or_a_browser_would_follow_is_told_how_to_write_it(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    spec = "nnspec: 1\ndata: {csv: {path: %s, target: y}}\nlayers: [dense: 1]\nloss: mse\n"
+    for written, hint in (("~/a.csv", "~ is a shell's word: /home/ada/a.csv"), ("https://x.org/a.csv", "nothing is fetched: download it")):
+        (tmp_path / "p.yaml").write_text(spec % written)
+        assert hint in call("check", "p.yaml")[1]
+
+
+def test_a_path_typed_in_another_folder_than_the_spec_s_is_found_there(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs/p.yaml").write_text("nnspec: 1\ndata: {csv: {path: none.csv, target: y}}\nlayers: [dense: 1]\nloss: mse\n")
+    (tmp_path / "own.csv").write_text("x,y\n1,2\n")
+    said = call("check", "specs/p.yaml", "--set", "data.csv.path=own.csv")[1]
+    assert f"in the current folder there is one: {tmp_path / 'own.csv'}" in said
+    assert call("check", "specs/p.yaml", "--set", f"data.csv.path={tmp_path / 'own.csv'}")[0] == 0
+
+
+def test_what_is_there_and_no_file_is_not_said_to_be_misspelt(call: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "p.yaml").write_text("nnspec: 1\ndata: {csv: {path: pipe.csv, target: y}}\nlayers: [dense: 1]\nloss: mse\n")
+    said = call("check", "p.yaml")[1]
+    assert "no regular file" in said and "did you mean" not in said
+
+
+def test_the_one_thing_that_every_row_of_another_separator_says_is_said_once(call: Any, tmp_path: Path) -> None:
+    rows = "".join(f"{i};b;{i}\n" for i in range(50))
+    (tmp_path / "t.csv").write_text('size, m;kind;y\n' + rows)
+    (tmp_path / "p.yaml").write_text("nnspec: 1\ndata: {csv: {path: t.csv, target: y}}\nlayers: [dense: 1]\nloss: mse\n")
+    said = call("check", "p.yaml")[1]
+    assert said.count("does not fit the header") == 1 and 'separator: ";"' in said
+
+
+def test_a_forgotten_target_is_asked_for(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,kind\n1,x\n2,z\n")
+    (tmp_path / "p.yaml").write_text("nnspec: 1\ndata: {csv: t.csv}\nlayers: [dense: 2]\nloss: cross_entropy\n")
+    assert "say which column is to be predicted, beside the data's path: target: kind" in call("check", "p.yaml")[1]
+
+
+def test_drawing_without_pillow_names_the_install(tmp_path: Path) -> None:
+    (tmp_path / "PIL.py").write_text("raise ImportError")
+    for script in ("draw.py", "photos.py"):
+        command = [sys.executable, str(ROOT / "specs/quickstart" / script), str(tmp_path)]
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (1, "drawing needs Pillow: pip install 'nnspec[images]'\n")

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ FEATURES = (
     "asimd",
     "sve",
 )
+EXTRAS = {"images": "PIL", "parquet": "pyarrow"}  # what pip installs as nnspec[NAME], and the module that comes with it
 
 
 @click.command("doctor")
@@ -50,6 +52,7 @@ def examine() -> Iterator[tuple[str, Any]]:
     yield "system", f"{platform.system()} {platform.release()}, {platform.machine()}"
     yield "numpy", _numpy()
     yield "backends", {name: backend(name) for name in ("numpy", "cupy")}
+    yield "extras", {name: _extra(name, module) for name, module in EXTRAS.items()}
     yield "cpu", _features()
     yield "cores", _cores()
     yield "memory", _memory()
@@ -81,6 +84,15 @@ def backend(name: str) -> str:
         problem = e.problems[0]
         return " — ".join(part for part in (problem.message, problem.found, problem.hint) if part)
     return "ready"
+
+
+def _extra(name: str, module: str) -> str:
+    """The module's version, or the line that installs it."""
+    try:
+        found = import_module(module)
+    except ImportError:
+        return f"not installed — pip install 'nnspec[{name}]'"
+    return f"{'Pillow' if module == 'PIL' else module} {getattr(found, '__version__', 'unknown')}"
 
 
 def _features() -> str:

@@ -77,10 +77,21 @@ def load_backend(name: str) -> Backend:
     if name not in found:
         known = {*KNOWN, *OTHER_NAMES, *found}
         if name in KNOWN:
-            raise MissingExtraError(Problem(f"backend '{name}' is not installed", hint=f"pip install 'nnspec[{name}]'"))
+            hint = _install(name)
+            raise MissingExtraError(Problem(f"backend '{name}' is not {'installed' if hint else 'in this version'}", hint=hint))
         raise SpecError(Problem(f"there is no backend '{name}'", wanted=one_of(known), hint=nearest(name, known)))
     try:
         return cast(Backend, found[name].load())
     except ImportError as error:
-        raise MissingExtraError(Problem(f"backend '{name}' cannot be loaded", found=str(error),
-                                        hint=f"pip install 'nnspec[{name}]'")) from error
+        raise MissingExtraError(Problem(f"backend '{name}' cannot be loaded", found=str(error), hint=_install(name))) from error
+
+
+def _install(name: str) -> str:
+    """What installs a backend, where this version has an extra of its name."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        extras = metadata("nnspec").get_all("Provides-Extra") or []
+    except PackageNotFoundError:
+        extras = []
+    return f"pip install 'nnspec[{name}]'" if name in extras else ""

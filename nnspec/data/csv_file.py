@@ -119,12 +119,14 @@ def _scan(
 ) -> tuple[int, list[Problem]]:
     """Feeds every row to the columns; how many rows there are, and which rows are too short or too long."""
     problems: list[Problem] = []
-    rows, width = 0, len(names)
+    rows, width, otherwise = 0, len(names), separator_hint(tuple(names))
     records = iter(records)
     while chunk := list(islice(records, CHUNK)):
         for record in chunk:
             if len(record.cells) != width and len(problems) < LIMIT:
-                problems.append(_ragged(path, record, width))
+                problems.append(_ragged(path, record, width, otherwise))
+                if otherwise:  # every row would say the same
+                    return rows, problems
         if problems:
             if len(problems) >= LIMIT:
                 break
@@ -136,7 +138,7 @@ def _scan(
     return rows, problems
 
 
-def _ragged(path: Path, record: Record, width: int) -> Problem:
+def _ragged(path: Path, record: Record, width: int, otherwise: str) -> Problem:
     place = Place(Line(str(path), record.text.rstrip("\r\n")[:LONGEST], record.line), record.line, 1)
     found = f"{len(record.cells)} value{'s' if len(record.cells) != 1 else ''}" if record.cells else "an empty line"
     return Problem(
@@ -144,7 +146,7 @@ def _ragged(path: Path, record: Record, width: int) -> Problem:
         place,
         found=found,
         wanted=f"{width}",
-        hint="a value that holds the separator stands in double quotes" if len(record.cells) > width else "",
+        hint=otherwise or ("a value that holds the separator stands in double quotes" if len(record.cells) > width else ""),
         rule="ragged-rows",
     )
 
@@ -168,11 +170,10 @@ def _chain(first: Record, rest: Iterable[Record]) -> Iterator[Record]:
 
 
 def separator_hint(names: tuple[str, ...]) -> str:
-    """A hint for a header that seems to be separated by something else."""
-    if len(names) == 1:
-        for mark, spelt in ((";", '";"'), ("\t", '"\\t"'), ("|", '"|"')):
-            if mark in names[0]:
-                return f"the file seems to be separated otherwise: separator: {spelt}"
+    """A hint for a header that seems to be separated by something else: such a mark is there as often as names are."""
+    for mark, spelt in ((";", '";"'), ("\t", '"\\t"'), ("|", '"|"')):
+        if sum(name.count(mark) for name in names) >= len(names):
+            return f"the file seems to be separated otherwise: separator: {spelt}"
     return ""
 
 

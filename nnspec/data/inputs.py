@@ -108,6 +108,8 @@ def input_type(
         hint += ", and an embedding"
     if odd.kind == "category":
         hint += f"; or prepare: [one_hot: {odd.name}]"
+    if not declaration.targets:
+        hint = f"say which column is to be predicted, beside the data's path: target: {found[-1].name}; or {hint}"
     raise SpecError(
         Problem(
             f"{what} cannot hold columns of different kinds",

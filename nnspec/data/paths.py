@@ -60,7 +60,7 @@ def _found(name: str, folder: Path, place: Place, folders: bool) -> tuple[Path, 
         if any(mark in name for mark in WILD) and not folders:
             return _fitting(name, folder, place)
         found = "a file" if path.is_file() else "a folder" if path.is_dir() else "no regular file" if path.exists() else "nothing there"
-        near = nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
+        near = "" if path.exists() or not path.parent.is_dir() else nearest(path.name, [p.name for p in path.parent.iterdir() if p.exists()])
     except (OSError, ValueError) as e:
         found, near = getattr(e, "strerror", None) or str(e), ""
     raise missing(name, found, place, near, folders)
@@ -94,10 +94,21 @@ def missing(name: str, found: str, place: Place, near: str = "", folders: bool =
             place,
             found=found,
             wanted=f"{wanted}; paths are relative to the spec",
-            hint=near or _told(name, place),
+            hint=_elsewhere(name, place) or near or _told(name, place),
             rule="no-file",
         )
     )
+
+
+def _elsewhere(name: str, place: Place) -> str:
+    """Of a path that a shell or a browser would have followed, and of one typed in another folder than the spec's: how to write it."""
+    if "://" in name:
+        return "nothing is fetched: download it, and write its path"
+    if name.startswith("~"):
+        return f"~ is a shell's word: {Path.home()}{name[1:]}" if name[1:2] in ("", "/") else "write the path in full"
+    if place.file.startswith("--set") and Path(name).exists():
+        return f"in the current folder there is one: {Path(name).absolute()}"
+    return ""
 
 
 def _told(name: str, place: Place) -> str:

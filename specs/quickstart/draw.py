@@ -10,7 +10,10 @@ import random
 import sys
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFilter
+try:
+    from PIL import Image, ImageDraw, ImageFilter
+except ImportError:
+    sys.exit("drawing needs Pillow: pip install 'nnspec[images]'")
 
 CLASSES = ("circle", "square", "triangle")
 SHAPES, SCENES = 150, 320  # photographs of each class, scenes

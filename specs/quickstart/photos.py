@@ -9,7 +9,10 @@ import random
 import sys
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFilter
+try:
+    from PIL import Image, ImageDraw, ImageFilter
+except ImportError:
+    sys.exit("drawing needs Pillow: pip install 'nnspec[images]'")
 
 PHOTOS = 40  # of each sign
 ARROW = ((0, -1), (0.8, -0.1), (0.3, -0.1), (0.3, 1), (-0.3, 1), (-0.3, -0.1), (-0.8, -0.1))
