@@ -13,6 +13,7 @@ from nnspec.ir.op import Array
 from nnspec.network.build import Built
 from nnspec.network.targets import Target
 from nnspec.training.classification import Classification
+from nnspec.training.void import Void
 
 PIECE = 1 << 20  # elements of a target that are counted at a time
 
@@ -25,7 +26,7 @@ def balancing(built: Built) -> list[Target]:
 def count_classes(built: Built, rows: Mapping[str, Array]) -> dict[str, tuple[float, ...]]:
     """The weights of these losses over the training rows, by the losses' names; each row counts by its ``sample_weight``."""
     own = rows.get(SAMPLE_WEIGHT)
-    return {t.term.name: balanced(rows[t.feed], many(t), t.term.of.binary(_output(t)), own) for t in balancing(built)}
+    return {t.term.name: balanced(rows[t.feed], many(t), t.term.of.binary(_output(t)), own, t.void) for t in balancing(built)}
 
 
 def many(target: Target) -> int:
@@ -40,7 +41,7 @@ def _output(target: Target) -> Value:
     return port.value if port.value is not None else abstract(port.type)
 
 
-def balanced(t: Array, classes: int, binary: bool, weights: Array | None = None) -> tuple[float, ...]:
+def balanced(t: Array, classes: int, binary: bool, weights: Array | None = None, void: Void | None = None) -> tuple[float, ...]:
     """``n / (classes * count)`` for each class of a target: class numbers, one-hot, or yes and no; 0 for a class that no row has.
 
     Rows that weigh something else than 1 count so much. The target is read piece by piece: it may be masks in files.
@@ -49,17 +50,19 @@ def balanced(t: Array, classes: int, binary: bool, weights: Array | None = None)
     length = max(1, PIECE // max(1, math.prod(t.shape[1:])))
     for start in range(0, len(t), length):
         piece, own = t[start : start + length], None if weights is None else weights[start : start + length].astype(np.float64)
-        counts += _counted(piece, classes, binary, own)
+        counts += _counted(piece, classes, binary, own, void)
     with np.errstate(divide="ignore"):
         found = np.where(counts > 0, counts.sum() / (classes * counts), 0.0)
     return tuple(map(float, found))
 
 
-def _counted(t: Array, classes: int, binary: bool, weights: Array | None) -> Array:
+def _counted(t: Array, classes: int, binary: bool, weights: Array | None, void: Void | None) -> Array:
     """How much of each class a few rows have."""
-    if t.dtype.kind != "f":
-        each = None if weights is None else np.repeat(weights, t[:1].size)
-        return np.bincount(t.reshape(-1), each, minlength=classes).astype(np.float64)
-    shares = np.stack([t <= 0.5, t > 0.5], axis=-1) if binary else t
-    rows = shares.reshape(len(t), -1, classes).sum(1, dtype=np.float64)
-    return np.asarray(rows.sum(0) if weights is None else weights @ rows)
+    places: Array = np.ones(t.shape) if weights is None else np.broadcast_to(weights.reshape(-1, *[1] * (t.ndim - 1)), t.shape)
+    if void is not None:
+        t, counts = void.rest(t)
+        places = places * counts
+    if binary or t.dtype.kind != "f":
+        numbers = t > 0.5 if binary else t
+        return np.bincount(numbers.reshape(-1).astype(np.int64), places.reshape(-1), minlength=classes)
+    return np.asarray((t * places).reshape(-1, classes).sum(0, dtype=np.float64))

@@ -25,7 +25,7 @@ def mixup(doc: Document, compared: tuple[Target, ...], problems: list[Problem]) 
             continue
         shape = (*t.type.shape, len(t.classes)) if y.shape[-1] != 1 else t.type.shape
         kind = t.term.of.kind
-        if kind not in ("hinge", "perceptron") and _fits(t, TensorType(shape, y.dtype)):
+        if t.void is None and kind not in ("hinge", "perceptron") and _fits(t, TensorType(shape, y.dtype)):
             continue
         what = f"{kind} cannot take the shares of classes that mixup makes"
         wanted = "cross_entropy or binary_cross_entropy"

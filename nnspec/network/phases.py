@@ -17,7 +17,7 @@ from nnspec.ops.elementwise import absolute, cast, square, where, zeros_like
 from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import all_finite, mean, sum_
 from nnspec.training.losses import Loss, Part, over_rows, per_row
-from nnspec.training.metrics import Metric, Reading, physical
+from nnspec.training.metrics import Metric, physical, reading
 from nnspec.training.optimizers import Optimizer, as_step
 
 RATE, STEP, SEED, WEIGHT = "$learning_rate", "$step", "$seed", "$weight"
@@ -263,7 +263,7 @@ class Phase:
         """What a metric counts of this batch."""
         metric: Metric = t.term.of
         y, answering = low.at(t.port), self.built.answering(t.port)
-        r = Reading(y, self._compared(t, y, feeds), answering.term.of if answering else None, weight)
+        r = reading(y, self._compared(t, y, feeds), answering.term.of if answering else None, weight, t.void)
         return metric.counts(physical(r, self.scales.get(t.feed, (1.0,))) if metric.power and r.t.dtype.is_float else r)
 
     def _updates(self, states: dict[str, Value], grads: Mapping[str, Value], scalars: Mapping[str, Value]) -> dict[str, Value]:

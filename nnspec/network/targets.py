@@ -15,12 +15,14 @@ from nnspec.ir.types import BATCH, DType, TensorType
 from nnspec.network.graph import Network, Port
 from nnspec.network.own import body
 from nnspec.network.scope import Scope
+from nnspec.network.void import void_of
 from nnspec.spec.load import Document
 from nnspec.spec.terms import Term
 from nnspec.training.classification import Classification
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import fits
 from nnspec.training.own import OwnLoss, OwnMetric
+from nnspec.training.void import Void
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Target:
     type: TensorType | None = None
     classes: tuple[str, ...] | None = None
     number: float | None = None
+    void: Void | None = None  # a class that counts for nothing
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,12 @@ def _checked(target: Target, ends: Ends, losses: Targets | None) -> Target:
         answering = answer(losses or (), port)
         own = isinstance(term.of, OwnMetric)
         type = target.type or _like(losses, target.feed) or (y.type if target.number is not None or own else None)
+        target = replace(target, void=None) if own else _alike(target, answering)
         if type is not None and isinstance(term.of, OwnMetric):
             made = body(term, ends.doc, y.type, type, "metric")
             target = replace(target, term=replace(term, of=term.of.model_copy(update={"body": made})))
         elif type is not None:
-            fits(term.of, y, type, answering.term.of if answering else None)
+            fits(term.of, y, type, answering.term.of if answering else None, target.void)
         return replace(target, type=type)
     if not y.dtype.is_float:
         raise ShapeError("a loss reads float numbers, which alone have gradients", f"{y.dtype}", "an output of float32",
@@ -132,6 +136,9 @@ def _checked(target: Target, ends: Ends, losses: Targets | None) -> Target:
         made = body(term, ends.doc, y.type, type, "loss")
         term = replace(term, of=term.of.model_copy(update={"body": made}))
     loss = term.of
+    if isinstance(loss, Classification) and loss.ignore is not None:
+        void, classes = void_of(loss, y, target.classes, target.number, term.places.get("ignore", term.place))
+        target, loss = replace(target, void=void, classes=classes), loss.without(void)
     loss.check(y)
     if target.number is not None:
         _fitting_number(target, y, loss)
@@ -147,6 +154,14 @@ def answer(losses: Targets, port: Port) -> Target | None:
     """The loss that says what an output means: one of classes before others."""
     own = [t for t in losses if t.port == port and t.term.of.targeted]
     return next((t for t in own if t.term.of.classes), own[0] if own else None)
+
+
+def _alike(target: Target, answering: Target | None) -> Target:
+    """What a loss ignores of a target does not count in a metric that compares with the same, however that names it."""
+    if answering is None or answering.void is None:
+        return target
+    same = target.feed == answering.feed or (target.columns and target.columns == answering.columns)
+    return replace(target, void=answering.void, classes=answering.classes) if same else target
 
 
 def _like(losses: Targets | None, feed: str) -> TensorType | None:

@@ -14,8 +14,9 @@ from nnspec.errors import Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.network.build import Built
+from nnspec.network.class_weights import many
 from nnspec.network.targets import Target
-from nnspec.runtime.feeds import as_array, check_names, convert, fit, rows_of
+from nnspec.runtime.feeds import as_array, check_limits, check_names, convert, fit, rows_of
 
 Arrays = dict[str, Array]
 
@@ -41,6 +42,10 @@ class Feeder:
         check_names(given, [*inputs, *targets], [SAMPLE_WEIGHT])
         arrays, sizes = self.inputs(given)
         arrays |= {name: self.target(t, given[name], sizes) for name, t in targets.items()}
+        for t in self.built.losses:
+            if t.void is not None:  # what it is put in place of is not looked at in the graph
+                known = np.where(arrays[t.feed] == t.void.number, 0, arrays[t.feed])
+                check_limits({t.feed: known}, {t.feed: many(t) + (not t.void.unit)})
         return arrays, self.weights(weights, rows_of(arrays))
 
     def inputs(self, given: Mapping[str, Any]) -> tuple[Arrays, dict[str, int]]:
@@ -57,7 +62,7 @@ class Feeder:
         array = as_array(target.feed, given)
         wanted, output = target.type, target.port.type
         assert wanted is not None and output is not None
-        if not wanted.dtype.is_float and array.ndim == len(output.shape) and array.ndim > len(wanted.shape):
+        if not wanted.dtype.is_float and target.void is None and array.ndim == len(output.shape) and array.ndim > len(wanted.shape):
             wanted = output  # one-hot
         if wanted.dtype.is_float and array.ndim == len(wanted.shape) - 1 and wanted.shape[-1] == 1:
             wanted = TensorType(wanted.shape[:-1], wanted.dtype)

@@ -69,7 +69,8 @@ FOREIGN: dict[str, str] = {
     "kld": "kl_divergence", "kullback_leibler_divergence": "kl_divergence", "FocalLoss": "focal", "focal_loss": "focal",
     "sigmoid_focal_loss": "focal", "BinaryFocalCrossentropy": "focal", "CategoricalFocalCrossentropy": "focal", "Dice": "dice",
     "DiceLoss": "dice", "dice_loss": "dice", "add_loss": "value", "label_smoothing": "smoothing", "class_weight": "class_weights",
-    "pos_weight": "class_weights", "reduction": "reduce", "loss_weight": "weight", "loss_weights": "weight",
+    "pos_weight": "class_weights", "ignore_index": "ignore", "ignore_class": "ignore",
+    "reduction": "reduce", "loss_weight": "weight", "loss_weights": "weight",
     # optimizers and their keys
     "Adam": "adam", "AdamW": "adamw", "SGD": "sgd", "RMSprop": "rmsprop", "RMSProp": "rmsprop", "Adagrad": "adagrad", "Adadelta": "adadelta",
     "Adamax": "adamax", "AdaMax": "adamax", "NAdam": "nadam", "Nadam": "nadam", "Lion": "lion", "Momentum": "sgd: {momentum: 0.9}",

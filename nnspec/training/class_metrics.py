@@ -199,7 +199,7 @@ class Auc(Metric, kind="auc"):
         else:
             wide = scores if isinstance(y.op, Softmax) else softmax(scores)
             labels = cast(r.labels(), DType.float64)
-        rows = sum_(wide, tuple(range(1, wide.rank)))
+        rows = labels if r.counts is not None else sum_(wide, tuple(range(1, wide.rank)))
         return {"scores": wide, "labels": labels, "weights": r.weights(rows)}
 
     def join(self, a: Counts, b: Counts) -> Counts:
@@ -207,15 +207,19 @@ class Auc(Metric, kind="auc"):
 
     def value(self, c: Counts) -> float | Table:
         n = c["scores"].shape[-1]
-        places = c["scores"][..., 0].size // max(1, len(c["weights"]))
-        scores, w = c["scores"].reshape(-1, n), np.repeat(c["weights"], places)
+        scores = c["scores"].reshape(-1, n)
+        w = self._of_places(c["weights"], c["scores"].shape)
         if c["labels"].shape == c["scores"].shape:
             hot = c["labels"].reshape(-1, n) > 0.5
         else:
             hot = c["labels"].reshape(-1, 1) == np.arange(n)
-        areas = [area(scores[:, i], hot[:, i], w) for i in range(n)]
+        areas = [area(scores[:, i], hot[:, i], w[:, i]) for i in range(n)]
         known = [a for a in areas if a == a]
         return float(np.mean(known)) if known else float("nan")
+
+    def _of_places(self, w: Floats, shape: tuple[int, ...]) -> Floats:
+        """The weight of each score: that of its row, or of its place."""
+        return np.broadcast_to(w.reshape(*w.shape, *(1,) * (len(shape) - w.ndim)), shape).reshape(-1, shape[-1])
 
 
 def area(scores: Floats, positive: NDArray[Any], w: Floats) -> float:

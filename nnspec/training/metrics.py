@@ -19,6 +19,7 @@ from nnspec.ops.reduce import argmax, sum_
 from nnspec.ops.softmax import Softmax
 from nnspec.spec.model import Count, Kind
 from nnspec.training.losses import Loss, per_row
+from nnspec.training.void import Void
 
 Counts = Mapping[str, NDArray[np.float64]]
 Table = list[list[float]]
@@ -32,6 +33,7 @@ class Reading:
     t: Value
     loss: Loss | None = None
     weight: Value | None = None  # of the rows
+    counts: Value | None = None  # where the target does, if not everywhere
 
     @property
     def yes(self) -> bool:
@@ -65,10 +67,21 @@ class Reading:
         return argmax(self.t) if self.t.dtype.is_float else cast(self.t, DType.int64)
 
     def weights(self, like: Value) -> Value:
-        """The row's weight at each place of a value, in float64."""
+        """The row's weight at each place of a value, in float64; 0 where nothing counts, if it is a value of every place."""
         ones = (1,) * (like.rank - 1)
         w = constant(1.0, DType.float64) if self.weight is None else reshape(cast(self.weight, DType.float64), (*like.shape[:1], *ones))
-        return broadcast_to(w, like.shape)
+        w = broadcast_to(w, like.shape)
+        if self.counts is None or size(self.counts.shape) != size(like.shape):
+            return w
+        return w * cast(reshape(self.counts, like.shape), DType.float64)
+
+
+def reading(y: Value, t: Value, loss: Loss | None = None, weight: Value | None = None, void: Void | None = None) -> Reading:
+    """An output and its target, of which a class may count for nothing."""
+    if void is None:
+        return Reading(y, t, loss, weight)
+    t, counts = void.seen(t)
+    return Reading(y, t, loss, weight, counts)
 
 
 class Metric(Kind):
@@ -103,16 +116,16 @@ class Metric(Kind):
 
 
 class RowMean(Metric):
-    """The weighted mean of a number a row."""
+    """The weighted mean of a number a row; where not all places count, of all that do."""
 
     parts = ("sum", "mass")
 
     @abstractmethod
-    def rows(self, r: Reading) -> Value:
-        """The measure of each row: ``(batch,)``, float64."""
+    def places(self, r: Reading) -> Value:
+        """The measure of each place of a row: ``(batch, ...)``, float64; a row's is the mean over its places."""
 
     def counts(self, r: Reading) -> dict[str, Value]:
-        rows = self.rows(r)
+        rows = self.places(r) if r.counts is not None else per_row(self.places(r))
         w = r.weights(rows)
         return {"sum": sum_(rows * w), "mass": sum_(w)}
 
@@ -145,9 +158,9 @@ class Accuracy(RowMean, kind="accuracy"):
     def check(self, r: Reading) -> None:
         classes_fit(self, r, one_hot=True)
 
-    def rows(self, r: Reading) -> Value:
+    def places(self, r: Reading) -> Value:
         right = equal(r.said(), r.meant()) if r.yes else equal(r.guesses(), r.labels())
-        return per_row(cast(right, DType.float64))
+        return cast(right, DType.float64)
 
 
 class TopKAccuracy(RowMean, kind="top_k", primary="k"):
@@ -163,8 +176,8 @@ class TopKAccuracy(RowMean, kind="top_k", primary="k"):
             raise ShapeError("top_k ranks classes that share a row", "units that say yes or no each", "accuracy")
         classes_fit(self, r, one_hot=True)
 
-    def rows(self, r: Reading) -> Value:
-        return per_row(cast(TopK(self.k).one(r.y, r.labels()), DType.float64))
+    def places(self, r: Reading) -> Value:
+        return cast(TopK(self.k).one(r.y, r.labels()), DType.float64)
 
 
 def difference(r: Reading) -> Value:
@@ -178,8 +191,8 @@ class MeanAbsoluteError(RowMean, kind="mae"):
 
     better, power = "less", 1
 
-    def rows(self, r: Reading) -> Value:
-        return per_row(absolute(difference(r)))
+    def places(self, r: Reading) -> Value:
+        return absolute(difference(r))
 
 
 class MeanSquaredError(RowMean, kind="mse"):
@@ -187,8 +200,8 @@ class MeanSquaredError(RowMean, kind="mse"):
 
     better, power = "less", 2
 
-    def rows(self, r: Reading) -> Value:
-        return per_row(square(difference(r)))
+    def places(self, r: Reading) -> Value:
+        return square(difference(r))
 
 
 class RootMeanSquaredError(MeanSquaredError, kind="rmse"):
@@ -238,13 +251,13 @@ def physical(r: Reading, scale: tuple[float, ...]) -> Reading:
         return r
     factor = constant(scale if len(scale) > 1 else scale[0], DType.float64)
     y = cast(r.y, DType.float64) * factor
-    return Reading(y, reshape(cast(r.t, DType.float64), y.shape) * factor, r.loss, r.weight)
+    return Reading(y, reshape(cast(r.t, DType.float64), y.shape) * factor, r.loss, r.weight, r.counts)
 
 
-def fits(metric: Metric, y: Value, t: TensorType, loss: Loss | None) -> None:
+def fits(metric: Metric, y: Value, t: TensorType, loss: Loss | None, void: Void | None = None) -> None:
     """Raises ShapeError where a metric cannot compare an output with a target of this type."""
     from nnspec.ir.graph import abstract
 
-    r = Reading(y, abstract(t, "target"), loss)
+    r = reading(y, abstract(t, "target"), loss, None, void)
     metric.check(r)
     metric.counts(r)
