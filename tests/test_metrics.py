@@ -177,6 +177,13 @@ def test_what_is_undefined_is_zero_or_not_a_number_as_documented() -> None:
     assert scored(model(1, "mse", "r2"), y, y, None, 4)["r2"] == 1.0
 
 
+@pytest.mark.parametrize("number", [0.1, -1 / 3, 1e6 + 0.1])
+def test_equal_targets_have_no_spread_though_their_mean_is_rounded(number: float) -> None:
+    t = np.full((37, 1), number)
+    assert scored(model(1, "mse", "r2"), t + 1, t, None, 7)["r2"] == 0.0
+    assert scored(model(1, "mse", "r2"), t, t, np.linspace(0, 1, 37), 7)["r2"] == 1.0
+
+
 def test_the_sum_of_a_split_is_no_mean_of_its_pieces() -> None:
     rng = np.random.default_rng(0)
     y, t = rng.standard_normal((10, 3)), rng.integers(0, 3, 10)

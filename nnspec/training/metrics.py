@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import DType, TensorType, show, size
-from nnspec.ops.elementwise import Sigmoid, Step, absolute, cast, equal, greater, square
+from nnspec.ops.elementwise import Sigmoid, Step, absolute, cast, equal, greater, square, where
 from nnspec.ops.index import TopK
 from nnspec.ops.movement import broadcast_to, reshape
-from nnspec.ops.reduce import argmax, sum_
+from nnspec.ops.reduce import argmax, max_, min_, sum_
 from nnspec.ops.softmax import Softmax
 from nnspec.spec.model import Count, Kind
 from nnspec.training.losses import Loss, per_row
@@ -219,7 +219,7 @@ class R2(Metric, kind="r2"):
     Where every target is equal it is 1 for answers without error, else 0, as scikit-learn.
     """
 
-    parts = ("mass", "mean", "spread", "rest")
+    parts = ("mass", "mean", "spread", "rest", "least", "most")
 
     def counts(self, r: Reading) -> dict[str, Value]:
         y = r.y
@@ -228,7 +228,9 @@ class R2(Metric, kind="r2"):
         w = reshape(r.weights(y), flat)
         mass = sum_(w, 0)
         mean = sum_(t * w, 0) / mass
-        return {"mass": mass, "mean": mean, "spread": sum_(square(t - mean) * w, 0), "rest": sum_(square(d) * w, 0)}
+        seen = greater(w, 0.0)
+        return {"mass": mass, "mean": mean, "spread": sum_(square(t - mean) * w, 0), "rest": sum_(square(d) * w, 0),
+                "least": min_(where(seen, t, math.inf), 0), "most": max_(where(seen, t, -math.inf), 0)}
 
     def join(self, a: Counts, b: Counts) -> Counts:
         """The spread about the common mean. Source: Chan, Golub and LeVeque, 1983."""
@@ -237,10 +239,11 @@ class R2(Metric, kind="r2"):
         mass = a["mass"] + b["mass"]
         step = b["mean"] - a["mean"]
         spread = a["spread"] + b["spread"] + step * step * (a["mass"] * b["mass"] / mass)
-        return {"mass": mass, "mean": a["mean"] + step * (b["mass"] / mass), "spread": spread, "rest": a["rest"] + b["rest"]}
+        return {"mass": mass, "mean": a["mean"] + step * (b["mass"] / mass), "spread": spread, "rest": a["rest"] + b["rest"],
+                "least": np.minimum(a["least"], b["least"]), "most": np.maximum(a["most"], b["most"])}
 
     def value(self, c: Counts) -> float | Table:
-        flat = c["spread"] == 0
+        flat = (c["least"] == c["most"]) | (c["spread"] == 0)  # the mean of equal numbers may be rounded, and then they spread about it
         of_each = 1.0 - c["rest"] / np.where(flat, 1.0, c["spread"])
         return float(np.where(flat, np.where(c["rest"] == 0, 1.0, 0.0), of_each).mean())
 
