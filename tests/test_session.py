@@ -203,6 +203,24 @@ def test_a_saved_model_is_the_same_model(tmp_path: Path) -> None:
     assert m.train_batch(FEEDS) == again.train_batch(FEEDS)  # the optimizer's state and the step count are there too
 
 
+def test_fit_takes_inputs_alone_where_no_loss_has_a_target_of_its_own() -> None:
+    text = "nnspec: 1\nepochs: 3\nbatch_size: 4\ninputs: {x: {shape: [6]}}\nlayers: [dense: 2, dense: 6]\nloss: {mse: {target: x}}\noptimizer: {sgd: 0.1}\n"
+    x, m = np.random.default_rng(0).standard_normal((10, 6)), model(text)
+    before = m.evaluate({"x": x})["loss"]
+    m.fit(x)
+    assert m.evaluate({"x": x})["loss"] < before
+    m.fit({"x": x})
+    with pytest.raises(SpecError, match="no loss of this model compares with a target of its own"):
+        m.fit(x, x)  # it was ignored
+
+
+def test_fit_without_targets_that_are_needed_is_refused() -> None:
+    with pytest.raises(SpecError, match="fit takes both inputs and targets, or neither"):
+        model().fit(FEEDS["image"])
+    with pytest.raises(SpecError, match="'target' is not fed by anything"):
+        model().fit({"image": FEEDS["image"]})
+
+
 def test_physical_units_come_back_where_the_target_was_prepared(tmp_path: Path) -> None:
     m = compile(nnspec.load(SPECS / "regression.yaml", set={"epochs": 30}))
     run = m.fit(out=tmp_path / "run")

@@ -15,6 +15,7 @@ from nnspec.runtime.trainer import Run, Splits, train
 
 def fit(model: Model, x: Any, y: Any, sample_weight: Any, epochs: int | None, out: str | Path | None) -> Run:
     """Trains for so many epochs; ``x`` and ``y`` are arrays, or dicts of them by name, ``sample_weight`` a number for each row.
+    Without targets of its own a model takes ``x`` alone.
 
     Arrays are taken as they are: ``augment`` and ``balance`` of a spec work on the spec's own data.
     """
@@ -28,14 +29,17 @@ def fit(model: Model, x: Any, y: Any, sample_weight: Any, epochs: int | None, ou
 def _splits(model: Model, x: Any, y: Any, sample_weight: Any) -> Splits | None:
     if x is None and y is None and sample_weight is None:
         return None
-    if x is None or y is None:
-        wanted = "a column called sample_weight in the spec's data, or fit(x, y, sample_weight=w)" if x is y else "fit(x, y), or fit()"
-        what = "fit takes weights for the rows that it is given" if x is y else "fit takes both inputs and targets, or neither"
-        raise SpecError(Problem(what, wanted=wanted, rule="feed"))
+    if x is None and y is None:
+        raise SpecError(Problem("fit takes weights for the rows that it is given",
+                                wanted="a column called sample_weight in the spec's data, or fit(x, y, sample_weight=w)", rule="feed"))
     inputs = model.spec.built.network.inputs
     names = [t.feed for t in model.targets if t.feed not in inputs]
+    if x is None or (y is None and names and not isinstance(x, dict)):
+        raise SpecError(Problem("fit takes both inputs and targets, or neither", wanted="fit(x, y), or fit()", rule="feed"))
+    if y is not None and not names:
+        raise SpecError(Problem("no loss of this model compares with a target of its own", found="fit(x, y)", wanted="fit(x)", rule="feed"))
     feeds = dict(x) if isinstance(x, dict) else {next(iter(inputs)): x}
-    feeds.update(y if isinstance(y, dict) else dict.fromkeys(names[:1], y))
+    feeds.update(y if isinstance(y, dict) else {} if y is None else dict.fromkeys(names[:1], y))
     if sample_weight is not None:
         if SAMPLE_WEIGHT in feeds:
             raise SpecError(Problem(f"'{SAMPLE_WEIGHT}' is given twice", wanted="among the arrays, or beside them", rule="feed"))
