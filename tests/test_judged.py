@@ -5,19 +5,22 @@ CI takes a few cases of each kind by a seed; ``NNSPEC_FULL=1`` takes many, by ot
 
 from __future__ import annotations
 
+import json
 import os
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from nnspec.layers.layer import Layer
 
-pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
+torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
+pytest.importorskip("sklearn", reason="scikit-learn is the reference; install the extra 'test'")
 
-from tests.judged import joined, learned, moved, places, windows  # noqa: F401  # each fills MAKERS
-from tests.judged.cases import MAKERS
-from tests.judged.judge import judge
+from tests.judged import batch_norm, joined, learned, losses, metrics, moved, places, training, windows  # noqa: E402, F401  # layers fill MAKERS
+from tests.judged.cases import MAKERS, Case  # noqa: E402
+from tests.judged.judge import judge  # noqa: E402
 
 FULL = bool(os.environ.get("NNSPEC_FULL"))
 FIRST = int(os.environ.get("NNSPEC_SEED", "0"))
@@ -45,8 +48,73 @@ def test_layers_equal_pytorch_forward_and_backward(kind: str) -> None:
 
 @pytest.mark.skipif(not FULL, reason="a long form")
 @pytest.mark.parametrize("kind", sorted(MAKERS))
-def test_layers_equal_pytorch_in_single_precision_and_interpreted(kind: str) -> None:
+def test_interpreted_layers_equal_pytorch(kind: str) -> None:
     for seed in seeds(kind, 6):
         rng = np.random.default_rng(seed)
         case = MAKERS[kind](rng, kind)
         assert not judge(case, 1, backend="interpret"), case
+
+
+@pytest.mark.parametrize("kind", sorted(learned.ACTIVATIONS))
+def test_activations_have_pytorchs_gradient_where_they_bend(kind: str) -> None:
+    if not FULL and kind not in ("relu6", "hard_tanh", "hard_silu"):
+        pytest.skip("a long form")
+    for step in (1.0, 0.5, 0.0, 3e-9):
+        fields, f = learned.ACTIVATIONS[kind](np.random.default_rng(0))
+        case = Case(kind, fields, [(13,)], lambda x, p, f=f: f(x), make=lambda rng, shape, step=step: step * (np.arange(13.0) - 6) + np.zeros(shape))
+        assert not judge(case, 1), (case, step)
+
+
+def test_batch_norm_trains_as_pytorchs() -> None:
+    for seed in seeds("batch_norm", 300, 4):
+        text, wrong = batch_norm.judge(np.random.default_rng(seed))
+        assert not wrong, text
+
+
+def test_every_loss_is_judged() -> None:
+    from nnspec.training.losses import Loss
+
+    assert set(losses.MAKERS) | {"perceptron"} == set(Loss.registry)
+
+
+@pytest.mark.parametrize("kind", sorted(losses.MAKERS))
+def test_losses_equal_pytorch_with_their_gradients(kind: str) -> None:
+    for seed in seeds(kind, 80, 2):
+        rng = np.random.default_rng(seed)
+        more = [str(rng.choice(sorted(losses.MAKERS)))] if rng.random() < 0.3 else []
+        text, wrong = losses.judge([kind, *more], rng)
+        assert not wrong, text
+
+
+@pytest.mark.parametrize("kind", metrics.KINDS)
+def test_metrics_equal_scikit_learn(kind: str) -> None:
+    for seed in seeds(kind, 300, 3):
+        text, wrong = metrics.judge(kind, np.random.default_rng(seed))
+        assert not wrong, text
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """PyTorch keeps NAdam's product of momenta in its default dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("kind", training.RULES)
+@pytest.mark.usefixtures("double")
+def test_optimizers_and_schedules_move_as_pytorchs(kind: str) -> None:
+    for i, seed in enumerate(seeds(kind, 80, 2)):
+        rng = np.random.default_rng(seed)
+        plan = training.SCHEDULES[(i + training.RULES.index(kind)) % len(training.SCHEDULES)]
+        text, wrong = training.judge(kind, plan, rng)
+        assert not wrong, text
+
+
+@pytest.mark.parametrize("name", ["mlp", "autoencoder", "lenet5"] if FULL else ["mlp"])
+def test_recorded_trajectories_read_anew(name: str) -> None:
+    whole = json.loads((training.FOLDER / f"{name}.json").read_text())
+    for i, run in enumerate(whole["runs"]):
+        for fitted in (False, True) if FULL else (bool(i % 2),):
+            assert not training.trajectory(name, run, whole, fitted), (run, fitted)
