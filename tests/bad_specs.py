@@ -178,6 +178,24 @@ BAD: dict[str, str] = {
     "sweep_of_what_is_not_there": changed("epochs: 10", "epochs: 10\nsweep: {over: {vars.widht: [1, 2], expect.memory: [1, 2]}, maximize: accuracy}"),
     "sweep_without_trials": changed("epochs: 10", "epochs: 10\nsweep: {over: {vars.width: {log: [1, 9]}}}"),
     "sweep_of_no_range": changed("epochs: 10", "epochs: 10\nsweep:\n  trial: 3\n  over:\n    vars.width: {uniform: [1, 9]}\n    batch_size: 8"),
+    # names and what is left out
+    "variable_with_a_dash": changed("vars: {width: 6}", "vars: {width: 6, batch-size: 3}"),
+    "variable_called_and": changed("vars: {width: 6}", "vars: {width: 6, and: 3}"),
+    "variable_below": changed("vars: {width: 6}", "vars: {width: $(2 * depth), depth: 3}"),
+    "argument_called_input": changed("stride: 1}", "input: 1}").replace("stride: $stride", "stride: $input"),
+    "counter_is_no_name": changed("units: 32,", "units: 32, repeat: {times: 2, as: größe},"),
+    "left_out_and_misspelt": changed("  - flatten\n", "  - residual: {when: false, layers: [dense: {unit: 3}, rellu]}\n  - flatten\n"),
+    "block_called_linear": changed("blocks:\n", "blocks:\n  Linear: [relu]\n").replace("  - flatten\n", "  - Linear\n  - flatten\n"),
+    "block_called_lstm": changed("blocks:\n", "blocks:\n  lstm: [relu]\n").replace("  - flatten\n", "  - lstm\n  - flatten\n"),
+    "block_of_no_outputs": changed("blocks:\n", "blocks:\n  own: {outputs: [], layers: [relu]}\n").replace("  - flatten\n", "  - own\n  - flatten\n"),
+    "block_with_an_output_twice": changed("blocks:\n", "blocks:\n  own: {outputs: [relu_1, relu_1], layers: [relu]}\n").replace("  - flatten\n", "  - own\n  - flatten\n"),
+    "inputs_are_empty": "nnspec: 1\ninputs: {}\nlayers: [dense: 3]\n",
+    # numbers that float32 does not hold
+    "huge_slope": changed("activation: relu", "activation: {leaky_relu: 1e39}"),
+    "huge_start": changed("units: 32,", "units: 32, init: {bias: 1e39},"),
+    "huge_penalty": changed("units: 32,", "units: 32, regularize: {kernel: {l2: 1e39}},"),
+    "huge_epsilon": changed("learning_rate: 1e-3", "epsilon: 1e39"),
+    "huge_weight_of_a_loss": changed("loss: cross_entropy", "loss: {cross_entropy: {weight: 1e39}}"),
     "several_at_once": changed("units: 32, activation: relu", "units: 32, activation: rellu").replace("epochs: 10", "epochs: ten").replace("1e-3", "fast")
     .replace("dropout: 0.2", "Dropout: 0.2"),
 }

@@ -328,3 +328,22 @@ def test_an_unnamed_input_is_image_for_three_axes_else_features(written: str, na
     spec = loads(f"nnspec: 1\ninputs: {written}\nlayers: [flatten, dense: 2]\n")
     assert list(spec.inputs) == [name]
     assert list(loads(spec.text).inputs) == [name]
+
+
+@pytest.mark.parametrize("entry", ["b: {when: $deep}", "dense: {units: 4, activation: b, when: $deep}", "residual: {when: $deep, layers: [c: {}]}", "b: {repeat: $(1 if deep else 0)}"])
+def test_a_block_that_is_called_where_an_entry_is_left_out_is_used(entry: str) -> None:
+    head = "nnspec: 1\nvars: {deep: false}\ninputs: {x: {shape: [4]}}\nblocks: {b: [relu], c: [b]}\n"
+    tail = "" if "c:" in entry else "  - c: {when: $deep}\n"
+    s = loads(f"{head}layers:\n  - {entry}\n{tail}  - dense: 2\n")
+    assert list(s.graph.nodes)[1:] == ["dense_2" if "dense" in entry else "dense_1"] and len(loads(s.text, set={"vars.deep": True}).graph) > 3
+
+
+def test_a_variable_that_is_wrong_is_one_problem() -> None:
+    text = problem("  - dense: $b\n  - dense: $(b + 1)", more="vars: {b: $(a * 2), a: 3}\nepochs: $b")
+    assert text.count("spec.yaml:") == 1 and "move 'a' above 'b'" in text
+
+
+def test_a_column_that_a_loss_names_is_a_target() -> None:
+    s = loads("nnspec: 1\ndata: {inline: {columns: {a: [1, 2], b: [3, 4], c: [5, 6]}, target: c}}\ninputs: {x: {columns: a}}\nlayers: [dense: 1]\n"
+              "loss: [mse, mae: {target: b}]\noptimizer: sgd\nepochs: 1\n")  # fmt: skip
+    assert [t.columns for t in s.built.losses] == [("c",), ("b",)] and compile(s).fit().metrics["train.loss"] > 0

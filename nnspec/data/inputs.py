@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,13 +12,16 @@ from nnspec.errors import Place, Problem, SpecError, nearest, one_of
 
 
 def input_columns(
-    declaration: Declaration, inputs: Mapping[str, tuple[str, ...] | None], places: Mapping[str, Place] | None = None
+    declaration: Declaration,
+    inputs: Mapping[str, tuple[str, ...] | None],
+    places: Mapping[str, Place] | None = None,
+    compared: Collection[str] = (),
 ) -> dict[str, tuple[str, ...]]:
     """The columns of every input; None stands for an input that does not name any.
 
     An input takes the column of its name, or those it names; a single input takes every column that is no target;
     without inputs there is one of these, called ``image`` where it has three axes, else ``features``. Raises SpecError
-    for columns that do not exist, do not fit together, or feed nothing.
+    for columns that do not exist, do not fit together, or feed nothing and are ``compared`` with nothing.
     """
     places = places or {}
     features = declaration.features
@@ -72,7 +75,7 @@ def input_columns(
             rule="unused-column",
         )
         for name in features
-        if name not in used and not any(p.rule == "unknown-column" for p in problems)
+        if name not in used and name not in compared and not any(p.rule == "unknown-column" for p in problems)
     ]
     if problems:
         raise SpecError(*problems)

@@ -136,8 +136,12 @@ def as_value(x: Operand, like: Value) -> Value:
 
 
 def constant(x: Any, dtype: DType) -> Value:
-    """A constant value."""
-    return call(Constant(np.asarray(x, dtype=dtype.numpy)), ()).outputs[0]
+    """A constant value; raises ShapeError for a number that is too large for its dtype."""
+    with np.errstate(over="ignore"):
+        values = np.asarray(x, dtype=dtype.numpy)
+    if dtype.is_float and not np.isfinite(values).all() and np.isfinite(x).all():
+        raise ShapeError(f"a number does not fit into {dtype}", f"{np.abs(x).max():g}", f"at most {dtype.largest:.3g}")
+    return call(Constant(values), ()).outputs[0]
 
 
 def abstract(type: TensorType, label: str = "x", role: str = "data") -> Value:

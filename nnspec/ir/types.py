@@ -39,6 +39,11 @@ class DType(StrEnum):
     def is_float(self) -> builtins.bool:
         return self in (DType.float32, DType.float64)
 
+    @property
+    def largest(self) -> float:
+        """The largest number of a float type."""
+        return float(np.finfo(self.value).max)
+
 
 # A polynomial over atoms: {product of atoms, sorted: coefficient}. An atom is a name or a floor division.
 Monomial: TypeAlias = "tuple[Atom, ...]"

@@ -15,6 +15,7 @@ from nnspec.network.inputs import inputs
 from nnspec.network.moving import frozen
 from nnspec.network.scope import Scope
 from nnspec.network.targets import Ends, Target, answer, named_losses, named_metrics, targets
+from nnspec.spec.formulas import BROKEN
 from nnspec.spec.load import Document
 
 
@@ -59,11 +60,12 @@ def build(doc: Document) -> Built:
     _outputs(doc, network, ports, scope, problems)
     doc.losses, doc.metrics = named_losses(doc.losses), named_metrics(doc.metrics, len(network.outputs) > 1)
     losses, metrics = targets(Ends(doc, network, scope, columns), problems)
-    if not expander.problems and doc.layers is not None:
+    if not expander.problems and doc.layers is not None and BROKEN not in doc.vars.values():
         if len(problems) == ends and not doc.broken:  # what failed reads nothing, and would be one more problem
             unread(network, [t.port for t in (*losses, *metrics)], problems)
         unused(doc, expander, problems)
         uncalled(doc, expander, problems)
+    doc.used = expander.used | doc.called
     still = frozen(network, doc.schedule, problems) if not expander.problems else (frozenset(),)
     training(doc, problems)
     mixup(doc, losses, problems)

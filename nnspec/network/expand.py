@@ -21,6 +21,7 @@ from nnspec.network.graph import Leaf, Network, Port, Rate
 from nnspec.network.infer import infer
 from nnspec.network.initial import initial
 from nnspec.network.keys import idle, learning_rate, only, regularize
+from nnspec.network.left_out import left_out
 from nnspec.network.reads import reads
 from nnspec.network.repair import shape_problem
 from nnspec.network.repeat import ONE, Copy, copies
@@ -123,11 +124,14 @@ class Expander:
         outputs: dict[str, Port] = {}
         fed = False
         first = ""
+        if not many:
+            left_out(self, written)
         for n, copy in enumerate(many):
             counts[written.kind] += 1
             mine, fields = written.copy(copy.fields)
             inner = replace(ctx, env={**ctx.env, copy.counter: copy.number} if copy.counter else ctx.env)
             if not truth(self.decide(mine, "when", inner, current), True, "when"):
+                left_out(self, mine)
                 continue
             own = (f"{name}_{n + 1}" if repeated else name) if name else self.default(written.kind, counts[written.kind])
             source = mine.common.get("from")
@@ -230,7 +234,7 @@ class Expander:
             raise SpecError(Problem(f"'{given[0]}' beside 'share'", written.common[given[0]].place, found="weights of another entry's",
                                     wanted=f"{given[0]} there, where the weights belong", rule="bad-value"))
         return replace(ctx, frozen=ctx.frozen or not truth(keys["trainable"], True, "trainable"), only=mode or ctx.only, shared=shared,
-                       rate=learning_rate(keys["learning_rate"]).inside(ctx.rate))
+                       rate=learning_rate(keys["learning_rate"], self.dtype.largest).inside(ctx.rate))
 
     def chosen(self, ends: tuple[Port, ...], current: tuple[Port, ...], written: Written, name: str, ctx: Context) -> tuple[Port, ...]:
         """What a list for one mode alone makes; where it keeps the shape, its input stands for it in the other."""
@@ -462,9 +466,9 @@ class Expander:
         except ShapeError as e:
             raise SpecError(shape_problem(e, path, x, written.kind, written.place, self.network)) from None
         y, params = inferred.built.y, inferred.params
-        init = initial(self.resolve(written.common.get("init"), env), params, path)
+        init = initial(self.resolve(written.common.get("init"), env), params, path, self.dtype)
         learned = [p.name for p in params if p.trainable]
-        penalties = regularize(self.resolve(written.common.get("regularize"), env), learned, path)
+        penalties = regularize(self.resolve(written.common.get("regularize"), env), learned, path, self.dtype.largest)
         passes = passes and bool(x) and y.type == x[0].type and x[0].batched == any(p.batched for p in x)
         weights = owner(entry, params, path, written, ctx.shared, self.network)
         leaf = Leaf(path, entry, x, params, init, ctx.frozen, written.place, weights, ctx.only, passes, ctx.rate, penalties)

@@ -24,7 +24,8 @@ def inputs(doc: Document, network: Network, scope: Scope, problems: list[Problem
     columns: dict[str, tuple[str, ...]] = {}
     if doc.data is not None:
         try:
-            columns = input_columns(doc.data, named, places)
+            compared = {name for term in (*doc.losses, *doc.metrics) for name, _ in term.target}
+            columns = input_columns(doc.data, named, places, compared)
             for name, chosen in columns.items():
                 shape, kind = input_type(doc.data, chosen)
                 held = TensorType((BATCH, *shape), DType.int64 if kind == "int64" else DType(doc.settings.precision))
@@ -43,10 +44,9 @@ def inputs(doc: Document, network: Network, scope: Scope, problems: list[Problem
                 declared[name] = held
         except NnspecError as e:
             problems += e.problems
-    elif not declared and "data" not in doc.root.pairs and "inputs" not in doc.root.pairs:
-        problems.append(
-            Problem("the network has no input", doc.root.place, wanted="inputs: {image: {shape: [8, 8, 1]}}, or data", rule="missing-key")
-        )
+    elif not declared and "data" not in doc.root.pairs and (doc.inputs is not None and not doc.inputs.pairs or "inputs" not in doc.root.pairs):
+        wanted = "inputs: {image: {shape: [8, 8, 1]}}, or data"
+        problems.append(Problem("the network has no input", (doc.inputs or doc.root).place, wanted=wanted, rule="missing-key"))
     ports = []
     for name, type in declared.items():
         place = places.get(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from math import isfinite
 from typing import Any
 
 from nnspec.errors import Problem, SpecError
@@ -25,20 +24,20 @@ def only(node: Node | None) -> str:
     raise SpecError(Problem("'only' does not fit", node.place, found=describe(node), wanted="training or inference", rule="bad-value"))
 
 
-def learning_rate(node: Node | None) -> Rate:
+def learning_rate(node: Node | None, largest: float) -> Rate:
     """``0.1x`` scales the optimizer's rate, a number replaces it."""
     if node is None:
         return Rate()
     value = node.value if isinstance(node, Scalar) else None
     scaled = isinstance(value, str) and re.fullmatch(SCALED, value)
     number = float(value[:-1]) if scaled and isinstance(value, str) else value
-    if isinstance(number, (int, float)) and not isinstance(number, bool) and isfinite(number) and number >= 0:
+    if isinstance(number, (int, float)) and not isinstance(number, bool) and 0 <= number <= largest:
         return Rate(float(number), bool(scaled))
     raise SpecError(Problem("'learning_rate' of an entry does not fit", node.place, found=describe(node), wanted="0.1x, or a number from 0 on",
                             hint="0.1x is a tenth of the optimizer's", rule="bad-value"))
 
 
-def regularize(node: Node | None, params: Collection[str], path: str) -> dict[str, Penalty]:
+def regularize(node: Node | None, params: Collection[str], path: str, largest: float) -> dict[str, Penalty]:
     """``{kernel: {l1: 1e-5, l2: 1e-4}}``: a penalty for each parameter that it names."""
     if node is None:
         return {}
@@ -52,7 +51,7 @@ def regularize(node: Node | None, params: Collection[str], path: str) -> dict[st
                 wanted = "" if params else "a layer that has parameters"
                 raise SpecError(unknown(key, params, node.keys[key], f"parameter of layer '{path}'") if params else Problem(
                     f"layer '{path}' has no parameters", node.keys[key], wanted=wanted, rule="unknown-key"))
-            out[key] = _penalty(value)
+            out[key] = _penalty(value, largest)
         except SpecError as e:
             problems += e.problems
     if problems:
@@ -81,7 +80,7 @@ def idle(written: Written, path: str, added: Iterable[Mapping[str, Any]]) -> lis
     return problems
 
 
-def _penalty(node: Node) -> Penalty:
+def _penalty(node: Node, largest: float) -> Penalty:
     if not isinstance(node, MappingNode) or not node.pairs:
         raise SpecError(Problem("a penalty does not fit", node.place, found=describe(node), wanted="{l1: 1e-5, l2: 1e-4}", rule="bad-value"))
     amounts: dict[str, float] = {}
@@ -89,7 +88,8 @@ def _penalty(node: Node) -> Penalty:
         if key not in ("l1", "l2"):
             raise SpecError(unknown(key, ("l1", "l2"), node.keys[key], "penalty"))
         number = value.value if isinstance(value, Scalar) else None
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not isfinite(number) or number < 0:
-            raise SpecError(Problem(f"'{key}' does not fit", value.place, found=describe(value), wanted="a number from 0 on", rule="bad-value"))
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= largest:
+            wanted = f"at most {largest:.3g}" if isinstance(number, int | float) and number > largest else "a number from 0 on"
+            raise SpecError(Problem(f"'{key}' does not fit", value.place, found=describe(value), wanted=wanted, rule="bad-value"))
         amounts[key] = float(number)
     return Penalty(**amounts)

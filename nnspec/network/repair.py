@@ -35,9 +35,9 @@ def shape_problem(e: ShapeError, path: str, x: tuple[Port, ...], kind: str, plac
         line = network.nodes[p.node]["line"] if p.node in network.nodes else 0
         return f"'{p.node}{'.' + p.output if p.output else ''}'" + (f" (line {line})" if line else "")
 
-    if len(x) > 1:
+    if len(x) > 1 and "number does not fit" not in e.message:
         found = "  and  ".join(f"{show(p.type.shape)} from {source(p)}" for p in x if p.type)
-    elif not x:
+    elif not x or "number does not fit" in e.message:  # it stands in the layer
         found = e.found
     else:
         found = f"{e.found}  from {source(x[0])}" if e.found else f"from {source(x[0])}"

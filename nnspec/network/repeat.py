@@ -10,6 +10,7 @@ from nnspec.errors import Problem, SpecError
 from nnspec.spec.explain import describe
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence
+from nnspec.spec.variables import formula_name
 
 MOST = 10_000  # copies of one entry
 
@@ -57,8 +58,10 @@ def _walk(node: MappingNode) -> list[Copy]:
             shares = value.value
             continue
         if key == "as":
-            if not isinstance(value, Scalar) or not isinstance(value.value, str) or not value.value.isidentifier():
+            if not isinstance(value, Scalar) or not isinstance(value.value, str):
                 raise SpecError(Problem("'as' of 'repeat' does not fit", value.place, found=describe(value), wanted="a name", rule="bad-value"))
+            if problems := formula_name(value.value, value.place, "counter", ("input", "data")):
+                raise SpecError(*problems)
             counter = value.value
         elif key == "times":
             times = _times(value)

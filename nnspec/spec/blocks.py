@@ -12,9 +12,10 @@ from nnspec.spec.explain import describe, unknown
 from nnspec.spec.formulas import is_formula, substitute
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, plain
+from nnspec.spec.variables import formula_name, variables
 from nnspec.spec.words import name_problem
 
-KEYS = ("args", "inputs", "outputs", "layers", "description")
+KEYS = ("args", "vars", "inputs", "outputs", "layers", "description")
 COMMON = ("name", "from", "repeat", "when", "trainable", "init", "only", "share", "regularize", "learning_rate")
 MODES = ("training", "inference")  # of ``only``
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -33,6 +34,11 @@ class Block:
     outputs: tuple[tuple[str, str, Place], ...] = ()  # (own name, name inside, place)
     vars: Mapping[str, Any] = field(default_factory=dict)
     included: bool = False
+    owns: bool = False  # whether ``vars`` are its own, or its file's, and not those of the spec around it
+
+    def words(self) -> set[str]:
+        """Every word of every formula in it."""
+        return set().union(*(_words(n) for n in (self.layers, *(d for d in self.args.values() if d is not None))))
 
     def arguments(self, given: Node | None, also: Mapping[str, Node], place: Place, env: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of one call as plain values; what is given is worked out where the call stands."""
@@ -56,6 +62,7 @@ class Block:
             if default is None and k not in pairs
         ]
         values: dict[str, Any] = {}
+        failed = bool(problems)
         for name, default in self.args.items():
             try:
                 if name in pairs:
@@ -64,7 +71,8 @@ class Block:
                     values[name] = plain(substitute(default, {**self.vars, **values}))
             except SpecError as e:
                 problems += e.problems
-        if problems:
+                failed = True
+        if failed:
             raise SpecError(*problems)
         return values
 
@@ -82,11 +90,13 @@ def declare(name: str, node: Node, place: Place, vars: Mapping[str, Any], includ
     layers = node.pairs.get("layers")
     if not isinstance(layers, Sequence):
         problems.append(Problem(f"block '{name}' needs 'layers'", layers.place if layers else place, wanted="a list of layers", rule="missing-key"))
+    if "vars" in node.pairs:
+        vars = variables(node.pairs["vars"], {}, problems)
     args: dict[str, Node | None] = {}
     declared = node.pairs.get("args")
     if isinstance(declared, MappingNode):
         for key, default in declared.pairs.items():
-            problems += name_problem(key, declared.keys[key], "argument")
+            problems += formula_name(key, declared.keys[key], "argument")
             if key in COMMON:
                 problems.append(
                     Problem(
@@ -110,6 +120,7 @@ def declare(name: str, node: Node, place: Place, vars: Mapping[str, Any], includ
     ends = node.pairs.get("outputs")
     if isinstance(ends, MappingNode):
         for own, target in ends.pairs.items():
+            problems += name_problem(own, ends.keys[own], "output")
             if isinstance(target, Scalar) and isinstance(target.value, str):
                 outputs.append((own, target.value, target.place))
             else:
@@ -122,20 +133,23 @@ def declare(name: str, node: Node, place: Place, vars: Mapping[str, Any], includ
                         rule="bad-value",
                     )
                 )
+        if not ends.pairs:
+            problems.append(Problem(f"'outputs' of block '{name}' names nothing", ends.place, wanted="at least one name", hint="or leave it out",
+                                    rule="bad-value"))  # fmt: skip
     elif ends is not None:
         outputs = [(own, own, ends.place) for own in _names(ends, f"'outputs' of block '{name}'", problems)]
     if isinstance(layers, Sequence):
-        read = set().union(*(_words(n) for n in (layers, *(d for d in args.values() if d is not None))))
+        found = Block(name, layers, place, args, inputs, tuple(outputs), vars, included, included or "vars" in node.pairs)
+        read = found.words()
         problems += [
             Problem(f"argument '{a}' of block '{name}' is never used", getattr(declared, "keys", {}).get(a), wanted=f"${a} in its layers",
                     hint="leave it out", rule="unused-argument")
             for a in args
-            if a not in read
+            if a not in read and _WORD.fullmatch(a)
         ]
     if problems:
         raise SpecError(*problems)
-    assert isinstance(layers, Sequence)
-    return Block(name, layers, place, args, inputs, tuple(outputs), vars, included)
+    return found
 
 
 def _words(node: Node) -> set[str]:
@@ -150,10 +164,14 @@ def _names(node: Node | None, what: str, problems: list[Problem]) -> tuple[str, 
     if node is None:
         return ()
     items = node.items if isinstance(node, Sequence) else [node]
-    names = []
+    names: list[str] = []
+    if not items:
+        problems.append(Problem(f"{what} names nothing", node.place, wanted="at least one name", hint="or leave it out", rule="bad-value"))
     for item in items:
         if isinstance(item, Scalar) and isinstance(item.value, str):
             problems += name_problem(item.value, item.place, "name")
+            if item.value in names:
+                problems.append(Problem(f"{what} names '{item.value}' twice", item.place, wanted="each name once", rule="repeated-name"))
             names.append(item.value)
         else:
             problems.append(Problem(f"{what} does not fit", item.place, found=describe(item), wanted="a list of names", rule="bad-value"))

@@ -19,6 +19,7 @@ MOST_PROBLEMS = 100
 __all__ = ["Expression", "Watched", "evaluate", "is_formula", "parse", "substitute"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+BROKEN = object()  # the value of a name whose own formula is wrong: what reads it says no more
 Names = Mapping[str, object]
 Spots = Callable[[int], Place]
 
@@ -58,7 +59,7 @@ def substitute(node: Node, names: Names) -> Node:
     """
     work = _Substitution(names)
     result = work.node(node)
-    if work.problems:
+    if work.problems or work.broken:
         raise SpecError(*work.problems)
     return result
 
@@ -71,6 +72,7 @@ class _Substitution:
         self.problems: list[Problem] = []
         self.done: dict[int, Node] = {}  # nodes that aliases share are worked out once
         self.made = 0
+        self.broken = False  # a formula failed, for a reason that has been told
 
     def node(self, node: Node) -> Node:
         if id(node) not in self.done:
@@ -97,6 +99,7 @@ class _Substitution:
             return self.scalar(node, node.value)
         except SpecError as e:
             self.problems += e.problems
+            self.broken = True
             return node
 
     def scalar(self, node: Scalar, text: str) -> Node:
@@ -297,7 +300,10 @@ class _Evaluator:
 
     def name(self, e: expressions.Name) -> Any:
         if e.name in self.names:
-            return self.names[e.name]
+            value = self.names[e.name]
+            if value is BROKEN:
+                raise SpecError()
+            return value
         if e.name in FUNCTIONS:
             raise self.error(f"'{e.name}' is a function", e.at, wanted=f"{e.name}(…)")
         raise self.unknown(f"nothing is called '{e.name}' here", e.name, list(self.names), e.at)

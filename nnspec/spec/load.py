@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from nnspec.data.column import Declaration
 from nnspec.data.config import Source
 from nnspec.data.declare import declare
 from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError
+from nnspec.ir.types import DType
 from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
 from nnspec.spec import blocks as block
@@ -28,6 +30,7 @@ from nnspec.spec.source import Node, Scalar, Sequence, read_file
 from nnspec.spec.terms import Own, Term, schedule, terms
 from nnspec.spec.transfer import Transfer, transfer
 from nnspec.spec.variables import variables
+from nnspec.spec.words import FOREIGN, LATER
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer
@@ -37,6 +40,9 @@ from nnspec.training.stretches import Stretches
 T = TypeVar("T")
 PARTS = ("vars", "data", "inputs", "layers", "blocks", "include", "outputs", "loss", "metrics", "optimizer", "schedule", "weights", "networks")
 KINDS = (*Entry.registry, "residual", "branches")
+MEASURES = (*Activation.activations, *Loss.registry, *Metric.registry)
+# Words that are so clearly another library's, or a later version's, that no block goes by them: Linear, swish, lstm; but conv may.
+ALIEN = {*LATER, *(word for word, own in FOREIGN.items() if word != word.lower() or own in MEASURES)} - {*KINDS}
 
 
 @dataclass
@@ -63,6 +69,7 @@ class Document:
     kept: bool = True  # whether the data's rows are where the declaration came from; a stored model has none
     broken: set[str] = field(default_factory=set)  # blocks whose declaration is wrong
     called: set[str] = field(default_factory=set)  # blocks used as a loss or a metric, and those that they use
+    used: set[str] = field(default_factory=set)  # blocks and networks that anything calls, known once the network is built
     allow: tuple[str | Path, ...] = ()
 
     @property
@@ -180,12 +187,12 @@ def _blocks(doc: Document, allow: tuple[str | Path, ...]) -> None:
     file = doc.file.resolve() if doc.file else None
     allowed = (*((file.parent,) if file else ()), shipped().resolve(), *(Path(a).resolve() for a in allow))
     doc.blocks = include(doc.root.pairs.get("include"), file, allowed, doc.problems)
-    doc.problems += [_taken(doc.blocks.pop(name)) for name in KINDS if name in doc.blocks]
+    doc.problems += [_taken(doc.blocks.pop(name)) for name in list(doc.blocks) if name in KINDS or name in ALIEN]
     _declared(doc)
-    reader = Reader(allowed, _named, stored.recall, doc.problems)
+    reader = Reader(allowed, named, stored.recall, doc.problems)
     doc.networks, broken = reader.section(doc.root.pairs.get("networks"), file, doc.vars, doc.blocks, (file,) if file else ())
     doc.broken |= broken
-    doc.problems += [_taken(doc.networks.pop(name)) for name in KINDS if name in doc.networks]
+    doc.problems += [_taken(doc.networks.pop(name)) for name in list(doc.networks) if name in KINDS or name in ALIEN]
 
 
 def _declared(doc: Document) -> None:
@@ -201,7 +208,7 @@ def _declared(doc: Document) -> None:
     for name, body in declared.pairs.items():
         try:
             own = block.declare(name, body, declared.keys[name], doc.vars)
-            if name in KINDS:
+            if name in KINDS or name in ALIEN:
                 raise SpecError(_taken(own))
             if name in doc.blocks:
                 raise SpecError(twice(name, own.place, doc.blocks[name]))
@@ -213,7 +220,8 @@ def _declared(doc: Document) -> None:
 
 def _taken(b: block.Block | Subnetwork) -> Problem:
     what = "block" if isinstance(b, block.Block) else "network"
-    return Problem(f"'{b.name}' is a layer already", b.place, wanted=f"another name for the {what}", rule="repeated-name")
+    already = "is a layer already" if b.name in KINDS else "is a word of a later version" if b.name in LATER else "means a layer elsewhere"
+    return Problem(f"'{b.name}' {already}", b.place, wanted=f"another name for the {what}", rule="repeated-name")
 
 
 def _resolved(doc: Document, key: str) -> Node | None:
@@ -230,7 +238,7 @@ def _resolved(doc: Document, key: str) -> Node | None:
 
 def _parts(doc: Document) -> None:
     inputs, layers = _resolved(doc, "inputs"), doc.root.pairs.get("layers")
-    if (inputs := _named(inputs)) is not None and isinstance(inputs, MappingNode):
+    if (inputs := named(inputs)) is not None and isinstance(inputs, MappingNode):
         doc.inputs = inputs
     elif inputs is not None:
         doc.problems.append(
@@ -258,6 +266,21 @@ def _parts(doc: Document) -> None:
     doc.schedule = _chosen(doc, "schedule", schedule)
     if isinstance(doc.schedule, Stretches):
         _lengths(doc, doc.schedule)
+    largest = DType(doc.settings.precision).largest
+    for key in ("loss", "optimizer", "schedule"):
+        if not doc.problems and (node := _resolved(doc, key)) is not None:
+            doc.problems += _too_large(node, largest, doc.settings.precision)
+
+
+def _too_large(node: Node, largest: float, precision: str) -> list[Problem]:
+    """Numbers that the step's arithmetic cannot hold."""
+    if isinstance(node, Scalar):
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float) or not largest < abs(node.value) < inf:
+            return []
+        what = f"a number does not fit into {precision}"
+        return [Problem(what, node.place, found=describe(node), wanted=f"at most {largest:.3g}", rule="bad-value")]
+    children = node.items if isinstance(node, Sequence) else list(getattr(node, "pairs", {}).values())
+    return [p for child in children for p in _too_large(child, largest, precision)]
 
 
 def _lengths(doc: Document, schedule: Stretches) -> None:
@@ -274,7 +297,7 @@ def _lengths(doc: Document, schedule: Stretches) -> None:
                                     wanted="epochs left out, or more of them", rule="bad-value"))  # fmt: skip
 
 
-def _named(inputs: Node | None) -> Node | None:
+def named(inputs: Node | None) -> Node | None:
     """``{shape: [8, 8, 1]}`` or ``[8, 8, 1]`` alone is one input: ``image`` where it has three axes, else ``features``."""
     if isinstance(inputs, Sequence):
         inputs = MappingNode(inputs.place, {"shape": inputs}, {"shape": inputs.place}, inputs.flow)

@@ -24,11 +24,11 @@ from nnspec.layers.layer import Entry
 from nnspec.layers.windows import Ends
 from nnspec.spec.blocks import MODES, SCALED
 from nnspec.spec.expect import parse_bounds
+from nnspec.spec.load import ALIEN
 from nnspec.spec.model import Config, Kind
 from nnspec.spec.settings import Checkpoint, EarlyStopping, Settings
 from nnspec.spec.sweep import SCALES, parse_axis
 from nnspec.spec.transfer import Weights
-from nnspec.spec.words import FOREIGN, LATER
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer, WeightDecay
@@ -40,6 +40,8 @@ Schema = dict[str, Any]
 DRAFT = "http://json-schema.org/draft-07/schema#"
 FORMULA: Schema = {"type": "string", "pattern": r"\$", "description": "a formula: $name or $(expression)"}
 NAME: Schema = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]*$", "maxLength": 100}
+READ: Schema = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)?$"}  # name, or name.output
+VARIABLE: Schema = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 100}
 PLAIN: Mapping[Any, Schema] = {
     int: {"type": "integer"}, float: {"type": "number"}, bool: {"type": "boolean"}, str: {"type": "string"},
     type(None): {"type": "null"}, Any: {},
@@ -82,20 +84,24 @@ def _parts() -> Schema:
     layers = {"$ref": "#/definitions/layers"}
     loss, metric = several("loss"), several("metric")
     axis = formula({"anyOf": [{"type": "integer", "minimum": 1}, NAME]})
-    source = closed({"shape": one_or_more(axis), "dtype": {"enum": ["float32", "int32", "int64"]}, "columns": names})
+    columns = one_or_more(formula(PLAIN[str]))
+    source = closed({"shape": formula(one_or_more(axis)), "dtype": formula({"enum": ["float32", "int32", "int64"]}), "columns": columns})
+    single = any_of(closed(source["properties"], ["shape"]), {"type": "array", "items": axis})  # the one input, without its name
+    variables = {"type": "object", "propertyNames": VARIABLE, "description": "names for formulas"}
     block = closed({
-        "args": {"type": "object", "propertyNames": NAME, "description": "name: default, or required"},
-        "inputs": names, "outputs": any_of(names, {"type": "object", "additionalProperties": NAME}),
+        "args": {"type": "object", "propertyNames": VARIABLE, "description": "name: default, or required"},
+        "vars": {**variables, "description": "names for its formulas, in place of the spec's"},
+        "inputs": names, "outputs": any_of(names, {"type": "object", "propertyNames": NAME, "additionalProperties": READ}),
         "layers": layers, "description": PLAIN[str],
     }, ["layers"])  # fmt: skip
     return {
-        "vars": {"type": "object", "propertyNames": NAME, "description": "names for formulas"},
+        "vars": variables,
         "include": one_or_more(PLAIN[str]),
         "blocks": {"type": "object", "propertyNames": NAME, "additionalProperties": any_of(block, layers)},
         "data": _data(),
-        "inputs": {"type": "object", "propertyNames": NAME, "additionalProperties": source},
+        "inputs": any_of({"type": "object", "propertyNames": NAME, "additionalProperties": source}, single),
         "layers": {"allOf": [layers], "minItems": 1},
-        "outputs": names,
+        "outputs": one_or_more(formula(READ)),
         "loss": loss,
         "metrics": metric,
         "optimizer": {"$ref": "#/definitions/optimizer"},
@@ -149,7 +155,7 @@ def _family(name: str, family: type[Kind]) -> Schema:
 
 def _of_a_block(members: Collection[str]) -> tuple[Schema, Schema]:
     """A block of the spec's own, by name alone or with its arguments: any name that is not known to be something else."""
-    own: Schema = {"allOf": [NAME, {"not": {"enum": sorted({*FOREIGN, *LATER, *members})}}]}
+    own: Schema = {"allOf": [NAME, {"not": {"enum": sorted({*ALIEN, *members})}}]}
     return own, {"type": "object", "minProperties": 1, "maxProperties": 1, "propertyNames": own}
 
 
@@ -177,7 +183,7 @@ def _layers() -> Schema:
         ["paths", "merge"],
     )
     kinds = {**choice(Entry.registry, common)["anyOf"][1]["properties"], "residual": residual, "branches": branches}
-    own = {"not": {"enum": sorted({*FOREIGN, *LATER} - kinds.keys())}}  # any other name may be a block's
+    own = {"not": {"enum": sorted(ALIEN)}}  # any other name may be a block's
     alone = any_of({"enum": [kind for kind, cls in Entry.registry.items() if not required(cls)]},
                    {"allOf": [NAME, own, {"not": {"enum": list(kinds)}}]})  # fmt: skip
     entry = {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": kinds,

@@ -57,7 +57,7 @@ def terms(node: Node | None, key: str, family: type[Any], own: Own, problems: li
             found.append(_term(item, family, "loss" if key == "loss" else "metric", own))
         except SpecError as e:
             problems += e.problems
-    if node is not None and not _list(node):
+    if key == "loss" and node is not None and not _list(node):
         problems.append(Problem(f"'{key}' names nothing", node.place, found=describe(node), wanted="at least one", hint="or leave it out",
                                 rule="bad-value"))  # fmt: skip
     named = [t for t in found if t.name]

@@ -150,5 +150,6 @@ def name_problem(name: str, place: Place, what: str) -> list[Problem]:
     """A problem where ``name`` is not a letter or _ and then letters, digits, _ and -; at most 100 of them."""
     if NAME.match(name) and len(name) <= 100:
         return []
-    return [Problem(f"'{name[:60]}' cannot be the name of a {what}", place, wanted="a letter or _, then letters, digits, _ and -; at most 100",
+    a = "an" if what[0] in "aeiou" else "a"
+    return [Problem(f"'{name[:60]}' cannot be the name of {a} {what}", place, wanted="a letter or _, then letters, digits, _ and -; at most 100",
                     rule="bad-name")]

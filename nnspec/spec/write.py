@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from nnspec.data.augment import Augmentation
-from nnspec.data.config import Prepare, Source
+from nnspec.data.config import ColumnKind, Prepare, Source
+from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
 from nnspec.spec.blocks import Block
-from nnspec.spec.load import Document
+from nnspec.spec.explain import fields_of
+from nnspec.spec.load import Document, named
 from nnspec.spec.model import Kind
 from nnspec.spec.networks import Subnetwork
+from nnspec.spec.overrides import SHORT
 from nnspec.spec.scalars import resolve
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, plain
@@ -24,6 +27,13 @@ from nnspec.training.optimizers import Optimizer
 from nnspec.training.schedules import Schedule
 
 WIDTH = 110
+
+
+class _Marker(str):
+    """A word that means itself, where a text that is spelled alike stands in quotes."""
+
+
+REQUIRED = _Marker("required")
 Tree = Any  # plain values: dicts, lists, scalars
 
 
@@ -39,7 +49,7 @@ def write(doc: Document) -> str:
         elif key in pairs:
             out[key] = _part(key, pairs[key], doc)
     if doc.blocks:
-        out["blocks"] = {name: _block(b) for name, b in doc.blocks.items()}
+        out["blocks"] = {name: _block(b, doc.blocks) for name, b in doc.blocks.items() if name in doc.used or not b.included}
     return dump(out)
 
 
@@ -48,7 +58,13 @@ def _part(key: str, node: Node, doc: Document) -> Tree:
     if key == "layers":
         return _entries(node, doc.blocks)
     if key in families:
-        return _choices(node, families[key])
+        return _choices(node, families[key], doc.blocks, many=key == "metrics")
+    if key == "inputs":
+        return _inputs(node)
+    if key == "outputs" and isinstance(node, Scalar):
+        return [node.value]
+    if key in SHORT and isinstance(node, Scalar):
+        return {SHORT[key]: node.value}
     if key == "networks":
         return {name: _network(n) for name, n in doc.networks.items()}
     if key == "weights" and doc.weights is not None:
@@ -56,6 +72,15 @@ def _part(key: str, node: Node, doc: Document) -> Tree:
     if key == "data":
         return _data(node, doc.file)
     return _tree(plain(node))
+
+
+def _inputs(node: Node) -> Tree:
+    """Every input by its name, its shape and columns as lists."""
+    named_ = named(node)
+    if not isinstance(named_, MappingNode):
+        return _tree(plain(node))
+    return {name: {k: v if isinstance(v, list) or k == "dtype" or "$" in str(v) else [v] for k, v in _tree(plain(body)).items()}
+            if isinstance(body, MappingNode) else _tree(plain(body)) for name, body in named_.pairs.items()}
 
 
 def _tree(value: Any) -> Tree:
@@ -77,10 +102,23 @@ def _entry(node: Node, blocks: Mapping[str, Block]) -> Tree:
         return {kind: _structure(kind, body, blocks)}
     if body is None or (isinstance(body, Scalar) and body.value is None):
         return kind
-    primary = next(iter(blocks[kind].args), None) if kind in blocks else getattr(Entry.registry.get(kind), "primary", None)
-    if not isinstance(body, MappingNode) and primary:
-        return {kind: {primary: _tree(plain(body))}}
-    return {kind: _tree(plain(body))}
+    if kind in Entry.registry and kind not in blocks:
+        body = fields_of(Entry.registry[kind], body, kind)
+    if not isinstance(body, MappingNode):
+        primary = next(iter(blocks[kind].args), None) if kind in blocks else None
+        if primary is None:
+            return {kind: _tree(plain(body))}
+        body = MappingNode(body.place, {primary: body}, {primary: body.place}, False)
+    return {kind: {k: _field(kind, k, v, blocks) for k, v in body.pairs.items()}} if body.pairs else kind
+
+
+def _field(kind: str, key: str, node: Node, blocks: Mapping[str, Block]) -> Tree:
+    """A field of an entry; of an activation the fields by name."""
+    if key == "repeat" and isinstance(node, Scalar):
+        return {SHORT[key]: node.value}
+    if kind not in blocks and (key == "activation" or (kind == "activation" and key == "of")) and isinstance(node, MappingNode):
+        return _choices(node, Activation, blocks)
+    return _tree(plain(node))
 
 
 def _structure(kind: str, body: Node, blocks: Mapping[str, Block]) -> Tree:
@@ -99,20 +137,31 @@ def _structure(kind: str, body: Node, blocks: Mapping[str, Block]) -> Tree:
     return out
 
 
-def _choices(node: Node, family: type[Kind]) -> Tree:
-    """Every choice as ``{kind: {fields}}``; a list stays one."""
+def _choices(node: Node, family: type[Kind], blocks: Mapping[str, Block] | None = None, many: bool = False) -> Tree:
+    """Every choice as ``{kind: {fields}}``; a list stays one, and where there are ``many`` it always is one."""
     if isinstance(node, Sequence):
-        return [_choices(item, family) for item in node.items]
+        return [_choices(item, family, blocks) for item in node.items]
+    if isinstance(node, MappingNode) and (many or (len(node.pairs) > 1 and family is Loss)):
+        return [{kind: _choice(kind, body, family, blocks or {})} for kind, body in node.pairs.items()]
+    if many:
+        return [_choices(node, family, blocks)]
     if isinstance(node, Scalar):
-        return {node.value: {}} if isinstance(node.value, str) and node.value in family.registry else node.value
-    out: dict[str, Tree] = {}
-    for kind, body in node.pairs.items() if isinstance(node, MappingNode) else ():
-        primary = getattr(family.registry.get(kind), "primary", None)
-        if isinstance(body, Scalar) and body.value is None:
-            out[kind] = {}
-        else:
-            out[kind] = _tree(plain(body)) if isinstance(body, MappingNode) or primary is None else {primary: _tree(plain(body))}
-    return out
+        known = node.value in family.registry or node.value in (blocks or {})
+        return {node.value: {}} if isinstance(node.value, str) and known else node.value
+    return {kind: _choice(kind, body, family, blocks or {}) for kind, body in node.pairs.items()} if isinstance(node, MappingNode) else {}
+
+
+def _choice(kind: str, body: Node, family: type[Kind], blocks: Mapping[str, Block]) -> Tree:
+    """The fields of a choice: its primary value by name, and what is itself short."""
+    if isinstance(body, Scalar) and body.value is None:
+        return {}
+    if not isinstance(body, MappingNode):
+        primary = next(iter(blocks[kind].args), None) if kind in blocks else getattr(family.registry.get(kind), "primary", None)
+        return _tree(plain(body)) if primary is None else {primary: _tree(plain(body))}
+    own = {"weight_decay": SHORT["weight_decay"]} if family is Optimizer else {}
+    return {k: {own[k]: v.value} if k in own and isinstance(v, Scalar)
+            else _choices(v, Schedule) if k == "weight" and family is Loss and isinstance(v, MappingNode)
+            else _tree(plain(v)) for k, v in body.pairs.items()}  # fmt: skip
 
 
 def _data(node: Node, file: Path | None) -> Tree:
@@ -120,11 +169,17 @@ def _data(node: Node, file: Path | None) -> Tree:
     tree = _tree(plain(node))
     if isinstance(tree, str):
         return {tree: {}}
+    if not isinstance(node, MappingNode) or not isinstance(tree, dict):
+        return tree
     steps: tuple[tuple[str, type[Kind]], ...] = (("prepare", Prepare), ("augment", Augmentation))
     for key, family in steps:
-        if isinstance(node, MappingNode) and isinstance(tree, dict) and key in node.pairs:
+        if key in node.pairs:
             tree[key] = _choices(node.pairs[key], family)
-    if file is None or not isinstance(tree, dict):
+    if isinstance(columns := node.pairs.get("columns"), MappingNode):
+        tree["columns"] = {name: _choices(kind, ColumnKind) for name, kind in columns.pairs.items()}
+    for name in tree.keys() & Source.registry.keys():
+        tree[name] = _choice(name, node.pairs[name], Source, {})
+    if file is None:
         return tree
     folder = file.resolve().parent
     for name, source in tree.items():
@@ -159,7 +214,7 @@ def _network(n: Subnetwork) -> Tree:
     if "vars" in n.owns:
         out["vars"] = {k: _tree(v) for k, v in n.vars.items()}
     if "blocks" in n.owns:
-        out["blocks"] = {name: _block(b) for name, b in n.blocks.items()}
+        out["blocks"] = {name: _block(b, n.blocks) for name, b in n.blocks.items()}
     if n.data is not None:
         out["data"] = _tree(dict(n.data))
     if n.networks:
@@ -176,17 +231,16 @@ def _network(n: Subnetwork) -> Tree:
     return out
 
 
-def _block(b: Block) -> Tree:
-    """A block; the variables of the file it came from become defaults of its arguments."""
-    args: dict[str, Tree] = {k: "required" if v is None else _tree(plain(v)) for k, v in b.args.items()}
-    if b.included:
-        args.update({k: _tree(v) for k, v in b.vars.items() if k not in args})
-    out: dict[str, Tree] = {"args": args} if args else {}
+def _block(b: Block, blocks: Mapping[str, Block]) -> Tree:
+    """A block; the variables of the file it came from become its own."""
+    out: dict[str, Tree] = {"args": {k: REQUIRED if v is None else _tree(plain(v)) for k, v in b.args.items()}} if b.args else {}
+    if b.owns and (read := {k: _tree(v) for k, v in b.vars.items() if k in b.words()}):
+        out["vars"] = read
     if b.inputs:
         out["inputs"] = list(b.inputs)
     if b.outputs:
         out["outputs"] = {own: target for own, target, _ in b.outputs}
-    out["layers"] = _tree(plain(b.layers))
+    out["layers"] = _entries(b.layers, blocks)
     return out
 
 
@@ -230,4 +284,5 @@ def scalar(value: Tree) -> str:
     if isinstance(value, int):
         return str(value)
     plain_ = value and value.isascii() and all(c.isalnum() or c in "_-./$" for c in value) and value[0] not in "-."
-    return value if plain_ and resolve(value) == value else json.dumps(value, ensure_ascii=False)
+    marks = value != REQUIRED or isinstance(value, _Marker)
+    return value if plain_ and marks and resolve(value) == value else json.dumps(value, ensure_ascii=False)
