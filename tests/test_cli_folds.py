@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,34 @@ def test_an_interrupted_run_goes_on_with_the_fold_it_was_in(call: Any, monkeypat
     assert code == 0 and "nothing is left to do: 4 epochs done before" in err and "resumed at epoch" in err
     assert json.loads(Path("r/folds.json").read_text())["metrics"] == json.loads(Path("whole/folds.json").read_text())["metrics"]
     assert Path("r/fold_3/last.safetensors").read_bytes() == Path("whole/fold_3/last.safetensors").read_bytes()
+
+
+def test_a_signal_that_comes_when_a_fold_is_over_ends_them_all(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = Loop._finish
+
+    def late(self: Loop) -> Any:
+        done = finish(self)
+        signal.raise_signal(signal.SIGTERM)
+        return done
+
+    monkeypatch.setattr(Loop, "_finish", late)
+    code, out, err = call("run", "small.yaml", "--out", "r")
+    assert code == 143 and out == "" and "fold 2 of 3: interrupted" in err and "nnspec run small.yaml --out r --resume" in err
+    assert Path("r/fold_1/result.json").exists() and not Path("r/fold_2/result.json").exists()
+
+
+def test_a_signal_that_comes_when_a_spec_is_tested_ends_the_others(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = Loop._finish
+    Path("one.yaml").write_text(SPEC.replace("folds: 3, test: 0.1", "validation: 0.2"))
+
+    def late(self: Loop) -> Any:
+        done = finish(self)
+        signal.raise_signal(signal.SIGINT)
+        return done
+
+    monkeypatch.setattr(Loop, "_finish", late)
+    code, out, _ = call("test", "one.yaml", "small.yaml")
+    assert code == 130 and "one.yaml: ok" in out and "small.yaml" not in out
 
 
 def test_other_folds_are_another_run_and_one_run_is_none_of_folds(call: Any) -> None:

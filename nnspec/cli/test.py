@@ -47,26 +47,28 @@ def command(
     spec is trained, and those of its last epoch count. Exit status 1 where an expectation does not hold; a spec without
     `expect` is an error.
     """
-    from nnspec.runtime.interrupt import Interrupted
+    from nnspec.runtime.interrupt import Interrupted, Signals
 
     codes, tests = [], []
-    for file in specs:
-        try:
-            spec = expecting(read(file, settings, allowed))
-            folder = out / spec.name if out and len(specs) > 1 else out
-            results = list(tested(spec, backend_name(backend), folder))
-        except Interrupted:
-            raise
-        except NnspecError as e:
-            click.echo(e.render(), err=True)
-            codes.append(e.status)
-            tests.append({"spec": file, "held": False, "run": None, "expectations": [], "error": e.problems[0].message})
-            continue
-        held = all(r.held for r in results)
-        codes.append(0 if held else FAILED)
-        tests.append({"spec": file, "held": held, "run": str(folder) if folder else None, "expectations": [as_dict(r) for r in results]})
-        if not as_json:
-            click.echo(f"{file}: {'ok' if held else 'FAILED'}\n" + "\n".join(rows(results)))
+    with Signals() as signals:  # one that comes when a spec has been trained ends the others too
+        for file in specs:
+            signals.check()
+            try:
+                spec = expecting(read(file, settings, allowed))
+                folder = out / spec.name if out and len(specs) > 1 else out
+                results = list(tested(spec, backend_name(backend), folder))
+            except Interrupted:
+                raise
+            except NnspecError as e:
+                click.echo(e.render(), err=True)
+                codes.append(e.status)
+                tests.append({"spec": file, "held": False, "run": None, "expectations": [], "error": e.problems[0].message})
+                continue
+            held = all(r.held for r in results)
+            codes.append(0 if held else FAILED)
+            tests.append({"spec": file, "held": held, "run": str(folder) if folder else None, "expectations": [as_dict(r) for r in results]})
+            if not as_json:
+                click.echo(f"{file}: {'ok' if held else 'FAILED'}\n" + "\n".join(rows(results)))
     if as_json:
         print_json(tests)
     return max(codes, key=lambda code: (code > FAILED, code))

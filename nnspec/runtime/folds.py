@@ -9,7 +9,7 @@ from typing import Any
 
 from nnspec.compiler import Spec
 from nnspec.errors import NumbersError, Problem, SpecError
-from nnspec.runtime.interrupt import Interrupted
+from nnspec.runtime.interrupt import Interrupted, Signals
 from nnspec.runtime.loop import Run
 from nnspec.runtime.resume import command
 from nnspec.runtime.run_folder import FOLDS, RECORD, RESULT, SPEC, RunFolder, open_run
@@ -46,19 +46,21 @@ def train_folds(spec: Spec, make: Callable[[Spec], Model], train: Train, folder:
         folder.write(SPEC, spec.text)
         folder.write_json(FOLDS, {"folds": spec.folds})
     runs = []
-    for number in range(1, spec.folds + 1):
-        model, first = first or make(spec.fold(number)), None
-        try:
-            if folder is None:
-                runs.append(train(model, None))
-            else:
-                with open_run(folder.path / f"fold_{number}", spec.name, resume=True) as own:
-                    runs.append(train(model, own))
-        except NumbersError as e:
-            raise NumbersError(*(_in_fold(p, number, spec.folds, p.hint) for p in e.problems)) from None
-        except Interrupted as e:
-            hint = _again(spec, model, folder) if folder else e.problems[0].hint
-            raise type(e)(*(_in_fold(p, number, spec.folds, hint) for p in e.problems)) from None
+    with Signals() as signals:  # one that comes between two folds ends them too
+        for number in range(1, spec.folds + 1):
+            model, first = first or make(spec.fold(number)), None
+            try:
+                signals.check()
+                if folder is None:
+                    runs.append(train(model, None))
+                else:
+                    with open_run(folder.path / f"fold_{number}", spec.name, resume=True) as own:
+                        runs.append(train(model, own))
+            except NumbersError as e:
+                raise NumbersError(*(_in_fold(p, number, spec.folds, p.hint) for p in e.problems)) from None
+            except Interrupted as e:
+                hint = _again(spec, model, folder) if folder else e.problems[0].hint
+                raise type(e)(*(_in_fold(p, number, spec.folds, hint) for p in e.problems)) from None
     together = summed([run.metrics for run in runs])
     folds = Folds(tuple(runs), *together)
     if folder is not None:

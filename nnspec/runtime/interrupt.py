@@ -28,7 +28,8 @@ KINDS: dict[int, type[Interrupted]] = {signal.SIGINT: Interrupted, signal.SIGTER
 class Signals:
     """A context in which the first SIGINT or SIGTERM is only noted; a second SIGINT is a KeyboardInterrupt at once.
 
-    The handlers from before come back at the end. Outside of the main thread nothing is handled.
+    The handlers from before come back at the end; of one context within another, the outer one hears what the inner one noted
+    too late to raise it. Outside of the main thread nothing is handled.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,8 @@ class Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            if isinstance(outer := getattr(handler, "__self__", None), Signals) and self.noted is not None:
+                outer.noted = self.noted
         self._before = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
