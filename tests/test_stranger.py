@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -283,3 +284,74 @@ def test_drawing_without_pillow_names_the_install(tmp_path: Path) -> None:
         command = [sys.executable, str(ROOT / "specs/quickstart" / script), str(tmp_path)]
         done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr) == (1, "drawing needs Pillow: pip install 'nnspec[images]'\n")
+
+
+PHOTOS = """\
+nnspec: 1
+data:
+  image_folder: {path: p, size: [4, 4]}
+  split: {validation: 0.5, stratify: label}
+layers: [flatten, dense: 2]
+loss: cross_entropy
+metrics: [auc]
+optimizer: sgd
+epochs: 1
+"""
+
+
+def photos(folder: Path, *names: bytes) -> None:
+    """A few photographs for each class, under names that are no UTF-8."""
+    image = pytest.importorskip("PIL.Image")
+    for k, name in enumerate(names):
+        under = os.fsencode(folder) + b"/p/" + name
+        try:
+            os.makedirs(under)
+        except OSError:
+            pytest.skip("this system takes no such name")
+        for i in range(4):
+            with open(under + b"/%d\xff.png" % i, "wb") as file:
+                image.new("RGB", (4, 4), (100 * k, 50, 20 * i)).save(file, "PNG")
+
+
+def test_names_that_are_not_utf8_are_names(call: Any, tmp_path: Path) -> None:
+    photos(tmp_path, b"caf\xe9", b"ok")
+    (tmp_path / "p.yaml").write_text(PHOTOS)
+    assert call("run", "p.yaml", "--out", "r")[0] == 0
+    assert call("evaluate", "r")[0] == 0
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "nnspec", "predict", "r", "p/ok/0\udcff.png", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=120)
+    assert set(json.loads(done.stdout)["probabilities"]) == {"caf\udce9", "ok"}, done.stderr
+
+
+def test_classes_are_called_the_same_whatever_the_locale_makes_of_folders(tmp_path: Path) -> None:
+    photos(tmp_path, "hünd".encode(), b"ok")
+    (tmp_path / "p.yaml").write_text(PHOTOS)
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+    for args in (["run", "p.yaml", "--out", "r"], ["predict", "r", "p/ok/0\udcff.png", "--json"]):
+        command = [sys.executable, "-m", "nnspec", *args]
+        done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **plain}, capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout.decode())["probabilities"]) == {"hünd", "ok"}
+
+
+def test_what_is_not_finite_is_null_in_every_file_of_a_run(call: Any, tmp_path: Path) -> None:
+    def refuse(word: str) -> float:
+        raise ValueError(word)
+
+    inline = "{columns: {x: [1, 2, 3, 4], y: [0, 0, 0, 1]}, target: y}"
+    (tmp_path / "p.yaml").write_text(
+        f"nnspec: 1\ndata: {{inline: {inline}, split: {{train: 0.5, validation: 0.5, order: x}}}}\n"
+        "inputs: {x: {columns: x}}\nlayers: [dense: 1]\nloss: binary_cross_entropy\nmetrics: [auc]\noptimizer: sgd\nepochs: 1\n"
+    )
+    assert call("run", "p.yaml", "--out", "r")[0] == 0
+    assert json.loads((tmp_path / "r/result.json").read_text(), parse_constant=refuse)["metrics"]["train.auc"] is None
+    assert call("compare", "r", "r")[0] == 0
+
+
+def test_a_command_goes_on_without_standard_streams(call: Any, tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for args, code in ((["run", "small.yaml", "--out", "r"], 0), (["summary", "small.yaml"], 0), (["check", "none.yaml"], 2)):
+        command = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "nnspec", *args]
+        assert subprocess.run(command, cwd=tmp_path, env=env, timeout=120).returncode == code
+    assert (tmp_path / "r/result.json").exists()

@@ -33,6 +33,9 @@ def nnspec() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and leaves with its exit status."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever has called
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open until the end
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show does not stop it

@@ -82,8 +82,13 @@ def _classes(part: Part, problems: list[Problem]) -> list[tuple[str, list[Path]]
         problems += [no_image(p) for p in files if p.suffix.lower() not in SUFFIXES][:LIMIT]
         if not files and not inner:
             problems.append(Problem(f"the folder of class '{folder.name}' holds no images", file_place(folder), found="nothing", rule="empty-file"))
-        found.append((folder.name, files))
+        found.append((_text(folder.name), files))
     return found
+
+
+def _text(name: str) -> str:
+    """A folder's name as UTF-8 has it, whatever the locale makes of its bytes; what is none stays as it is."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def _listed(folder: Path, part: Part, problems: list[Problem]) -> tuple[list[Path], list[Path]]:

@@ -97,7 +97,7 @@ def input_type(
             Problem(
                 f"{what} has no columns",
                 place,
-                hint="every column is a target" if declaration.columns else "",
+                hint="every column is a target, or only says how rows are divided or what they weigh" if declaration.columns else "",
                 rule="unknown-column",
             )
         )

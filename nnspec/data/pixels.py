@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ class Pixels:
                 found.update(self.raw(slice(start, start + 1024)).tobytes())
         else:
             for path in _files(self.source, self.rows):
-                found.update(f"{path.name} {path.stat().st_size if path.exists() else -1} ".encode())
+                found.update(os.fsencode(path.name) + f" {path.stat().st_size if path.exists() else -1} ".encode())
         return found.digest()
 
 

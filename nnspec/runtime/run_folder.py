@@ -153,8 +153,8 @@ class RunFolder:
         replace(self.path / name, [text.encode()])
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Replaces a file by one JSON object. Raises ResourceError."""
-        self.write(name, json.dumps(content, indent=2) + "\n")
+        """Replaces a file by one JSON object; what is not finite is null. Raises ResourceError."""
+        self.write(name, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
     def read(self, name: str) -> str:
         """A text file of the run. Raises DataError."""
@@ -226,6 +226,15 @@ class RunFolder:
             os.fsync(self._metrics.fileno())
         except OSError as e:
             raise refused(self.path / METRICS, e) from e
+
+
+def _finite(content: Any) -> Any:
+    """What JSON has a form for: numbers that are none are null."""
+    if isinstance(content, Mapping):
+        return {k: _finite(v) for k, v in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(v) for v in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _object(text: str, where: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class SweepFolder:
 
     def write(self) -> None:
         """Notes how every trial stands. Raises ResourceError."""
-        self.folder.write_json(SWEEP, {"spec": self.spec.text, "epochs": self.epochs, "trials": [_finite(o.to_json()) for o in self.outcomes]})
+        self.folder.write_json(SWEEP, {"spec": self.spec.text, "epochs": self.epochs, "trials": [o.to_json() for o in self.outcomes]})
 
 
 def best(outcomes: Sequence[Outcome], metric: str, less: bool) -> list[Outcome]:
@@ -108,15 +108,6 @@ def best(outcomes: Sequence[Outcome], metric: str, less: bool) -> list[Outcome]:
         return (math.isnan(value), 0.0 if math.isnan(value) else value if less else -value, outcome.number)
 
     return sorted(outcomes, key=rank)
-
-
-def _finite(content: Any) -> Any:
-    """What JSON has a form for: numbers that are none are null."""
-    if isinstance(content, dict):
-        return {k: _finite(v) for k, v in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(v) for v in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _plain(settings: Any) -> Any:
