@@ -196,6 +196,13 @@ BAD: dict[str, str] = {
     "huge_penalty": changed("units: 32,", "units: 32, regularize: {kernel: {l2: 1e39}},"),
     "huge_epsilon": changed("learning_rate: 1e-3", "epsilon: 1e39"),
     "huge_weight_of_a_loss": changed("loss: cross_entropy", "loss: {cross_entropy: {weight: 1e39}}"),
+    "rate_of_its_own_beside_none": changed("dense: {units: 32", "dense: {units: 32, learning_rate: 0.01").replace("{learning_rate: 1e-3}", "{learning_rate: 0}"),
+    "stratify_of_one_part": changed("data: digits", "data: {digits: {}, split: {stratify: digit}}"),
+    "image_of_no_path": changed("data: digits", "data: {digits: {}, columns: {image: {image: {size: 4}}}}"),
+    "columns_of_no_data": changed("data: digits", "inputs: {image: {shape: [8, 8, 1], columns: image}}"),
+    "weights_are_a_column": changed("data: digits", "data: {digits: {}, sample_weight: weight}"),
+    "ignored_class_misspelt": changed("loss: cross_entropy", "loss: {cross_entropy: {ignore: 10}}"),
+    "ignore_index": changed("loss: cross_entropy", "loss: {cross_entropy: {ignore_index: 9}}"),
     "several_at_once": changed("units: 32, activation: relu", "units: 32, activation: rellu").replace("epochs: 10", "epochs: ten").replace("1e-3", "fast")
     .replace("dropout: 0.2", "Dropout: 0.2"),
 }

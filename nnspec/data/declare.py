@@ -12,7 +12,7 @@ import numpy as np
 from nnspec.data.augmented import augmentations, balanced
 from nnspec.data.cells import number
 from nnspec.data.column import SAMPLE_WEIGHT, Array, Column, ColumnType, Declaration, Fractions, Raw, Table, as_array, index_of
-from nnspec.data.config import CategoryColumn, ImageFolder, NumberColumn, OneHotStep, Prepare
+from nnspec.data.config import CategoryColumn, ImageColumn, ImageFolder, NumberColumn, OneHotStep, Prepare
 from nnspec.data.csv_file import column_hint
 from nnspec.data.fractions import fractions
 from nnspec.data.images import Images
@@ -21,6 +21,8 @@ from nnspec.data.sources import SHIPPED_TARGETS, read_source
 from nnspec.data.weights import weights_of_rows
 from nnspec.errors import DataError, NnspecError, Problem, SpecError, nearest, one_of
 from nnspec.spec.source import Node
+
+OF_PATHS = ("csv", "npz", "parquet", "inline")  # sources of which a column may hold paths of images
 
 
 def declare(node: Node, folder: Path, seed: int) -> Declaration:
@@ -158,15 +160,14 @@ class _Declare:
             category = kind if isinstance(kind, CategoryColumn) else CategoryColumn()
             classes = classes_of(raw.texts, category)
             self.check_classes(name, raw, raw.texts, category, classes)
-        if isinstance(kind, NumberColumn if raw.texts is not None else CategoryColumn):
-            self.wrong.append(
-                Problem(
-                    f"column '{name}' cannot be a {kind.kind}",
-                    place,
-                    found="texts" if raw.texts is not None else "numbers of a shape",
-                    rule="bad-value",
-                )
-            )
+        held = "texts" if raw.texts is not None else "masks" if raw.classes is not None else "images" if raw.pixels else "numbers of a shape"
+        wrong = CategoryColumn if held != "texts" else NumberColumn
+        unread = isinstance(kind, ImageColumn) and self.section.name not in OF_PATHS
+        if unread or isinstance(kind, wrong) or (isinstance(kind, NumberColumn) and held in ("masks", "images")):
+            source = self.section.name
+            hint = f"the source says it: {source}: {{path: …, size: …}}" if source in ("image_folder", "files") else f"leave '{name}' out of columns"
+            what = f"column '{name}' holds no paths of images" if unread else f"column '{name}' cannot be a {kind.kind if kind else ''}"
+            self.wrong.append(Problem(what, place, found=held, hint=hint, rule="bad-value"))
         policy = getattr(kind, "missing", "error")
         if policy != "error" and raw.shape:
             self.wrong.append(

@@ -47,6 +47,11 @@ def fractions(
         section.wrong.append(Problem("there is no such fold", where, found=f"fold: {given.fold}", wanted=wanted, rule="bad-value"))
     split = Fractions(parts, given.stratify, place, given.order, given.group, given.folds or 0, (given.fold or 1) - 1, given.fold is not None)
     section.wrong += _columns(section, split, columns, table, place)
+    word = next((word for word in ("stratify", "order", "group") if getattr(given, word) is not None), None)
+    if word is not None and not given.folds and len(parts) == 1 and parts[0][1] >= 1 - 1e-9:
+        what = f"the split divides nothing, so that '{word}' would be ignored"
+        section.wrong.append(Problem(what, at(node, word) or place, found="all rows train", wanted=f"split: {{{word}: …, validation: 0.2}}",
+                                     rule="bad-value"))  # fmt: skip
     if len(section.wrong) == before and not section.wrong and not section.bad:
         _rows(section, split, columns, table, targets, read, seed)
     return split

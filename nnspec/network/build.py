@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nnspec.errors import DataError, Problem, SpecError
 from nnspec.ir.types import DType
-from nnspec.network.demands import expects, mixup, training, watches
+from nnspec.network.demands import expects, mixup, own_rates, training, watches
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
 from nnspec.network.ignored import uncalled, unread, unused
@@ -67,6 +67,8 @@ def build(doc: Document) -> Built:
         uncalled(doc, expander, problems)
     doc.used = expander.used | doc.called
     still = frozen(network, doc.schedule, problems) if not expander.problems else (frozenset(),)
+    if not expander.problems:
+        own_rates(doc, network, still, problems)
     training(doc, problems)
     mixup(doc, losses, problems)
     watches(doc, problems)

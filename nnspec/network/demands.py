@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nnspec.data.column import SPLITS
 from nnspec.errors import Problem, nearest, one_of
 from nnspec.ir.graph import abstract
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import TensorType
+from nnspec.network.graph import Network
 from nnspec.network.targets import Target
 from nnspec.spec import expect, sweep
 from nnspec.spec.load import Document
 from nnspec.spec.source import Mapping as MappingNode
-from nnspec.training.schedules import Plateau
+from nnspec.training.schedules import Constant, Plateau
 from nnspec.training.stretches import Stretches, schedules
+
+
+def own_rates(doc: Document, network: Network, still: Sequence[frozenset[str]], problems: list[Problem]) -> None:
+    """A layer's rate goes along with the schedule by what that makes of the optimizer's, which of 0 cannot be said."""
+    if doc.optimizer is None or doc.schedule is None:
+        return
+    for n, plan in enumerate(schedules(doc.schedule)):
+        own = doc.schedule.parts[n].own.learning_rate if isinstance(doc.schedule, Stretches) else None
+        base = doc.optimizer.learning_rate if own is None else own
+        leaf = next((leaf for leaf in network.leaves if not leaf.rate.scaled and leaf.rate.value and leaf.path not in still[n]
+                     and any(p.trainable for p in leaf.own)), None)
+        if base or leaf is None or (isinstance(plan, Constant) and not plan.warmup.amount):
+            continue
+        what = f"layer '{leaf.path}' has a learning rate of its own, and the schedule cannot go along with one of 0"
+        whose = "optimizer" if own is None else "stretch"
+        problems.append(Problem(what, network.nodes[leaf.path]["place"], found=f"the {whose}'s learning_rate: 0", wanted="a rate above 0",
+                                hint="what should not move stands still by trainable: false, or 0x", rule="bad-value"))  # fmt: skip
+        return
 
 
 def mixup(doc: Document, compared: tuple[Target, ...], problems: list[Problem]) -> None:

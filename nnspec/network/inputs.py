@@ -81,6 +81,9 @@ def _declared(doc: Document, problems: list[Problem]) -> tuple[dict[str, TensorT
         problems += [unknown(k, INPUT_KEYS, node.keys[k], f"key of input '{name}'", "unknown-key") for k in node.pairs if k not in INPUT_KEYS]
         try:
             named[name] = _names(node.pairs["columns"]) if "columns" in node.pairs else None
+            if "columns" in node.pairs and "data" not in doc.root.pairs:
+                what = f"input '{name}' names columns, and the spec has no data"
+                problems.append(Problem(what, node.keys["columns"], wanted="shape alone, or data", rule="unknown-key"))
             if "shape" in node.pairs:
                 types[name] = TensorType((BATCH, *_shape(node.pairs["shape"])), _dtype(node.pairs.get("dtype"), doc))
             elif doc.data is None and "data" not in doc.root.pairs:

@@ -11,13 +11,15 @@ from nnspec.runtime.feeds import rows_of
 from nnspec.runtime.run_folder import open_run
 from nnspec.runtime.session import Model
 from nnspec.runtime.trainer import Run, Splits, train
+from nnspec.spec.source import Mapping as MappingNode
 
 
 def fit(model: Model, x: Any, y: Any, sample_weight: Any, epochs: int | None, out: str | Path | None) -> Run:
     """Trains for so many epochs; ``x`` and ``y`` are arrays, or dicts of them by name, ``sample_weight`` a number for each row.
     Without targets of its own a model takes ``x`` alone.
 
-    Arrays are taken as they are: ``augment`` and ``balance`` of a spec work on the spec's own data.
+    Arrays are taken as they are. What the spec's data say of rows (``split``, ``augment``, ``balance``, a ``prepare`` that has not been
+    fitted) works on these data alone, and is an error beside arrays.
     """
     data = _splits(model, x, y, sample_weight)
     if out is None:
@@ -32,6 +34,7 @@ def _splits(model: Model, x: Any, y: Any, sample_weight: Any) -> Splits | None:
     if x is None and y is None:
         raise SpecError(Problem("fit takes weights for the rows that it is given",
                                 wanted="a column called sample_weight in the spec's data, or fit(x, y, sample_weight=w)", rule="feed"))
+    _refuse_what_is_of_the_data(model)
     inputs = model.spec.built.network.inputs
     names = [t.feed for t in model.targets if t.feed not in inputs]
     if x is None or (y is None and names and not isinstance(x, dict)):
@@ -47,3 +50,13 @@ def _splits(model: Model, x: Any, y: Any, sample_weight: Any) -> Splits | None:
     arrays, weights = model.feeds(feeds)
     rows_of(arrays)
     return {"train": arrays if weights is None else {**arrays, SAMPLE_WEIGHT: weights}}
+
+
+def _refuse_what_is_of_the_data(model: Model) -> None:
+    """Raises SpecError where the spec wants something done to rows that is done to those of its own data alone."""
+    section = model.spec.document.root.pairs.get("data")
+    keys = section.keys if isinstance(section, MappingNode) else {}
+    words = ("split", "augment", "balance", *(("prepare",) if model.preparation is None else ()))
+    if said := [word for word in words if word in keys]:
+        raise SpecError(Problem("fit takes arrays as they are, and the spec's data want more done to rows", keys[said[0]], found=", ".join(said),
+                                wanted="fit(), which trains on these data", hint="or a spec whose data do not say it", rule="feed"))  # fmt: skip
