@@ -9,6 +9,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from nnspec.layers.layer import Layer
 torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
 pytest.importorskip("sklearn", reason="scikit-learn is the reference; install the extra 'test'")
 
-from tests.judged import batch_norm, joined, learned, losses, metrics, moved, places, training, windows  # noqa: E402, F401  # layers fill MAKERS
+from tests.judged import batch_norm, joined, learned, losses, metrics, moved, networks, places, training, windows  # noqa: E402, F401  # layers fill MAKERS
 from tests.judged.cases import MAKERS, Case  # noqa: E402
 from tests.judged.judge import judge  # noqa: E402
 
@@ -118,3 +119,9 @@ def test_recorded_trajectories_read_anew(name: str) -> None:
     for i, run in enumerate(whole["runs"]):
         for fitted in (False, True) if FULL else (bool(i % 2),):
             assert not training.trajectory(name, run, whole, fitted), (run, fitted)
+
+
+def test_whole_networks_compile_to_what_they_are_interpreted_as_and_go_on_from_where_they_were_saved(tmp_path: Path) -> None:
+    for i, seed in enumerate(seeds("networks", 200, 5)):
+        text, wrong = networks.judge(np.random.default_rng(seed), tmp_path / str(i))
+        assert not wrong, text

@@ -146,6 +146,14 @@ def cross_entropy(rng: Rng, rows: int) -> Judged:
         fields["smoothing"] = smoothing
     weight = None if w is None else f64(w)
     masses = None if w is None else f64((shares * w).sum(-1))
+    if how == "class" and rng.random() < 0.4:
+        void = pick(rng, 255, -100, int(rng.integers(shape[-1])))
+        unseen = (rng.random(t.shape) < 0.4) | (t == void)
+        fields["ignore"], counts, clean = void, f64(~unseen), np.where(unseen, 0, t)
+        hot = f64(np.eye(shape[-1])[clean]).movedim(-1, 1)
+        return Judged("cross_entropy", fields, shape, activation, np.where(unseen, void, t),
+                      lambda y: counts * F.cross_entropy(y.movedim(-1, 1), hot, weight, reduction="none", label_smoothing=smoothing),
+                      counts if w is None else counts * f64(w[clean]))
     if how == "class" and not (w is not None and smoothing):
         def elements(y: T) -> T:
             return F.cross_entropy(y.movedim(-1, 1), torch.tensor(t), weight, reduction="none", label_smoothing=smoothing)

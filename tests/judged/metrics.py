@@ -80,7 +80,13 @@ def judge(how: str, rng: Rng, backend: str = "numpy") -> tuple[str, list[str]]:
         elif how == "classes":
             p = 0.2 if rng.random() < 0.3 else 1.0
             ids = rng.integers(0, max(1, round(n * p)), shape[:-1])  # often classes that nothing is
-            a, b = ids.reshape(-1), y.reshape(-1, n).argmax(-1)
+            void = pick(rng, 255, -1, int(rng.integers(n))) if rng.random() < 0.3 else None
+            ids = ids if void is None else np.where(rng.random(ids.shape) < 0.3, void, ids)
+            counts = ids.reshape(-1) != void  # what is ignored is as if it were not there
+            if not counts.any() or not (flat_w * counts).any():
+                void, counts, ids = None, np.ones(ids.size, bool), np.where(ids == void, 0, ids)
+            flat_w = flat_w[counts]
+            a, b = ids.reshape(-1)[counts], y.reshape(-1, n).argmax(-1)[counts]
             seen = flat_w > 0
             ask("accuracy", sk.accuracy_score(a, b, sample_weight=flat_w))
             ask("confusion", sk.confusion_matrix(a, b, labels=range(n), sample_weight=flat_w))
@@ -93,11 +99,13 @@ def judge(how: str, rng: Rng, backend: str = "numpy") -> tuple[str, list[str]]:
                     ask(kind, f(a, b, pos_label=1, average="binary", sample_weight=flat_w, zero_division=0), average="binary")
             if not ties:
                 k = int(rng.integers(1, n + 1))
-                best = np.argsort(-y.reshape(-1, n), -1)[:, :k]
+                best = np.argsort(-y.reshape(-1, n)[counts], -1)[:, :k]
                 ask("top_k", np.average((best == a[:, None]).any(-1), weights=flat_w), k=k)
-            ask("auc", lambda p: mean_of([area(a == i, p.reshape(-1, n)[:, i], flat_w) for i in range(n)]))
+            ask("auc", lambda p: mean_of([area(a == i, p.reshape(-1, n)[counts, i], flat_w) for i in range(n)]))
             activation, loss = pick(rng, "softmax", "identity"), pick(rng, "cross_entropy", "focal")
-            given = np.eye(n)[ids] if rng.random() < 0.3 else ids
+            given = np.eye(n)[ids] if void is None and rng.random() < 0.3 else ids
+            if void is not None:
+                loss = json.dumps({loss: {"ignore": void}})
         else:
             t = (rng.random((rows, n)) < pick(rng, 0.5, 0.1, 0.0, 1.0)).astype(int)
             said = (sigmoid(y) > threshold).astype(int) if threshold != 0.5 else (y > 0).astype(int)
