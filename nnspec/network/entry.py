@@ -10,8 +10,9 @@ from nnspec.errors import Place, Problem, SpecError
 from nnspec.layers.layer import Entry
 from nnspec.spec.blocks import COMMON
 from nnspec.spec.explain import describe, split, unknown
+from nnspec.spec.formulas import is_formula
 from nnspec.spec.source import Mapping as MappingNode
-from nnspec.spec.source import Node, Scalar
+from nnspec.spec.source import Node, Scalar, Sequence
 from nnspec.spec.words import name_problem
 
 STRUCTURES: Mapping[str, tuple[str, ...]] = {"residual": ("layers", "shortcut"), "branches": ("paths", "merge")}
@@ -120,3 +121,11 @@ def by_role(node: MappingNode, kind: str) -> list[Node]:
     if problems:
         raise SpecError(*problems)
     return [node.pairs[r] for r in given]
+
+
+def reads_input(node: Node) -> bool:
+    """Whether a formula in it may read the shape of the entry's input."""
+    if isinstance(node, Scalar):
+        return is_formula(node) and "input" in node.text
+    children = node.items if isinstance(node, Sequence) else list(getattr(node, "pairs", {}).values())
+    return any(reads_input(child) for child in children)

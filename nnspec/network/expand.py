@@ -11,12 +11,13 @@ from typing import Any
 from nnspec.errors import Problem, SpecError
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
-from nnspec.ir.types import DType, TensorType, show
+from nnspec.ir.types import DType, TensorType
 from nnspec.layers.activations import Activate
 from nnspec.layers.layer import Choice, Entry, Merge
 from nnspec.layers.math import Math
 from nnspec.network import backbone
-from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, no_parameters, parse, peek, truth
+from nnspec.network.calls import activated, block_of, call
+from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, parse, peek, reads_input, truth
 from nnspec.network.graph import Leaf, Network, Port, Rate
 from nnspec.network.infer import infer
 from nnspec.network.initial import initial
@@ -24,18 +25,18 @@ from nnspec.network.keys import idle, learning_rate, only, regularize
 from nnspec.network.left_out import left_out
 from nnspec.network.reads import reads
 from nnspec.network.repair import shape_problem
-from nnspec.network.repeat import ONE, Copy, copies
+from nnspec.network.repeat import Copy, copies
 from nnspec.network.scope import Ref, Scope
 from nnspec.network.share import owner
+from nnspec.network.structures import structure
 from nnspec.spec.blocks import COMMON, Block
-from nnspec.spec.explain import choose, describe, fields_of, unknown, validate
-from nnspec.spec.formulas import Watched, is_formula, substitute
+from nnspec.spec.explain import describe, fields_of, unknown, validate
+from nnspec.spec.formulas import Watched, substitute
 from nnspec.spec.networks import Subnetwork
 from nnspec.spec.source import Mapping as MappingNode
-from nnspec.spec.source import Node, Scalar, Sequence, literal, plain
+from nnspec.spec.source import Node, Scalar, Sequence, plain
 
 MOST_LAYERS = 10_000
-MOST_DEPTH = 32
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class Expander:
     def decide(self, written: Written, key: str, ctx: Context, current: tuple[Port, ...]) -> Node | None:
         """``repeat`` or ``when``: what decides whether an entry is there, worked out over the entry's input."""
         node, source = written.common.get(key), written.common.get("from")
-        if node is not None and _reads_input(node):
+        if node is not None and reads_input(node):
             if source is not None:
                 current = self.sources(substitute(source, self.environment(ctx.env, current)), ctx, written.kind)
             if any(p.type is None for p in current):
@@ -209,10 +210,10 @@ class Expander:
             self.used.add(written.kind)
             return (Port(ctx.at(name)),), {}
         if written.kind in STRUCTURES:
-            ends = self.structure(written, name, copy, current, ctx)
+            ends = structure(self, written, name, copy, current, ctx)
             outputs: dict[str, Port] = {}
         elif written.kind in self.blocks:
-            ends, outputs = self.call(written, name, copy, current, ctx)
+            ends, outputs = call(self, written, name, copy, current, ctx)
         elif written.kind in self.networks:
             ends, outputs = backbone.call(self, written, name, copy.fields, current, ctx)
         else:
@@ -244,121 +245,6 @@ class Expander:
         names = ["only"] if len(ends) == 1 else [f"only_{n}" for n in range(1, len(ends) + 1)]
         return tuple(self.leaf(Choice(), n, {}, (b, a), written, inner, {}, passes=True) for n, a, b in zip(names, ends, current, strict=True))
 
-    def structure(self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[Port, ...]:
-        """``residual`` or ``branches``."""
-        path = ctx.at(name)
-        known = STRUCTURES[written.kind]
-        body = written.fields
-        no_parameters(written)
-        if isinstance(body, Sequence):
-            body = MappingNode(body.place, {known[0]: body}, {known[0]: body.place}, False)
-        if not isinstance(body, MappingNode):
-            raise SpecError(Problem(f"'{written.kind}' needs '{known[0]}'", written.place, wanted=f"{known[0]}: [...]", rule="missing-key"))
-        pairs = {**body.pairs, **copy.fields}
-        problems = [unknown(k, known, body.keys.get(k, written.place), f"key of '{written.kind}'", "unknown-key") for k in pairs if k not in known]
-        if known[0] not in pairs:
-            problems.append(Problem(f"'{written.kind}' needs '{known[0]}'", written.place, wanted=f"{known[0]}: [...]", rule="missing-key"))
-        if problems:
-            raise SpecError(*problems)
-        inner = ctx.inside(path, scope=Scope(ctx.scope, unfinished=frozenset({name})))
-        if written.kind == "residual":
-            lists: list[tuple[str, Node]] = [("layers", pairs["layers"])]
-            ends = self.paths(lists, current, inner)
-            ends += self.paths([("shortcut", pairs["shortcut"])], current, inner) if "shortcut" in pairs else current[:1]
-            return self.merge("add", ends, written, inner)
-        paths = substitute(pairs["paths"], ctx.env) if is_formula(pairs["paths"]) else pairs["paths"]
-        if not isinstance(paths, Sequence) or not paths.items:
-            raise SpecError(
-                Problem(
-                    "'paths' of 'branches' does not fit", paths.place, found=describe(paths), wanted="a list of lists of layers", rule="bad-value"
-                )
-            )
-        ends = self.paths([(str(i), p) for i, p in enumerate(paths.items)], current, inner)
-        how = self.resolve(pairs.get("merge"), ctx.env)
-        if how is None:
-            raise SpecError(
-                Problem(
-                    "'branches' needs 'merge'", written.place, wanted="merge: concat, add, multiply, average, maximum or none", rule="missing-key"
-                )
-            )
-        if isinstance(how, Scalar) and how.value in ("none", None):
-            return ends
-        kind = how.value if isinstance(how, Scalar) else next(iter(getattr(how, "pairs", {})), None)
-        if kind not in ("add", "multiply", "average", "maximum", "concat"):
-            raise SpecError(
-                Problem(
-                    "'merge' of 'branches' does not fit",
-                    how.place,
-                    found=describe(how),
-                    wanted="concat, add, multiply, average, maximum or none",
-                    rule="bad-value",
-                )
-            )
-        return self.merge(how, ends, written, inner)
-
-    def paths(self, lists: list[tuple[str, Node]], current: tuple[Port, ...], ctx: Context) -> tuple[Port, ...]:
-        ends: tuple[Port, ...] = ()
-        for part, entries in lists:
-            path = ctx.at(part)
-            ends += self.walk(entries, current, replace(ctx, path=path, scope=Scope(ctx.scope)))[:1]
-        return ends
-
-    def merge(self, how: Node | str, ends: tuple[Port, ...], written: Written, ctx: Context) -> tuple[Port, ...]:
-        node = literal(how, written.place) if isinstance(how, str) else how
-        entry = choose(node, Entry, "layer")  # type: ignore[type-abstract]  # the family, not an instance
-        return (self.leaf(entry, entry.kind, {}, ends, written, ctx, {}),) if len(ends) > 1 else ends
-
-    def call(self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[tuple[Port, ...], dict[str, Port]]:
-        """A block's body in place of its call: it sees its inputs, its arguments and ``vars``, nothing of its caller."""
-        block = self.blocks[written.kind]
-        self.used.add(written.kind)
-        path = ctx.at(name)
-        no_parameters(written)
-        if written.kind in ctx.calls or len(ctx.calls) >= MOST_DEPTH:
-            chain = " -> ".join([*ctx.calls, written.kind])
-            raise SpecError(
-                Problem(
-                    f"block '{written.kind}' uses itself: this is a cycle", written.place, found=chain[:200], wanted="blocks that end", rule="cycle"
-                )
-            )
-        if any(p.type is None for p in current) and any(_reads_input(n) for n in (written.fields, *copy.fields.values()) if n is not None):
-            return (Port(path),), {}
-        args = block.arguments(written.fields, copy.fields, written.place, self.environment(ctx.env, current))
-        if block.inputs and len(current) != len(block.inputs):
-            raise SpecError(
-                Problem(
-                    f"block '{written.kind}' takes {len(block.inputs)} inputs",
-                    written.place,
-                    found=f"{len(current)}",
-                    wanted=f"from: [{', '.join(block.inputs)}]",
-                    rule="inputs",
-                )
-            )
-        if not block.inputs and len(current) > 1 and "from" in written.common:
-            raise SpecError(
-                Problem(
-                    f"block '{written.kind}' takes one input",
-                    written.place,
-                    found=f"{len(current)}",
-                    hint="join them first, or name them in the block: inputs: [a, b]",
-                    rule="inputs",
-                )
-            )
-        scope = Scope()
-        for own, port in zip(block.inputs, current, strict=False):
-            scope.define(own, Ref((port,), block.place))
-        env = {**{k: v for k, v in ctx.env.items() if k == "data"}, **block.vars, **args}
-        inner = ctx.inside(path, scope=scope, env=env, calls=(*ctx.calls, written.kind))
-        end = self.walk(block.layers, current if block.inputs else current[:1], inner)
-        outputs: dict[str, Port] = {}
-        for own, target, place in block.outputs:
-            try:
-                outputs[own] = scope.one(target, place)
-            except SpecError as e:
-                self.report(*e.problems)
-                outputs[own] = Port("")
-        return (tuple(outputs.values()) if outputs else end), outputs
-
     def layer(
         self, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context, passes: bool = False
     ) -> tuple[tuple[Port, ...], dict[str, Port]]:
@@ -371,17 +257,17 @@ class Expander:
         pairs = {**fields.pairs, **copy.fields}
         keys = {**fields.keys, **{k: v.place for k, v in copy.fields.items()}}
         node = MappingNode(fields.place, pairs, keys, fields.flow)
-        if any(p.type is None for p in current) and _reads_input(node):
+        if any(p.type is None for p in current) and reads_input(node):
             return (Port(ctx.at(name)),), {}
         if member is Math:
             source = self.resolve(written.common.get("from"), self.environment(ctx.env, current))
             node, current = reads(node, source, current, ctx.scope, self.environment(ctx.env, current))
         resolved = substitute(node, self.environment(ctx.env, current))
         assert isinstance(resolved, MappingNode)
-        block = self.block_of(resolved, member)
+        block = block_of(self, resolved, member)
         if block is not None:
             if member is Activate:
-                return self.activated(block, name, current, ctx, written, passes)
+                return activated(self, block, name, current, ctx, written, passes)
             kept = {k: v for k, v in resolved.pairs.items() if k != "activation"}
             resolved = MappingNode(resolved.place, kept, resolved.keys, resolved.flow)
         entry = validate(member, resolved, written.place, what, COMMON)
@@ -391,43 +277,10 @@ class Expander:
         params = {p.name: Port(port.node, p.name, TensorType(p.shape, self.dtype), batched=False) for p in leaf.params} if leaf else {}
         further = {n: replace(port, output=n, type=v.type, value=v) for n, v in self.outputs.pop(port.node, {}).items()}
         if block is not None:
-            (port,), _ = self.activated(block, block.kind, (port,), replace(ctx, path=ctx.at(name)), written, False)
+            (port,), _ = activated(self, block, block.kind, (port,), replace(ctx, path=ctx.at(name)), written, False)
             if passes and port.type is not None:
                 (port,) = self.chosen((port,), current[:1], written, name, ctx)
         return (tuple(further.values()) if entry.several and further else (port,)), {**params, **further}
-
-    def block_of(self, fields: MappingNode, member: type[Entry]) -> Written | None:
-        """The block that stands where an activation may, as a call of it."""
-        key = "of" if member is Activate else "activation"
-        value = fields.pairs.get(key) if key in member.model_fields else None
-        pairs = value.pairs if isinstance(value, MappingNode) and len(value.pairs) == 1 else {}
-        named = value.value if isinstance(value, Scalar) else next(iter(pairs), None)
-        if value is None or not isinstance(named, str) or named not in (*self.blocks, *self.broken):
-            return None
-        return Written(named, value.place, {}, pairs.get(named), {})
-
-    def activated(
-        self, block: Written, name: str, current: tuple[Port, ...], ctx: Context, written: Written, passes: bool
-    ) -> tuple[tuple[Port, ...], dict[str, Port]]:
-        """A block called as an activation: of one input and one output, of equal shapes."""
-        if block.kind in self.broken:
-            self.used.add(block.kind)
-            return (Port(ctx.at(name)),), {}
-        declared = self.blocks[block.kind]
-        if len(declared.inputs) > 1 or len(declared.outputs) > 1:
-            self.used.add(block.kind)
-            raise SpecError(Problem(f"block '{block.kind}' cannot be an activation", block.place, found="several inputs or outputs",
-                                    wanted="a block of one input and one output", rule="inputs"))
-        ends, _ = self.call(block, name, ONE, current[:1], ctx)
-        if len(ends) != 1:
-            raise SpecError(Problem(f"block '{block.kind}' cannot be an activation", block.place, found=f"{len(ends)} outputs", wanted="one",
-                                    rule="inputs"))
-        before, after = current[0].type, ends[0].type
-        if before is not None and after is not None and before.shape != after.shape:
-            raise SpecError(Problem(f"block '{block.kind}' cannot be an activation: it changes the shape", block.place,
-                                    found=f"{show(before.shape)} to {show(after.shape)}", wanted="equal shapes", hint=f"call it: '- {block.kind}'",
-                                    rule="shape"))
-        return (self.chosen(ends, current[:1], written, name, ctx) if passes else ends), {}
 
     def leaf(
         self,
@@ -479,10 +332,3 @@ class Expander:
 
 class _TooMany(SpecError):
     """Stops the walk."""
-
-
-def _reads_input(node: Node) -> bool:
-    if isinstance(node, Scalar):
-        return is_formula(node) and "input" in node.text
-    children = node.items if isinstance(node, Sequence) else list(getattr(node, "pairs", {}).values())
-    return any(_reads_input(child) for child in children)

@@ -8,6 +8,7 @@ from nnspec.errors import Problem, SpecError
 from nnspec.ir.graph import Value, abstract, constant
 from nnspec.ir.types import BATCH, DType, TensorType
 from nnspec.layers.layer import Mode
+from nnspec.network.calls import call
 from nnspec.network.entry import Written
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
@@ -49,7 +50,7 @@ def body(term: Term, doc: Document, y: TensorType, t: TensorType, what: str) -> 
     network.inputs.update({name: v.type for name, v in zip(names, values, strict=False)})
     expander = Expander(network, doc.blocks, DType(doc.settings.precision), doc.networks, doc.broken)
     written = Written(called.name, term.place, {}, called.fields, {})
-    ends, _ = expander.call(written, called.name, ONE, ports, Context(Scope(), doc.env))
+    ends, _ = call(expander, written, called.name, ONE, ports, Context(Scope(), doc.env))
     doc.called |= expander.used
     if expander.problems:
         raise SpecError(*expander.problems)
