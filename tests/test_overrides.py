@@ -102,6 +102,7 @@ def at(found: Any, path: str) -> Any:
         ("layers.head.init.kernel.normal.stddev", "1", "layers/3/dense/init", {"kernel": {"normal": {"stddev": 1}}}),
         ("layers.dense_3.repeat.share", "true", "layers/4/dense/repeat", {"times": 3, "share": True}),
         ("metrics.top_k_1.from", "head", "metrics/1", {"top_k": {"k": 3, "from": "head"}}),
+        ("metrics.top_k.from", "head", "metrics/1", {"top_k": {"k": 3, "from": "head"}}),
     ],
 )
 def test_a_setting_lands_where_its_key_says_and_nowhere_else(
@@ -335,3 +336,13 @@ def test_a_variable_that_the_spec_does_not_have_is_an_error() -> None:
 
 def test_every_key_of_a_data_section_is_known_to_overrides() -> None:
     assert {*SECTION} <= {*DATA_KEYS}
+
+
+def test_the_only_one_of_its_kind_in_a_list_goes_by_its_kind_and_a_column_by_its_type() -> None:
+    spec = "nnspec: 1\ndata: {digits: , augment: [flip: horizontal, noise: 0.1, noise: 0.2], columns: {digit: category}}\nlayers: [flatten, dense: 10]\n"
+    text = loads(spec, set={"data.augment.flip.direction": "vertical", "data.augment.noise_2.deviation": 0.3, "data.columns.digit.category.classes": 10}).text
+    assert "{flip: {direction: vertical}}" in text and "{noise: {deviation: 0.3}}" in text and "{category: {classes: 10}}" in text
+    with pytest.raises(SpecError, match="no entry of 'data.augment' is called 'noise'"):
+        loads(spec, set={"data.augment.noise.deviation": 0.3})
+    with pytest.raises(SpecError, match="no entry of 'layers' is called 'dense'"):
+        loads(spec, set={"layers.dense.units": 10})

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nnspec.data import stored
+from nnspec.data.augment import Augmentation
 from nnspec.data.column import Declaration
-from nnspec.data.config import Source
+from nnspec.data.config import Prepare, Source
 from nnspec.data.declare import declare
 from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError
 from nnspec.ir.types import DType
@@ -129,6 +130,7 @@ def _families() -> dict[str, Callable[[str], str | None]]:
     """For each key that takes one of a family: the primary field of a kind."""
     families: dict[str, type[Kind]] = {
         "optimizer": Optimizer, "schedule": Schedule, "loss": Loss, "metrics": Metric, "activation": Activation, "data": Source,
+        "prepare": Prepare, "augment": Augmentation,
     }  # fmt: skip
     return {key: partial(_primary_of, family) for key, family in families.items()}
 

@@ -26,7 +26,7 @@ SHORT = {
     "repeat": "times",
     "weight_decay": "rate",
 }  # ``key: 5`` is ``key: {field: 5}``
-LISTS = ("loss", "metrics", "prepare", "schedule")  # keys whose lists hold something else than layers
+LISTS = ("loss", "metrics", "prepare", "augment", "schedule")  # keys whose lists hold something else than layers
 STRUCTURES = {"residual": "layers", "branches": "paths"}  # what these are short for as ``residual: [...]``
 FREE = ("vars",)  # below these a spec's own words stand
 
@@ -177,7 +177,7 @@ class _Setting:
         """Whether the mapping reached names one thing of a family."""
         if not at or self.path[0] in FREE or self.path[0].startswith("x-"):
             return False
-        return self.path[at - 1] in CHOICES or at > 1 and self.path[at - 2] == "init"
+        return self.path[at - 1] in CHOICES or at > 1 and self.path[at - 2] == "init" or at == 3 and self.path[:2] == ["data", "columns"]
 
     def is_data(self, at: int) -> bool:
         return at == 1 and self.path[0] == "data"
@@ -261,6 +261,8 @@ class _Setting:
         if step in names:
             return names[step]
         count = len(node.items)
+        if self.family(at + 1) and (alike := [i for i, item in enumerate(node.items) if _split(item)[0] == step]) and len(alike) == 1:
+            return alike[0]  # the only one of its kind: ``metrics.f1``
         if re.fullmatch(r"-?[0-9]{1,9}", step) and -count <= int(step) < count:
             return int(step) % count
         where = f"'{self.before(at)}'"

@@ -63,7 +63,7 @@ def _part(key: str, node: Node, doc: Document) -> Tree:
         return _inputs(node)
     if key == "outputs" and isinstance(node, Scalar):
         return [node.value]
-    if key in SHORT and isinstance(node, Scalar):
+    if key in SHORT and isinstance(node, Scalar) and node.value is not None:
         return {SHORT[key]: node.value}
     if key == "networks":
         return {name: _network(n) for name, n in doc.networks.items()}
@@ -133,7 +133,7 @@ def _structure(kind: str, body: Node, blocks: Mapping[str, Block]) -> Tree:
         elif key == "paths" and isinstance(value, Sequence):
             out[key] = [_entries(p, blocks) for p in value.items]
         else:
-            out[key] = _tree(plain(value))
+            out[key] = _field(kind, key, value, blocks)
     return out
 
 
