@@ -159,7 +159,9 @@ def test_what_is_missing_in_a_file_has_its_place(call: Any, tmp_path: Path) -> N
 def test_a_folder_and_bytes_are_no_rows(call: Any, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").mkdir()
     (tmp_path / "rows.npz").write_bytes(b"\x80\x04 no archive")
+    (tmp_path / "rows").mkdir()
     assert "found   this is a folder" in call("predict", "out", "rows.csv")[1]
+    assert "found   this is a folder" in call("predict", "out", "rows")[1]
     code, err = call("predict", "out", "rows.npz")
     assert code == 3
     assert "found   no zip archive" in err
@@ -355,3 +357,19 @@ def test_a_command_goes_on_without_standard_streams(call: Any, tmp_path: Path) -
         command = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "nnspec", *args]
         assert subprocess.run(command, cwd=tmp_path, env=env, timeout=120).returncode == code
     assert (tmp_path / "r/result.json").exists()
+
+
+def test_a_typed_value_with_a_comma_stands_in_quotes(call: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text('city,y\n"York, NY",1\nElm,2\n"York, NY",1\nElm,2\n')
+    (tmp_path / "p.yaml").write_text(
+        "nnspec: 1\ndata: {csv: {path: t.csv, target: y}, prepare: [one_hot: city]}\nlayers: [dense: 1]\nloss: mse\noptimizer: sgd\nepochs: 1\n"
+    )
+    assert call("run", "p.yaml", "--out", "r")[0] == 0
+    assert call("predict", "r", '"York, NY"') == (0, "")
+    assert "'York' is no class" in call("predict", "r", "York")[1]
+    assert "found   2 values" in call("predict", "r", "York, NY")[1]
+    (tmp_path / "new.csv").write_text("city;z;q\nElm;1;2\n")
+    said = call("predict", "r", "new.csv")[1]
+    assert said.count("the file has no column") == 1 and "give it the separator of the data" in said
+    assert status(["predict", "r", "t.csv", "--json"]) == 0
+    assert [json.loads(line)["input"] for line in capsys.readouterr().out.splitlines()] == [f"t.csv:{n}" for n in (1, 2, 3, 4)]

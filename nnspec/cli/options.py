@@ -99,9 +99,14 @@ def write(file: str, text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One line of JSON on standard output; what is not finite becomes null."""
+    click.echo(json_line(value))
+
+
+def json_line(value: Any) -> str:
+    """One line of JSON; what is not finite becomes null."""
     import json
 
-    click.echo(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnspec.cli.options import json_option, print_json
+from nnspec.cli.options import json_line, json_option
 
 if TYPE_CHECKING:
     from nnspec.runtime.session import Model
 
 SHOWN = 5  # classes on a line
+TOGETHER = 1000  # lines written at once
 
 
 @click.command("predict", context_settings={"ignore_unknown_options": True})  # so that -1,2 is a row
@@ -38,13 +40,18 @@ def command(run: str, inputs: tuple[str, ...], which: str, raw: bool, as_json: b
     for batch in [reader.read(text) for text in inputs]:
         outputs = model.predict(batch.feeds, raw=raw)
         by_name = outputs if isinstance(outputs, dict) else {"": outputs}
-        for row, label in enumerate(batch.labels):
-            answers = {name: answer(model, name, values[row], raw) for name, values in by_name.items()}
-            result = next(iter(answers.values())) if len(answers) == 1 else {"outputs": answers}
-            if as_json:
-                print_json({"input": label, **result})
-            else:
-                click.echo(f"{label}  {'; '.join(_line(name, a) for name, a in answers.items())}")
+        rows = (
+            (label, {name: answer(model, name, values[row], raw) for name, values in by_name.items()}) for row, label in enumerate(batch.labels)
+        )
+        while lines := [_written(label, answers, as_json) for label, answers in islice(rows, TOGETHER)]:
+            click.echo("\n".join(lines))
+
+
+def _written(label: str, answers: dict[str, dict[str, Any]], as_json: bool) -> str:
+    """The line of a row, for people or as JSON."""
+    if as_json:
+        return json_line({"input": label, **(next(iter(answers.values())) if len(answers) == 1 else {"outputs": answers})})
+    return f"{label}  {'; '.join(_line(name, a) for name, a in answers.items())}"
 
 
 def answer(model: Model, name: str, values: Any, raw: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 from nnspec.data.cells import number
 from nnspec.data.column import Array, Column, Raw, Table, index_of
 from nnspec.data.config import CategoryColumn, ColumnKind, Csv, DropColumn, ImageColumn, NumberColumn
-from nnspec.data.csv_file import read_csv
+from nnspec.data.csv_file import read_csv, separator_hint
 from nnspec.data.csv_records import read_records
 from nnspec.data.decode import Photo
 from nnspec.data.image_column import with_images
@@ -54,7 +55,7 @@ class Reader:
         path = Path(text)
         suffix = path.suffix.lower()
         try:
-            if suffix not in (".csv", ".npz", *SUFFIXES) and not path.is_file():
+            if suffix not in (".csv", ".npz", *SUFFIXES) and not path.is_file() and not path.is_dir():
                 return self._typed(text)
             path.open("rb").close()
         except OSError as e:
@@ -90,9 +91,11 @@ class Reader:
         first = next(read_records(path, fields.separator), None)
         names = [c.strip() for c in first.cells] if first is not None and fields.header is True else list(self.needed)
         if missing := [c for c in self.needed if c not in names]:
+            if hint := separator_hint(tuple(names), "give it the separator of the data that the model was trained on"):
+                missing = missing[:1]  # of the others the same is to be said
             raise DataError(
                 *(
-                    Problem(f"{path}: the file has no column '{c}'", wanted=one_of(names), hint=nearest(c, names))
+                    Problem(f"{path}: the file has no column '{c}'", wanted=one_of(names), hint=hint or nearest(c, names))
                     for c in missing
                 )
             )
@@ -132,7 +135,7 @@ class Reader:
             raise SpecError(*(replace(p, found=f"'{text[:60]}'") for p in e.problems)) from None
 
     def _row(self, text: str) -> Batch:
-        cells = [cell.strip() for cell in text.split(",")]
+        cells = _cells(text)
         if self._flat():
             numbers = np.array([[number(cell) for cell in cells]], np.float64)
             if not np.isfinite(numbers).all():
@@ -285,6 +288,14 @@ class Reader:
 
 def _labels(path: Path, rows: int) -> tuple[str, ...]:
     return tuple(f"{path}:{row}" for row in range(1, rows + 1))
+
+
+def _cells(text: str) -> list[str]:
+    """The values of a typed row; one that holds a comma may stand in double quotes, as in a csv file."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([text], skipinitialspace=True), [""])]
+    except csv.Error:  # line ends
+        return [cell.strip() for cell in text.split(",")]
 
 
 def _many(values: int) -> str:

@@ -169,11 +169,11 @@ def _chain(first: Record, rest: Iterable[Record]) -> Iterator[Record]:
     yield from rest
 
 
-def separator_hint(names: tuple[str, ...]) -> str:
+def separator_hint(names: tuple[str, ...], hint: str = "separator: {}") -> str:
     """A hint for a header that seems to be separated by something else: such a mark is there as often as names are."""
     for mark, spelt in ((";", '";"'), ("\t", '"\\t"'), ("|", '"|"')):
         if sum(name.count(mark) for name in names) >= len(names):
-            return f"the file seems to be separated otherwise: separator: {spelt}"
+            return "the file seems to be separated otherwise: " + hint.format(spelt)
     return ""
 
 

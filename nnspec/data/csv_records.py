@@ -124,6 +124,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[str]:
 def _check_start(path: Path, raw: bytes) -> None:
     kinds = {
         b"\x1f\x8b": "gzip: unpack it",
+        b"PAR1": "parquet: name it under parquet",
         b"PK\x03\x04": "zip: unpack it, or name it under npz",
         b"\xff\xfe": "UTF-16: save it as UTF-8",
         b"\xfe\xff": "UTF-16: save it as UTF-8",
