@@ -15,7 +15,7 @@ import numpy as np
 
 from nnspec.data.cells import number
 from nnspec.data.column import Array, Column, Raw, Table, index_of
-from nnspec.data.config import CategoryColumn, ColumnKind, Csv, DropColumn, ImageColumn, NumberColumn
+from nnspec.data.config import CategoryColumn, ColumnKind, DropColumn, ImageColumn, NumberColumn
 from nnspec.data.csv_file import read_csv, separator_hint
 from nnspec.data.csv_records import read_records
 from nnspec.data.decode import Photo
@@ -25,6 +25,7 @@ from nnspec.data.images import Images
 from nnspec.data.inputs import assemble
 from nnspec.data.npz_file import read_npz
 from nnspec.data.section import Section
+from nnspec.data.source_kinds import Csv
 from nnspec.errors import DataError, Place, Problem, SpecError, nearest, one_of
 from nnspec.spec.formulas import substitute
 

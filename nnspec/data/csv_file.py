@@ -10,8 +10,9 @@ from pathlib import Path
 
 from nnspec.data.cells import Cells, Inferred, Numbers, Texts
 from nnspec.data.column import SAMPLE_WEIGHT, Raw, Table
-from nnspec.data.config import CategoryColumn, ColumnKind, Csv, DropColumn, ImageColumn, NumberColumn
+from nnspec.data.config import CategoryColumn, ColumnKind, DropColumn, ImageColumn, NumberColumn
 from nnspec.data.csv_records import LONGEST, Line, Record, place_of, read_records
+from nnspec.data.source_kinds import Csv
 from nnspec.errors import LIMIT, DataError, Place, Problem, nearest
 
 CHUNK = 8192  # rows converted at a time

@@ -11,12 +11,14 @@ import numpy as np
 
 from nnspec.data.augmented import augmentations, balanced
 from nnspec.data.cells import number
-from nnspec.data.column import SAMPLE_WEIGHT, Array, Column, ColumnType, Declaration, Fractions, Raw, Table, as_array, index_of
-from nnspec.data.config import CategoryColumn, ImageColumn, ImageFolder, NumberColumn, OneHotStep, Prepare
+from nnspec.data.column import Array, Column, ColumnType, Declaration, Fractions, Raw, Table, as_array, index_of
+from nnspec.data.config import CategoryColumn, ImageColumn, NumberColumn, OneHotStep
 from nnspec.data.csv_file import column_hint
 from nnspec.data.fractions import fractions
 from nnspec.data.images import Images
-from nnspec.data.section import Section, at, find
+from nnspec.data.prepared import one_hot, preparations
+from nnspec.data.section import Section, at
+from nnspec.data.source_kinds import ImageFolder
 from nnspec.data.sources import SHIPPED_TARGETS, read_source
 from nnspec.data.weights import weights_of_rows
 from nnspec.errors import DataError, NnspecError, Problem, SpecError, nearest, one_of
@@ -55,7 +57,7 @@ class _Declare:
         def read(name: str) -> Array:
             return as_array(values(name))[: table.drawn]
 
-        prepare = self.prepare(columns, targets, table)
+        prepare = preparations(section, columns, targets, table)
         parts = fractions(section, columns, replace(table, rows=table.drawn), targets, read, self.seed)
         parts = replace(parts, given=table.given)
         self.files_of_splits(table, targets, columns, parts)
@@ -260,56 +262,6 @@ class _Declare:
                     rule="unknown-class",
                 )
             )
-
-    def prepare(self, columns: dict[str, Column], targets: tuple[str, ...], table: Table) -> list[tuple[str, Prepare]]:
-        """Which step touches which column, in order."""
-        aside = (*targets, getattr(self.section.split, "order", None), getattr(self.section.split, "group", None), SAMPLE_WEIGHT)
-        numbers = [name for name, column in columns.items() if column.dtype == "float32"]
-        classes = [name for name, column in columns.items() if column.kind == "category"]
-        pairs: list[tuple[str, Prepare]] = []
-        for step, node in self.section.steps:
-            floats = classes if isinstance(step, OneHotStep) else numbers
-            names = (step.columns,) if isinstance(step.columns, str) else step.columns
-            if names is None:
-                names = tuple(name for name in floats if name not in aside)
-            if getattr(step, "scale", 1.0) == 0:
-                self.wrong.append(Problem("rescale by 0 cannot be undone", node.place, rule="bad-value"))
-            if not names:
-                self.wrong.append(Problem(f"{step.kind} has no columns to work on", node.place, rule="bad-value"))
-            for i, name in enumerate(names):
-                place = find(node, name)
-                if name not in columns:
-                    found = "it is dropped" if name in table.dropped else ""
-                    self.wrong.append(
-                        Problem(
-                            f"{step.kind} wants the column '{name}', which the data does not have",
-                            place,
-                            found=found,
-                            wanted=one_of(columns),
-                            hint=nearest(name, columns),
-                            rule="unknown-column",
-                        )
-                    )
-                elif name == SAMPLE_WEIGHT:
-                    what = f"{step.kind} cannot change '{SAMPLE_WEIGHT}', which says what each row weighs"
-                    self.wrong.append(Problem(what, place, hint="weights need no scale: a mean divides by their sum", rule="bad-value"))
-                elif name not in floats:
-                    works, holds = ("categories", columns[name].kind) if floats is classes else ("numbers", "classes")
-                    what = f"{step.kind} works on {works}, and column '{name}' holds {'an ' if holds[0] in 'ai' else ''}{holds}"
-                    hint = f"columns: {{{name}: category}}" if holds == "number" else ""
-                    self.wrong.append(Problem(what.replace("holds number", "holds numbers"), place, hint=hint, rule="bad-value"))
-                elif (name, OneHotStep) in [(n, type(s)) for n, s in pairs] and floats is classes:
-                    self.wrong.append(Problem(f"column '{name}' is one_hot already", place, rule="bad-value"))
-                elif name in names[:i]:
-                    self.wrong.append(Problem(f"{step.kind} names the column '{name}' twice", place, rule="bad-value"))
-                else:
-                    pairs.append((name, step))
-        return pairs
-
-
-def one_hot(column: Column) -> Column:
-    """A category as the vector that it is prepared to be."""
-    return replace(column, kind="one_hot", shape=(len(column.classes or ()),), dtype="float32")
 
 
 def classes_of(texts: tuple[str, ...], kind: CategoryColumn) -> tuple[str, ...]:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.data.column import Raw, Table
-from nnspec.data.config import FileColumn
 from nnspec.data.decode import Mask, mask_values, require_pillow
 from nnspec.data.image_header import SUFFIXES, Header
 from nnspec.data.images import ImageFiles
 from nnspec.data.paths import Part
 from nnspec.data.pictures import common_size, file_place, headers, no_image, pictures, place_finder
+from nnspec.data.source_kinds import FileColumn
 from nnspec.errors import LIMIT, DataError, Place, Problem, nearest
 
 MOST_VALUES = 256  # different values of masks whose classes are not declared

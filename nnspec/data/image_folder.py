@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from nnspec.data.column import Raw, Table
-from nnspec.data.config import ColumnKind, DropColumn, ImageFolder
+from nnspec.data.config import ColumnKind, DropColumn
 from nnspec.data.image_header import SUFFIXES
 from nnspec.data.join import given
 from nnspec.data.paths import MOST_FILES, Part
 from nnspec.data.pictures import file_place, no_image, pictures, place_finder
+from nnspec.data.source_kinds import ImageFolder
 from nnspec.errors import LIMIT, DataError, Problem
 
 COLUMNS = ("image", "label")

@@ -9,6 +9,7 @@ from typing import TypeVar
 from nnspec.data import config
 from nnspec.data.augment import Augmentation
 from nnspec.data.config import ColumnKind, Prepare
+from nnspec.data.source_kinds import Source
 from nnspec.data.words import not_ours, only
 from nnspec.errors import DataError, Place, Problem, SpecError, one_of
 from nnspec.spec.explain import build, choose, describe, split, validate
@@ -56,7 +57,7 @@ class Section:
 
     def _source(self) -> tuple[str, Place, Node | None]:
         """The source's name, its place and its fields."""
-        known = tuple(config.Source.registry)
+        known = tuple(Source.registry)
         node = self.node
         if isinstance(node, Scalar) and isinstance(node.value, str):
             if node.value in known:
@@ -101,15 +102,15 @@ class Section:
             )
         return sources[0], node.keys[sources[0]], section.pairs[sources[0]]
 
-    def _fields(self) -> config.Source:
+    def _fields(self) -> Source:
         """The source's own fields."""
         name, body = self.name, self.body
-        member = config.Source.registry[name]
+        member = Source.registry[name]
         if member.model_config.get("extra") == "allow":  # its keys are the columns' names
             _check_open(name, member.example, self.place, body)
         elif isinstance(body, MappingNode):
             body = only(body, tuple(member.model_fields), f"key of data source '{name}'", self.wrong)
-        fields: config.Source = build(config.Source, name, self.place, body, "data source")
+        fields: Source = build(Source, name, self.place, body, "data source")
         return fields
 
     def _kinds(self, node: Node | None) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from nnspec.data.column import Array, Raw, Table
-from nnspec.data.config import Csv
 from nnspec.data.csv_file import read_csv
+from nnspec.data.source_kinds import Csv
 
 FOLDER = Path(__file__).parent / "shipped"
 

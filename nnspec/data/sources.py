@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nnspec.data import config
+from nnspec.data import source_kinds
 from nnspec.data.column import SAMPLE_WEIGHT, Table
-from nnspec.data.config import DropColumn, FileColumn, NumberColumn
+from nnspec.data.config import DropColumn, NumberColumn
 from nnspec.data.csv_file import read_csv
 from nnspec.data.file_columns import read_files
 from nnspec.data.idx_file import beside, read_idx
@@ -21,6 +21,7 @@ from nnspec.data.parquet_file import read_parquet
 from nnspec.data.paths import Part, parts, read_parts
 from nnspec.data.section import Section, at
 from nnspec.data.shipped_sets import read_digits, read_iris
+from nnspec.data.source_kinds import FileColumn
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node
 
@@ -33,23 +34,23 @@ def read_source(section: Section, folder: Path) -> Table:
     kinds.setdefault(SAMPLE_WEIGHT, NumberColumn())
     dropped = tuple(name for name, kind in kinds.items() if isinstance(kind, DropColumn))
     match fields:
-        case config.Csv():
+        case source_kinds.Csv():
             return _tables(section, folder, fields.path, lambda path: read_csv(path, fields, kinds))
-        case config.Npz():
+        case source_kinds.Npz():
             return _tables(section, folder, fields.path, lambda path: read_npz(path, kinds))
-        case config.Parquet():
+        case source_kinds.Parquet():
             return _tables(section, folder, fields.path, lambda path: read_parquet(path, kinds))
-        case config.Idx():
+        case source_kinds.Idx():
             return _idx(section, folder, fields, dropped)
-        case config.ImageFolder():
+        case source_kinds.ImageFolder():
             return read_image_folder(parts(fields.path, folder, _path_node(body), section.place, folders=True), fields, kinds)
-        case config.Files():
+        case source_kinds.Files():
             return _files(section, folder, fields, dropped)
-        case config.Inline():
+        case source_kinds.Inline():
             columns = body.pairs["columns"] if isinstance(body, MappingNode) else None
             assert isinstance(columns, MappingNode)  # its fields were checked
             return with_images(read_inline(columns, kinds), kinds, folder, folder)
-        case config.Digits():
+        case source_kinds.Digits():
             table = read_digits()
         case _:
             table = read_iris()
@@ -67,7 +68,7 @@ def _path_node(body: Node | None) -> Node | None:
     return body.pairs.get("path") if isinstance(body, MappingNode) else body
 
 
-def _idx(section: Section, folder: Path, fields: config.Idx, dropped: tuple[str, ...]) -> Table:
+def _idx(section: Section, folder: Path, fields: source_kinds.Idx, dropped: tuple[str, ...]) -> Table:
     """A file for each column."""
     tables: dict[str, Table] = {}
     extra: Mapping[str, Any] = fields.model_extra or {}
@@ -79,7 +80,7 @@ def _idx(section: Section, folder: Path, fields: config.Idx, dropped: tuple[str,
     return replace(beside(tables, {name: at(section.body, name) for name in tables}), dropped=held) if tables else Table(0, {}, held)
 
 
-def _files(section: Section, folder: Path, fields: config.Files, dropped: tuple[str, ...]) -> Table:
+def _files(section: Section, folder: Path, fields: source_kinds.Files, dropped: tuple[str, ...]) -> Table:
     columns: dict[str, FileColumn] = dict(fields.model_extra or {})
     found: dict[str, list[Part]] = {}
     for name, column in columns.items():

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from nnspec.data import stored
 from nnspec.data.augment import Augmentation
 from nnspec.data.column import Declaration
-from nnspec.data.config import Prepare, Source
+from nnspec.data.config import Prepare
 from nnspec.data.declare import declare
+from nnspec.data.source_kinds import Source
 from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError
 from nnspec.ir.types import DType
 from nnspec.layers.activations import Activation

@@ -18,6 +18,7 @@ import nnspec.layers  # noqa: F401  # registers every layer
 from nnspec.data import config as data
 from nnspec.data.augment import Augmentation
 from nnspec.data.column import SPLITS
+from nnspec.data.source_kinds import FileColumn, Source, parse_paths
 from nnspec.layers.activations import Activation
 from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry
@@ -56,7 +57,7 @@ AXIS: Schema = {"anyOf": [{"type": "array", "minItems": 1}, *(
 BOUNDS = ((Ge, "ge", "minimum"), (Gt, "gt", "exclusiveMinimum"), (Le, "le", "maximum"), (Lt, "lt", "exclusiveMaximum"))
 # the field that a bare value sets
 SHORT: Mapping[type[Config], str] = {
-    EarlyStopping: "patience", Checkpoint: "keep", WeightDecay: "rate", Weights: "from", data.FileColumn: "path",
+    EarlyStopping: "patience", Checkpoint: "keep", WeightDecay: "rate", Weights: "from", FileColumn: "path",
 }  # fmt: skip
 FAMILIES: Mapping[str, type[Kind]] = {
     "activation": Activation, "initializer": Initializer, "loss": Loss, "metric": Metric, "optimizer": Optimizer,
@@ -126,7 +127,7 @@ def _networks() -> tuple[Schema, Schema]:
 
 
 def _data() -> Schema:
-    sources = data.Source.registry
+    sources = Source.registry
     columns = {"type": "object", "additionalProperties": {"$ref": "#/definitions/column"}}
     body = closed({
         **{name: member(cls, {}) for name, cls in sources.items()},
@@ -248,7 +249,7 @@ def _typed(of: Any, metadata: tuple[Any, ...] = ()) -> Schema:
         return BOUND
     if any(getattr(m, "func", None) is parse_axis for m in metadata):
         return AXIS
-    if any(getattr(m, "func", None) is data.parse_paths for m in metadata):
+    if any(getattr(m, "func", None) is parse_paths for m in metadata):
         return any_of({"type": "string", "minLength": 1}, closed(dict.fromkeys(SPLITS, PLAIN[str]), ["train"]))
     if origin is Annotated:
         return _typed(args[0], (*args[1:], *metadata))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nnspec.data.augment import Augmentation
-from nnspec.data.config import ColumnKind, Prepare, Source
+from nnspec.data.config import ColumnKind, Prepare
+from nnspec.data.source_kinds import Source
 from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
 from nnspec.spec.blocks import Block
