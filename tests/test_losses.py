@@ -376,3 +376,25 @@ def test_a_run_is_evaluated_with_the_weights_that_its_losses_ended_with(tmp_path
     s = load_model(tmp_path / "run").evaluate(feeds)
     assert s["loss"] == pytest.approx(s["cross_entropy.loss"] + 0.5 * s["value.loss"])
     assert s == m.evaluate(feeds)
+
+
+@pytest.mark.parametrize(("loss", "units", "target", "bad", "ends"), [
+    ("binary_cross_entropy", 1, [0, 1, 2, 1], "2", "0 to 1"), ("binary_cross_entropy", 2, [[0, 1], [1, -1], [0, 0], [1, 1]], "-1", "0 to 1"),
+    ("hinge", 1, [1.0, 2.0, 1.0, 2.0], "2", "-1 to 1"), ("focal", 1, [1, 2, 1, 2], "2", "0 to 1"),
+    ("kl_divergence", 2, [[0.5, 0.5], [1.5, -0.5], [0, 1], [1, 0]], "1.5", "0 to 1"), ("cross_entropy", 2, [[0.0, 3.0]] * 4, "3", "0 to 1"),
+])  # fmt: skip
+def test_a_target_that_a_loss_compares_with_nothing_is_refused(loss: str, units: int, target: Any, bad: str, ends: str) -> None:
+    spec = loads(f"nnspec: 1\ninputs: {{x: {{shape: [5]}}}}\nlayers: [dense: {units}]\nloss: {loss}\noptimizer: sgd\n")
+    m = compile(spec)
+    feeds = {"x": X[:4], "target": np.array(target)}
+    for ask in (m.train_batch, m.evaluate, m.gradients):
+        with pytest.raises(SpecError, match=f"'target' holds a number that {loss} does not compare with anything") as e:
+            ask(feeds)
+        assert f"found   {bad}\n" in str(e.value)
+        assert f"wanted  {ends}\n" in str(e.value)
+    assert m.predict(X[:4]).shape == (4, units)
+
+
+def test_shares_that_are_rounded_are_compared() -> None:
+    m = model("binary_cross_entropy")
+    assert np.isfinite(m.evaluate({"x": X, "target": np.full((6, 3), 1 + 1e-7)})["loss"])

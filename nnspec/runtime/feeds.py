@@ -11,11 +11,14 @@ from nnspec.errors import Problem, SpecError, nearest, one_of
 from nnspec.ir.graph import Graph, Value
 from nnspec.ir.op import Array, Input
 from nnspec.ir.types import DType, Symbol, TensorType, show
+from nnspec.network.targets import Target
 from nnspec.ops.elementwise import Cast, Maximum, Minimum
 from nnspec.ops.index import Gather, OneHot, Pick, ScatterAdd, TopK
 from nnspec.ops.movement import Reshape
 from nnspec.ops.rows import TakeRows
 from nnspec.ops.softmax import SoftmaxCrossEntropy
+
+ROUNDED = 1e-5  # by how much a share may leave 0 to 1
 
 
 def as_array(name: str, given: Any) -> Array:
@@ -115,6 +118,20 @@ def _source(v: Value) -> str | None:
     while isinstance(v.op, (Cast, Reshape)):
         v = v.inputs[0]
     return v.op.label if isinstance(v.op, Input) else None
+
+
+def check_ranges(arrays: Mapping[str, Array], losses: Iterable[Target]) -> None:
+    """Raises SpecError where a target is no number that its loss compares with anything: 2 is neither yes nor no."""
+    for t in losses:
+        array, y = arrays.get(t.feed), t.port.value
+        if array is None or y is None or not array.size:
+            continue
+        ends = t.term.of.between(y, TensorType(array.shape, DType(array.dtype.name)))
+        if ends is None or (array.min() >= ends[0] - ROUNDED and array.max() <= ends[1] + ROUNDED) or np.isnan(array.max()):
+            continue
+        bad = array[(array < ends[0] - ROUNDED) | (array > ends[1] + ROUNDED)].flat[0]
+        raise SpecError(Problem(f"'{t.feed}' holds a number that {t.term.of.kind} does not compare with anything", t.term.place, found=f"{bad:g}",
+                                wanted=f"{ends[0]:g} to {ends[1]:g}", hint="a column of type category numbers its classes from 0", rule="feed"))
 
 
 def check_limits(arrays: Mapping[str, Array], most: Mapping[str, int]) -> None:

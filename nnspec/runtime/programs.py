@@ -18,7 +18,7 @@ from nnspec.ir.program import Program
 from nnspec.ir.types import DType, TensorType
 from nnspec.network.class_weights import balancing
 from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, loss_weight, updates
-from nnspec.runtime.feeds import check_limits, limits
+from nnspec.runtime.feeds import check_limits, check_ranges, limits
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse
 from nnspec.runtime.replay import blame as first_wrong
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nnspec.runtime.session import Model
 
 MOST = 16
+COMPARING = ("train", "gather", "score", "gradients")  # what is fed targets
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Ready:
     graph: Graph
     program: Program | None
     limits: Mapping[str, int]
+    compares: bool = False  # with targets
 
 
 class Programs:
@@ -60,7 +62,7 @@ class Programs:
     def declared(self, kind: str) -> dict[str, TensorType]:
         """The types of what a kind of program is fed."""
         types = dict(self.model.spec.built.network.inputs)
-        if kind in ("train", "gather", "score", "gradients"):
+        if kind in COMPARING:
             types.update({t.feed: t.type for t in self.model.targets if t.type is not None})
         return types
 
@@ -104,7 +106,7 @@ class Programs:
     def _make(self, kind: str, types: Mapping[str, TensorType], rows: int, weighted: bool, stretch: int) -> Ready:
         graph = self.graph(kind, types, weighted, stretch)
         if isinstance(self.model.memory, HostMemory):
-            return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph))
+            return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph), kind in COMPARING)
         program = compile_graph(graph, self.model.backend, self._title(kind, rows))
 
         def peak(n: int) -> int:
@@ -112,11 +114,13 @@ class Programs:
             return compile_graph(self.graph(kind, other, weighted, stretch), self.model.backend, "").peak
 
         refuse(program, rows, peak if types else None)
-        return Ready(self.model.backend.bind(program, self.model.memory), graph, program, limits(graph))
+        return Ready(self.model.backend.bind(program, self.model.memory), graph, program, limits(graph), kind in COMPARING)
 
     def fill(self, ready: Ready, arrays: Mapping[str, Array], n: int, capacity: int, weights: Array | None) -> None:
         """Writes a batch into a program's inputs; rows that are missing repeat the first at weight 0."""
         check_limits(arrays, ready.limits)
+        if ready.compares:
+            check_ranges(arrays, self.model.spec.built.losses)
         for name, held in ready.run.inputs.items():
             if name in arrays:
                 held[:n] = arrays[name]

@@ -83,6 +83,9 @@ class Classification(Loss):
         """The same loss with a weight a class."""
         return self.model_copy(update={"class_weights": weights})
 
+    def between(self, y: Value, t: TensorType) -> tuple[float, float] | None:
+        return (0.0, 1.0) if self._void is None and (self.binary(y) or t.dtype.is_float) else None  # a number is ignored whatever it is
+
     def many(self, y: Value) -> int:
         """How many classes it tells apart."""
         units = y.shape[-1]

@@ -75,6 +75,10 @@ class Loss(Kind):
             raise ShapeError("output and target differ in shape", f"output {show(y.shape)}, target {show(t.shape)}", "equal shapes",
                              self.repair(y, t))
 
+    def between(self, y: Value, t: TensorType) -> tuple[float, float] | None:
+        """The least and the largest number that a target means anything by; class numbers are looked at by themselves."""
+        return None
+
     def repair(self, y: Value, t: TensorType) -> str:
         return f"the last layer should have {t.shape[-1]} units" if len(t.shape) == len(y.shape) and len(t.shape) > 1 else (
             "the last layer should be dense: 1" if len(t.shape) == 1 else "")
@@ -142,6 +146,9 @@ class Hinge(Loss, kind="hinge"):
 
     two = True
 
+    def between(self, y: Value, t: TensorType) -> tuple[float, float] | None:
+        return -1.0, 1.0
+
     def check(self, y: Value) -> None:
         if isinstance(y.op, (Sigmoid, Softmax, Step)):
             raise ShapeError("hinge reads a score on either side of 0, not a probability", f"an output of {y.op.name.lower()}",
@@ -166,6 +173,9 @@ class KlDivergence(Loss, kind="kl_divergence"):
             raise ShapeError("kl_divergence compares two distributions", f"output {show(y.shape)}, target {t}",
                              "probabilities of one shape, those of the last axis adding up to 1", hint)
 
+    def between(self, y: Value, t: TensorType) -> tuple[float, float] | None:
+        return 0.0, 1.0
+
     def elements(self, y: Value, t: Value) -> Value:
         t = like(t, y)
         if isinstance(y.op, Softmax):
@@ -184,6 +194,9 @@ class Perceptron(Loss, kind="perceptron"):
     """
 
     two = True
+
+    def between(self, y: Value, t: TensorType) -> tuple[float, float] | None:
+        return 0.0, 1.0
 
     def check(self, y: Value) -> None:
         if not isinstance(y.op, Step):
