@@ -123,7 +123,7 @@ def gather(rng: np.random.Generator, kind: str) -> Case:
         own = pick(rng, (), (3,), (2, 2))
 
         def fn(x: T, i: T, p: Params) -> T:
-            return torch.stack([x[r].index_select(axis, i[r].reshape(-1)).reshape(*shape[:axis], *own, *shape[axis + 1 :]) for r in range(len(x))])
+            return torch.stack([x[r].index_select(axis, i[r].reshape(-1)).reshape((*shape[:axis], *own, *shape[axis + 1 :])) for r in range(len(x))])
 
         return Case(kind, {"axis": written}, [shape, own], fn, ids={1: n})
     ids = rng.integers(-n, n, {"one": (), "list": (3,), "table": (2, 3)}[how])

@@ -124,17 +124,30 @@ def judge(kind: str, plan: str, rng: Rng, backend: str = "numpy") -> tuple[str, 
     for name, v in (("clip_norm", clip), ("clip_value", least), ("average", average)):
         if v is not None:
             fields[name] = v
-    text = "\n".join(["nnspec: 1", "inputs: {x: {shape: [5]}}", "layers: [dense: {units: 4, activation: tanh}, dense: 3]", "loss: mse",
+    first, l1, l2, times, only = {"units": 4, "activation": "tanh"}, 0.0, 0.0, 1.0, False
+    if rng.random() < 0.3:
+        l1, l2 = pick(rng, (0.01, 0.0), (0.0, 0.01), (1e-3, 1e-2))
+        first["regularize"] = {"kernel": {k: v for k, v in (("l1", l1), ("l2", l2)) if v}}
+    if rng.random() < 0.3:
+        times = pick(rng, 0.5, 2.0)
+        first["learning_rate"] = pick(rng, f"{times}x", times * fields["learning_rate"])
+    if fields.get("weight_decay") and rng.random() < 0.4:
+        only = True
+        fields["weight_decay"] = {"rate": fields["weight_decay"], "only": "kernels"}
+    text = "\n".join(["nnspec: 1", "inputs: {x: {shape: [5]}}", f"layers: [dense: {json.dumps(first)}, dense: 3]", "loss: mse",
                       f"optimizer: {json.dumps({kind: fields})}", *([f"schedule: {json.dumps(rates)}"] if rates else []), ""])
     model = nnspec.compile(loads(text), backend=backend, precision="float64", seed=int(rng.integers(99)))
     p = {name: torch.tensor(np.array(v), requires_grad=True) for name, v in model.parameters.items()}
     theirs, means = make(list(p.values())), {}
+    (whole,) = theirs.param_groups  # one for each parameter: its own rate and decay
+    theirs.param_groups[:] = [{**whole, "params": [v], "times": times if name.startswith("dense_1") else 1.0,
+                               "weight_decay": 0.0 if only and name.endswith("bias") else whole["weight_decay"]} for name, v in p.items()]
     scale, rows, wrong = pick(rng, 1.0, 1.0, 1e-4, 2.0), int(rng.integers(1, 6)), []  # where tanh is 1 its slope is rounding
     for t in range(STEPS):
         x, target = scale * rng.standard_normal((rows, 5)), rng.standard_normal((rows, 3))
         x[:, 0] = 0.0  # no gradient there
         loss = ((torch.tanh(torch.tensor(x) @ p["dense_1/kernel"] + p["dense_1/bias"]) @ p["dense_2/kernel"] + p["dense_2/bias"]
-                 - torch.tensor(target)) ** 2).mean()
+                 - torch.tensor(target)) ** 2).mean() + l1 * p["dense_1/kernel"].abs().sum() + l2 * (p["dense_1/kernel"] ** 2).sum()
         theirs.zero_grad()
         loss.backward()
         if least is not None:
@@ -142,7 +155,7 @@ def judge(kind: str, plan: str, rng: Rng, backend: str = "numpy") -> tuple[str, 
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(list(p.values()), clip)
         for group in theirs.param_groups:
-            group["lr"] = fields["learning_rate"] * factor(t)
+            group["lr"] = fields["learning_rate"] * factor(t) * group["times"]
         theirs.step()
         if problem := differs(model.train_batch({"x": x, "target": target})["loss"], loss.detach(), 1e-9):
             wrong.append(f"loss of step {t}: {problem}")
