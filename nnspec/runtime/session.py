@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from nnspec.layers.initializers import default
 from nnspec.network.graph import LayerGraph
 from nnspec.network.graph import Parameter as Declared
 from nnspec.network.phases import bound
-from nnspec.network.segments import NEXT, STATE, Segments, Slot, arrange
+from nnspec.network.segments import Segments, arrange
 from nnspec.network.targets import Target
 from nnspec.runtime.feeding import Feeder, parted
 from nnspec.runtime.feeds import check_names, rows_of
@@ -32,14 +32,13 @@ from nnspec.runtime.parameter import Parameter
 from nnspec.runtime.plateaus import Plateaus
 from nnspec.runtime.programs import Programs
 from nnspec.runtime.tally import Scores, Tally
+from nnspec.runtime.vectors import read_state, restore_state
 from nnspec.training.schedule import Schedule
 from nnspec.training.stretches import Stretches, schedules
 
 if TYPE_CHECKING:
     from nnspec.runtime.trainer import Run
 
-UPDATES = "optimizer/updates"  # how often a parameter has moved
-MOVING = "optimizer/weights"  # of the weights that move, where the parameters are their averages
 CHUNK = 256
 
 
@@ -75,8 +74,8 @@ class Model:
         self.segments: Segments = arrange(spec.built.network, optimizer, dtype, spec.built.frozen)
         self.updates = dict.fromkeys(self.segments.learned, 0)  # how often each has moved, where that differs
         self.plateau = Plateaus()
-        self._slots = optimizer.state if optimizer else ()
-        types = self.segments.types(self._slots)
+        self.slots: tuple[str, ...] = optimizer.state if optimizer else ()  # what the optimizer keeps for each parameter
+        types = self.segments.types(self.slots)
         declared = spec.built.network.parameters
         refuse_parameters(types, sorted(((p, size({p: TensorType(d.param.shape, dtype)})) for p, d in declared.items()), key=lambda x: -x[1]))
         self.memory = HostMemory(types) if self.interpreted else self.backend.memory(types)
@@ -112,43 +111,11 @@ class Model:
 
     def state(self) -> dict[str, Array]:
         """Everything that a continuation needs, bit-exact, in canonical layout."""
-        held = {label: self.memory.read(label) for label in self.memory.types}
-        out: dict[str, Array] = {}
-        for key, label, place in self._places():
-            out[key] = held[label][place.offset : place.offset + place.size].reshape(place.shape)
-        if self.segments.counted:
-            slots = self.segments.slots
-            out |= {f"{UPDATES}/{path}": np.array(self.updates[slots[path].segment], np.int64) for path in self._learned}
-        return out
-
-    @property
-    def _learned(self) -> list[str]:
-        return [path for path in self.parameters if self.segments.slots[path].segment in self.updates]
-
-    def _places(self) -> Iterator[tuple[str, str, Slot]]:
-        """Every part of the state: its key, the vector that holds it, and where. What answers stands under ``parameters``."""
-        slots, segments = self.segments.slots, self.segments
-        yield from ((f"parameters/{path}", segments.answering(slots[path].segment), slots[path]) for path in self.parameters)
-        learned = self._learned
-        if segments.averaged:
-            yield from ((f"{MOVING}/{path}", slots[path].segment, slots[path]) for path in learned)
-        for slot in self._slots:
-            yield from ((f"optimizer/{slot}/{path}", f"{slots[path].segment}.{slot}", slots[path]) for path in learned)
+        return read_state(self)
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Takes back what ``state`` gave; optimizer state may be left out, and weights that move where they are the averages."""
-        held = {label: self.memory.read(label) for label in self.memory.types}
-        for key, label, place in self._places():
-            key = key if key in state else key.replace(MOVING, "parameters", 1)
-            if key in state:
-                held[label][place.offset : place.offset + place.size] = state[key].reshape(-1)
-        if self.segments.counted:
-            known = {self.segments.slots[path].segment: state.get(f"{UPDATES}/{path}") for path in self._learned}
-            self.updates.update({segment: int(n) for segment, n in known.items() if n is not None})
-        if NEXT in held:
-            held[NEXT] = held[STATE]
-        for label, values in held.items():
-            self.memory.write(label, values)
+        restore_state(self, state)
 
     # Training
 

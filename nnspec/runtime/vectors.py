@@ -1,0 +1,60 @@
+"""A model's state by name: which part of which persistent vector each parameter, average and slot of the optimizer is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nnspec.ir.op import Array
+from nnspec.network.segments import NEXT, STATE, Slot
+
+if TYPE_CHECKING:
+    from nnspec.runtime.session import Model
+
+UPDATES = "optimizer/updates"  # how often a parameter has moved
+MOVING = "optimizer/weights"  # of the weights that move, where the parameters are their averages
+
+
+def read_state(model: Model) -> dict[str, Array]:
+    """Everything that a continuation needs, in canonical layout."""
+    held = {label: model.memory.read(label) for label in model.memory.types}
+    out: dict[str, Array] = {}
+    for key, label, place in _places(model):
+        out[key] = held[label][place.offset : place.offset + place.size].reshape(place.shape)
+    if model.segments.counted:
+        slots = model.segments.slots
+        out |= {f"{UPDATES}/{path}": np.array(model.updates[slots[path].segment], np.int64) for path in _learned(model)}
+    return out
+
+
+def restore_state(model: Model, state: Mapping[str, Array]) -> None:
+    """Writes what ``read_state`` gave; what is left out stays, and weights that move are then the averages."""
+    held = {label: model.memory.read(label) for label in model.memory.types}
+    for key, label, place in _places(model):
+        key = key if key in state else key.replace(MOVING, "parameters", 1)
+        if key in state:
+            held[label][place.offset : place.offset + place.size] = state[key].reshape(-1)
+    if model.segments.counted:
+        known = {model.segments.slots[path].segment: state.get(f"{UPDATES}/{path}") for path in _learned(model)}
+        model.updates.update({segment: int(n) for segment, n in known.items() if n is not None})
+    if NEXT in held:
+        held[NEXT] = held[STATE]
+    for label, values in held.items():
+        model.memory.write(label, values)
+
+
+def _places(model: Model) -> Iterator[tuple[str, str, Slot]]:
+    """Every part of the state: its key, the vector that holds it, and where. What answers stands under ``parameters``."""
+    slots, segments = model.segments.slots, model.segments
+    yield from ((f"parameters/{path}", segments.answering(slots[path].segment), slots[path]) for path in model.parameters)
+    learned = _learned(model)
+    if segments.averaged:
+        yield from ((f"{MOVING}/{path}", slots[path].segment, slots[path]) for path in learned)
+    for slot in model.slots:
+        yield from ((f"optimizer/{slot}/{path}", f"{slots[path].segment}.{slot}", slots[path]) for path in learned)
+
+
+def _learned(model: Model) -> list[str]:
+    return [path for path in model.parameters if model.segments.slots[path].segment in model.updates]
