@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.message import Message
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,15 @@ def test_an_unknown_backend_is_answered_with_the_known_ones() -> None:
         load_backend("nunpy")
 
 
-def test_a_backend_that_is_not_installed_names_its_extra() -> None:
-    with pytest.raises(MissingExtraError, match=r"pip install 'nnspec\[cupy\]'"):
+@pytest.mark.parametrize(
+    ("extras", "said"),
+    [(["images", "cupy"], r"backend 'cupy' is not installed\n.*pip install 'nnspec\[cupy\]'"), (["images"], "backend 'cupy' is not in this version$")],
+)
+def test_a_backend_that_is_not_there_names_its_extra_if_this_version_has_one(extras: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = Message()
+    for extra in extras:
+        described["Provides-Extra"] = extra
+    monkeypatch.setattr("importlib.metadata.metadata", lambda name: described)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
+    with pytest.raises(MissingExtraError, match=said):
         load_backend("gpu")
