@@ -93,3 +93,43 @@ def test_the_path_of_a_source_in_its_short_form_is_absolute(tmp_path: Path) -> N
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")
     (tmp_path / "main.yaml").write_text("nnspec: 1\ndata: {csv: rows.csv, columns: {a: number}}\ninputs: {x: {columns: a}}\nlayers: [dense: 1]\nloss: {mse: {target: b}}\n")
     assert f"csv: {{path: {tmp_path}/rows.csv}}" in load(tmp_path / "main.yaml").text
+
+
+def test_paths_are_worked_out_and_their_dollars_stay_dollars(tmp_path: Path) -> None:
+    folder = tmp_path / "a$b"
+    folder.mkdir()
+    (folder / "rows.csv").write_text("a,b\n1,2\n3,4\n")
+    (folder / "main.yaml").write_text("nnspec: 1\nname: $$n\nvars: {p: rows}\ndata: {csv: {path: $(p).csv, target: b}}\nlayers: [dense: 1]\n")
+    spec = load(folder / "main.yaml")
+    again = loads(spec.text)
+    assert again.document.data is not None and again.document.data.rows == 2
+    assert again.text == spec.text and again.name == "$n"
+
+
+def test_a_formula_may_give_any_part_of_a_spec() -> None:
+    spec = loads("""\
+nnspec: 1
+vars:
+  d: {digits: {}, split: {train: 0.3, test: 0.1}}
+  o: {adam: {learning_rate: 0.1}}
+  a: {learning_rate: 0.01, weight_decay: {rate: 0.1}}
+  m: [accuracy, {f1: {average: macro}}]
+  r: {times: 2, as: j}
+  e: {patience: 3, watch: train.loss}
+  s: {cosine: {length: 2}}
+  shape: [8, 8, 1]
+  slope: {slope: 0.3}
+data: $d
+inputs: {image: {shape: $shape}}
+layers: [flatten, dense: {units: 12, repeat: $r, activation: {leaky_relu: $slope}}, dense: 10]
+outputs: $out
+loss: $l
+metrics: $m
+optimizer: {adam: $a}
+schedule: $s
+early_stopping: $e
+checkpoint: $c
+epochs: 1
+""".replace("vars:", "vars:\n  l: [cross_entropy]\n  out: [dense_3]\n  c: {keep: last}"))
+    assert loads(spec.text).text == spec.text and same_network(spec, loads(spec.text)) and accepted(spec.text)
+    assert loads(spec.text, set={"optimizer": "$o"}).document.optimizer is not None

@@ -15,13 +15,13 @@ def input_columns(
     declaration: Declaration,
     inputs: Mapping[str, tuple[str, ...] | None],
     places: Mapping[str, Place] | None = None,
-    compared: Collection[str] = (),
+    also: Collection[str] = (),
 ) -> dict[str, tuple[str, ...]]:
     """The columns of every input; None stands for an input that does not name any.
 
     An input takes the column of its name, or those it names; a single input takes every column that is no target;
     without inputs there is one of these, called ``image`` where it has three axes, else ``features``. Raises SpecError
-    for columns that do not exist, do not fit together, or feed nothing and are ``compared`` with nothing.
+    for columns that do not exist, do not fit together, or feed nothing; those of ``also`` have another use.
     """
     places = places or {}
     features = declaration.features
@@ -75,7 +75,7 @@ def input_columns(
             rule="unused-column",
         )
         for name in features
-        if name not in used and name not in compared and not any(p.rule == "unknown-column" for p in problems)
+        if name not in used and name not in also and not any(p.rule == "unknown-column" for p in problems)
     ]
     if problems:
         raise SpecError(*problems)

@@ -66,7 +66,8 @@ def build(doc: Document) -> Built:
         unused(doc, expander, problems)
         uncalled(doc, expander, problems)
     doc.used = expander.used | doc.called
-    still = frozen(network, doc.schedule, problems) if not expander.problems else (frozenset(),)
+    whole = not expander.problems and not doc.broken and BROKEN not in doc.vars.values()
+    still = frozen(network, doc.schedule, problems) if whole else (frozenset(),)
     if not expander.problems:
         own_rates(doc, network, still, problems)
     training(doc, problems)

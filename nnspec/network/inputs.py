@@ -24,8 +24,8 @@ def inputs(doc: Document, network: Network, scope: Scope, problems: list[Problem
     columns: dict[str, tuple[str, ...]] = {}
     if doc.data is not None:
         try:
-            compared = {name for term in (*doc.losses, *doc.metrics) for name, _ in term.target}
-            columns = input_columns(doc.data, named, places, compared)
+            also = {name for term in (*doc.losses, *doc.metrics) for name, _ in term.target} | {doc.data.split.stratify or "", doc.data.balance or ""}
+            columns = input_columns(doc.data, named, places, also)
             for name, chosen in columns.items():
                 shape, kind = input_type(doc.data, chosen)
                 held = TensorType((BATCH, *shape), DType.int64 if kind == "int64" else DType(doc.settings.precision))

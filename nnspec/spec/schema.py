@@ -99,15 +99,15 @@ def _parts() -> Schema:
         "vars": variables,
         "include": one_or_more(PLAIN[str]),
         "blocks": {"type": "object", "propertyNames": NAME, "additionalProperties": any_of(block, layers)},
-        "data": _data(),
-        "inputs": any_of({"type": "object", "propertyNames": NAME, "additionalProperties": source}, single),
+        "data": formula(_data()),
+        "inputs": formula(any_of({"type": "object", "propertyNames": NAME, "additionalProperties": source}, single)),
         "layers": {"allOf": [layers], "minItems": 1},
         "outputs": one_or_more(formula(READ)),
         "loss": loss,
         "metrics": metric,
         "optimizer": {"$ref": "#/definitions/optimizer"},
         "schedule": any_of({"$ref": "#/definitions/schedule"}, {"type": "array", "items": _stretch(), "minItems": 1}),
-        "weights": _typed(Weights),
+        "weights": formula(_typed(Weights)),
         "networks": {"type": "object", "propertyNames": NAME, "additionalProperties": any_of(PLAIN[str], *_networks())},
     }
 
@@ -148,7 +148,7 @@ def _family(name: str, family: type[Kind]) -> Schema:
     term: Schema = {}
     if name in ("loss", "metric"):
         weight = any_of(formula(PLAIN[float]), {"$ref": "#/definitions/schedule"})
-        term = {"name": NAME, "from": PLAIN[str], "target": any_of(one_or_more(PLAIN[str]), PLAIN[float]), "weight": weight}
+        term = {"name": formula(NAME), "from": PLAIN[str], "target": any_of(one_or_more(PLAIN[str]), PLAIN[float]), "weight": weight}
     members = family.activations if issubclass(family, Activation) else family.registry
     chosen = choice(members, {k: v for k, v in term.items() if name == "loss" or k != "weight"})
     return any_of(chosen, {"$ref": "#/definitions/formula"}, *(_of_a_block(members) if name in ("activation", "loss", "metric") else ()))

@@ -10,18 +10,20 @@ from typing import Any
 
 from nnspec.data.augment import Augmentation
 from nnspec.data.config import ColumnKind, Prepare
-from nnspec.data.source_kinds import Source
+from nnspec.data.source_kinds import Source as DataSource
+from nnspec.errors import Place, Source
 from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
 from nnspec.spec.blocks import Block
 from nnspec.spec.explain import fields_of
+from nnspec.spec.formulas import is_formula, substitute
 from nnspec.spec.load import Document, named
 from nnspec.spec.model import Kind
 from nnspec.spec.networks import Subnetwork
 from nnspec.spec.overrides import SHORT
 from nnspec.spec.scalars import resolve
 from nnspec.spec.source import Mapping as MappingNode
-from nnspec.spec.source import Node, Scalar, Sequence, plain
+from nnspec.spec.source import Node, Scalar, Sequence, literal, plain
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer
@@ -44,7 +46,7 @@ def write(doc: Document) -> str:
     pairs = doc.root.pairs
     for key in ("nnspec", "name", *(k for k in pairs if k not in ("nnspec", "name"))):
         if key == "name":
-            out["name"] = doc.settings.name
+            out["name"] = _fixed(doc.settings.name)
         elif key == "include":
             continue
         elif key in pairs:
@@ -56,6 +58,8 @@ def write(doc: Document) -> str:
 
 def _part(key: str, node: Node, doc: Document) -> Tree:
     families: dict[str, type[Kind]] = {"optimizer": Optimizer, "schedule": Schedule, "loss": Loss, "metrics": Metric}
+    if is_formula(node):  # it may give any part of what stands here
+        return _tree(plain(node))
     if key == "layers":
         return _entries(node, doc.blocks)
     if key in families:
@@ -69,9 +73,9 @@ def _part(key: str, node: Node, doc: Document) -> Tree:
     if key == "networks":
         return {name: _network(n) for name, n in doc.networks.items()}
     if key == "weights" and doc.weights is not None:
-        return doc.weights.to_tree()
+        return _fixed(doc.weights.to_tree())
     if key == "data":
-        return _data(node, doc.file)
+        return _data(node, doc)
     return _tree(plain(node))
 
 
@@ -115,7 +119,7 @@ def _entry(node: Node, blocks: Mapping[str, Block]) -> Tree:
 
 def _field(kind: str, key: str, node: Node, blocks: Mapping[str, Block]) -> Tree:
     """A field of an entry; of an activation the fields by name."""
-    if key == "repeat" and isinstance(node, Scalar):
+    if key == "repeat" and isinstance(node, Scalar) and not is_formula(node):
         return {SHORT[key]: node.value}
     if kind not in blocks and (key == "activation" or (kind == "activation" and key == "of")) and isinstance(node, MappingNode):
         return _choices(node, Activation, blocks)
@@ -156,16 +160,18 @@ def _choice(kind: str, body: Node, family: type[Kind], blocks: Mapping[str, Bloc
     """The fields of a choice: its primary value by name, and what is itself short."""
     if isinstance(body, Scalar) and body.value is None:
         return {}
+    if is_formula(body):
+        return _tree(plain(body))
     if not isinstance(body, MappingNode):
         primary = next(iter(blocks[kind].args), None) if kind in blocks else getattr(family.registry.get(kind), "primary", None)
         return _tree(plain(body)) if primary is None else {primary: _tree(plain(body))}
     own = {"weight_decay": SHORT["weight_decay"]} if family is Optimizer else {}
-    return {k: {own[k]: v.value} if k in own and isinstance(v, Scalar)
+    return {k: {own[k]: v.value} if k in own and isinstance(v, Scalar) and not is_formula(v)
             else _choices(v, Schedule) if k == "weight" and family is Loss and isinstance(v, MappingNode)
             else _tree(plain(v)) for k, v in body.pairs.items()}  # fmt: skip
 
 
-def _data(node: Node, file: Path | None) -> Tree:
+def _data(node: Node, doc: Document) -> Tree:
     """The data section with its paths made absolute, so that a run's folder can stand elsewhere."""
     tree = _tree(plain(node))
     if isinstance(tree, str):
@@ -178,46 +184,57 @@ def _data(node: Node, file: Path | None) -> Tree:
             tree[key] = _choices(node.pairs[key], family)
     if isinstance(columns := node.pairs.get("columns"), MappingNode):
         tree["columns"] = {name: _choices(kind, ColumnKind) for name, kind in columns.pairs.items()}
-    for name in tree.keys() & Source.registry.keys():
-        tree[name] = _choice(name, node.pairs[name], Source, {})
-    if file is None:
+    for name in tree.keys() & DataSource.registry.keys():
+        tree[name] = _choice(name, node.pairs[name], DataSource, {})
+    if doc.file is None:
         return tree
-    folder = file.resolve().parent
+    base = doc.file.resolve().parent, doc.vars
     for name, source in tree.items():
-        if name in Source.registry and isinstance(source, dict):
-            by_name = Source.registry[name].model_config.get("extra") == "allow"
+        if name in DataSource.registry and isinstance(source, dict):
+            by_name = DataSource.registry[name].model_config.get("extra") == "allow"
             for key in source:
                 if key == "path" or (by_name and key != "target"):
-                    source[key] = _absolute(source[key], folder)
+                    source[key] = _absolute(source[key], *base)
     columns = tree.get("columns")
     for column in columns.values() if isinstance(columns, dict) else ():
         image = column.get("image") if isinstance(column, dict) else None
         if isinstance(image, dict) and "root" in image:
-            image["root"] = _absolute(image["root"], folder)
+            image["root"] = _absolute(image["root"], *base)
     return tree
 
 
-def _absolute(path: Tree, folder: Path) -> Tree:
-    """A path, a mapping of splits to paths, or a column with its path."""
+def _absolute(path: Tree, folder: Path, names: Mapping[str, Any]) -> Tree:
+    """A path, a mapping of splits to paths, or a column with its path; formulas in it are worked out."""
     if isinstance(path, dict):
         inner = path if "path" not in path else {"path": path["path"]}
-        return {**path, **{key: _absolute(value, folder) for key, value in inner.items()}}
-    if not isinstance(path, str) or "$" in path:
-        return path
+        return {**path, **{key: _absolute(value, folder, names) for key, value in inner.items()}}
+    if isinstance(path, str) and "$" in path:
+        path = plain(substitute(literal(path, Place(Source("", ""))), names))
+    if not isinstance(path, str):
+        return path if not isinstance(path, tuple) else list(path)
     if any(mark in path for mark in "*?[") and not (folder / path).exists() and not Path(path).is_absolute():
-        return f"{escape(str(folder))}/{path}"
-    return str((folder / path).resolve())
+        return _fixed(f"{escape(str(folder))}/{path}")
+    return _fixed(str((folder / path).resolve()))
+
+
+def _fixed(value: Tree) -> Tree:
+    """What has been worked out, so that no dollar in it is read as a formula again."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, dict):
+        return {k: _fixed(v) for k, v in value.items()}
+    return [_fixed(v) for v in value] if isinstance(value, list) else value
 
 
 def _network(n: Subnetwork) -> Tree:
     """A network written out, whatever file it came from; its own vars and blocks stand in place of the spec's."""
     out: dict[str, Tree] = {"inputs": _tree(plain(n.inputs))} if n.inputs is not None else {}
     if "vars" in n.owns:
-        out["vars"] = {k: _tree(v) for k, v in n.vars.items()}
+        out["vars"] = _fixed(_tree(dict(n.vars)))
     if "blocks" in n.owns:
         out["blocks"] = {name: _block(b, n.blocks) for name, b in n.blocks.items()}
     if n.data is not None:
-        out["data"] = _tree(dict(n.data))
+        out["data"] = _fixed(_tree(dict(n.data)))
     if n.networks:
         out["networks"] = {name: _network(inner) for name, inner in n.networks.items()}
     out["layers"] = _entries(n.layers, n.blocks)
@@ -228,14 +245,14 @@ def _network(n: Subnetwork) -> Tree:
     if not n.trainable:
         out["trainable"] = False
     if n.weights is not None:
-        out["weights"] = n.weights.to_tree()
+        out["weights"] = _fixed(n.weights.to_tree())
     return out
 
 
 def _block(b: Block, blocks: Mapping[str, Block]) -> Tree:
     """A block; the variables of the file it came from become its own."""
     out: dict[str, Tree] = {"args": {k: REQUIRED if v is None else _tree(plain(v)) for k, v in b.args.items()}} if b.args else {}
-    if b.owns and (read := {k: _tree(v) for k, v in b.vars.items() if k in b.words()}):
+    if b.owns and (read := {k: _fixed(_tree(v)) for k, v in b.vars.items() if k in b.words()}):
         out["vars"] = read
     if b.inputs:
         out["inputs"] = list(b.inputs)
