@@ -168,6 +168,8 @@ BAD: dict[str, str] = {
     "expect_without_rows": changed("epochs: 10", 'epochs: 10\nexpect: {validation.accuracy: ">= 0.9"}'),
     "expect_no_bound": changed("epochs: 10", 'epochs: 10\nexpect: {parameters: few, test.accuracy: "= 1", test.loss: true}'),
     "expect_in_strange_units": changed("epochs: 10", 'epochs: 10\nexpect: {memory: "<= 256mb", parameters: "<= 3MB", test.accuracy: ">= 98 percent"}'),
+    "expect_lists_in_lists": changed("epochs: 10", 'epochs: 10\nexpect: {test.accuracy: [[">= 0.9"], ["<= 1"]]}'),
+    "standardize_twice": changed("data: digits", "data: {iris: {}, prepare: [standardize: [petal_width, petal_width]]}"),
     "expect_unquoted": changed("epochs: 10", "epochs: 10\nexpect:\n  test.accuracy: >= 0.9"),
     "expect_is_a_list": changed("epochs: 10", 'epochs: 10\nexpect: [parameters: "<= 3"]'),
     "expect_metrics_in_a_mapping": changed("epochs: 10", 'epochs: 10\nexpect: {test: {accuracy: ">= 0.9"}}'),

@@ -51,9 +51,9 @@ def preparations(
                 hint = f"columns: {{{name}: category}}" if holds == "number" else ""
                 section.wrong.append(Problem(what.replace("holds number", "holds numbers"), place, hint=hint, rule="bad-value"))
             elif (name, OneHotStep) in [(n, type(s)) for n, s in pairs] and floats is classes:
-                section.wrong.append(Problem(f"column '{name}' is one_hot already", place, rule="bad-value"))
+                section.wrong.append(Problem(f"column '{name}' is one_hot already", place, wanted="one_hot once", rule="bad-value"))
             elif name in names[:i]:
-                section.wrong.append(Problem(f"{step.kind} names the column '{name}' twice", place, rule="bad-value"))
+                section.wrong.append(Problem(f"{step.kind} names the column '{name}' twice", place, wanted="each name once", rule="bad-value"))
             else:
                 pairs.append((name, step))
     return pairs

@@ -43,7 +43,7 @@ class Bound:
 
 def parse_bounds(value: Any) -> tuple[Bound, ...]:
     """Bounds as written: ``"<= 1e5"``, ``331`` (it is exactly that), or a list of such."""
-    if isinstance(value, tuple) and value:
+    if isinstance(value, tuple) and value and not any(isinstance(item, tuple) for item in value):
         return tuple(b for item in value for b in parse_bounds(item))
     match = _BOUND.fullmatch(value) if isinstance(value, str) and len(value) <= 100 else None
     if isinstance(value, int | float) and not isinstance(value, bool):
