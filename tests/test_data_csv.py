@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnspec.data.cells import NO_NUMBER, number
+from nnspec.data.cells import NO_NUMBER, Texts, number
 from nnspec.data.column import Declaration
 from nnspec.data.declare import declare
 from nnspec.data.load import load
@@ -145,3 +145,10 @@ def test_a_missing_class_may_be_a_class_of_its_own(tmp_path: Path) -> None:
 def test_a_dropped_column_may_hold_anything(tmp_path: Path) -> None:
     d = table(tmp_path, "a,id\n1,x\n2,3\n3,\n", "", ", columns: {id: drop}")
     assert list(d.columns) == ["a"]
+
+
+def test_names_that_never_repeat_are_forgotten_and_the_first_too_many_has_its_row() -> None:
+    cells = Texts(most=10)
+    for start in (0, 8, 16, 24):
+        cells.add([f"n{start + i}" for i in range(8)], start)
+    assert cells.wrong is not None and cells.wrong[0] == 10 and len(cells.codes) == 16

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from nnspec.cli import status
+from nnspec.errors import nearest
 from nnspec.runtime.callbacks import State
 from nnspec.runtime.progress import Plain
 from tests.test_cli import ROOT, SPEC
@@ -373,3 +374,26 @@ def test_a_typed_value_with_a_comma_stands_in_quotes(call: Any, tmp_path: Path, 
     assert said.count("the file has no column") == 1 and "give it the separator of the data" in said
     assert status(["predict", "r", "t.csv", "--json"]) == 0
     assert [json.loads(line)["input"] for line in capsys.readouterr().out.splitlines()] == [f"t.csv:{n}" for n in (1, 2, 3, 4)]
+
+
+def test_a_misspelt_path_among_very_many_files_is_told_at_once() -> None:
+    looked = 0
+
+    def names() -> Any:
+        nonlocal looked
+        for looked in range(1_000_000):
+            yield f"photo_{looked}.png"
+
+    assert nearest("photo_7.pgn", names()) == "did you mean 'photo_7.png'?" and looked < 10_000
+
+
+def test_a_file_without_a_partner_is_not_told_of_one_that_has_its_own(call: Any, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for name in ("a/scene_001.png", "a/scene_002.png", "a/scene_003.png", "b/scene_001.png", "b/scene_03.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        image.new("L", (2, 2)).save(tmp_path / name)
+    (tmp_path / "p.yaml").write_text(
+        'nnspec: 1\ndata: {files: {image: "a/*", mask: {path: "b/*", as: labels}, target: mask}}\nlayers: [conv2d: {filters: 2, kernel: 1}]\nloss: cross_entropy\n'
+    )
+    said = call("check", "p.yaml")[1]
+    assert said.count("did you mean") == 3 and "'scene_001'?" not in said and "did you mean 'scene_03'?" in said

@@ -89,19 +89,20 @@ class Texts:
         self.missing: int | None = None
 
     def add(self, cells: list[str], start: int) -> None:
+        if self.wrong is not None:
+            return  # a column of names that never repeat is not remembered to its end
         codes = self.codes
         values = np.array([codes.setdefault(cell, len(codes)) if cell else -1 for cell in cells], np.int64)
         if self.missing is None and (values < 0).any():
             self.missing = start + int(np.argmax(values < 0))
-        if self.most is not None and len(codes) > self.most and self.wrong is None:
+        if self.most is not None and len(codes) > self.most:
             self.wrong = (
-                start,
+                start + int(np.argmax(values >= self.most)),
                 f"column '{{name}}' has more than {self.most} different texts",
                 "classes that repeat",
                 "leave it out: columns: {{{name}: drop}}",
             )
-        if self.wrong is None:
-            self.parts.append(values)
+        self.parts.append(values)
 
     def result(self) -> tuple[Array, tuple[str, ...]]:
         return np.concatenate(self.parts) if self.parts else np.zeros(0, np.int64), tuple(self.codes)

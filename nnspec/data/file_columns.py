@@ -72,7 +72,9 @@ def _joined(parts: Mapping[str, Sequence[Part]], problems: list[Problem]) -> tup
         everything = sorted(set().union(*stems.values()))
         for stem in everything:
             if lacking := [name for name in parts if stem not in stems[name]]:
-                problems.append(_alone(stem, next(s[stem] for s in stems.values() if stem in s), lacking[0], list(stems[lacking[0]])))
+                file = next(s[stem] for s in stems.values() if stem in s)
+                lonely = [other for other in stems[lacking[0]] if not all(other in s for s in stems.values())]
+                problems.append(_alone(stem, file, lacking[0], lonely))
             if len(problems) >= LIMIT:
                 return {}, ()
         if not problems:

@@ -60,7 +60,7 @@ def _found(name: str, folder: Path, place: Place, folders: bool) -> tuple[Path, 
         if any(mark in name for mark in WILD) and not folders:
             return _fitting(name, folder, place)
         found = "a file" if path.is_file() else "a folder" if path.is_dir() else "no regular file" if path.exists() else "nothing there"
-        near = "" if path.exists() or not path.parent.is_dir() else nearest(path.name, [p.name for p in path.parent.iterdir() if p.exists()])
+        near = "" if path.exists() or not path.parent.is_dir() else nearest(path.name, (p.name for p in path.parent.iterdir() if p.exists()))
     except (OSError, ValueError) as e:
         found, near = getattr(e, "strerror", None) or str(e), ""
     raise missing(name, found, place, near, folders)
