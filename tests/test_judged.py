@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nnspec
+from nnspec.compiler import loads
 from nnspec.layers.layer import Layer
 
 torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
@@ -125,3 +127,22 @@ def test_whole_networks_compile_to_what_they_are_interpreted_as_and_go_on_from_w
     for i, seed in enumerate(seeds("networks", 200, 5)):
         text, wrong = networks.judge(np.random.default_rng(seed), tmp_path / str(i))
         assert not wrong, text
+
+
+@pytest.mark.parametrize("kind", ["dropout", "spatial_dropout", "drop_path"])
+@pytest.mark.parametrize("rate", [0.5, 0.3, 1 / 3, 0.9, 0.999999])
+def test_what_dropout_keeps_is_divided_by_what_pytorchs_is(kind: str, rate: float) -> None:
+    layers = ["{embedding: {vocabulary: 40, units: 60}}", "{reshape: [6, 10]}", f"{{{kind}: {rate}}}"]
+    model = nnspec.compile(loads(f"nnspec: 1\ninputs: {{row: {{shape: [], dtype: int64}}}}\nlayers: [{', '.join(layers)}]\nloss: {{value: {{reduce: sum}}}}\n"
+                                 "optimizer: {sgd: 0.0}\n"), precision="float64")
+    x, feeds, dropped = np.asarray(model.parameters["embedding_1/embedding"]), {"row": np.arange(40)}, []
+    for _ in range(10):
+        g = model.gradients(feeds)["embedding_1/embedding"]
+        np.testing.assert_allclose(g[g != 0], 1 / (1 - rate), rtol=1e-12)
+        assert model.train_batch(feeds)["loss"] == pytest.approx((g * x).sum(), rel=1e-9, abs=1e-9)
+        parts = g.reshape(40, 6, 10)
+        dropped.append({"dropout": parts, "spatial_dropout": parts[:, 0], "drop_path": parts[:, 0, 0]}[kind] == 0)
+        assert np.array_equal(parts, np.broadcast_to({"dropout": parts, "spatial_dropout": parts[:, :1], "drop_path": parts[:, :1, :1]}[kind], parts.shape))
+    share = np.stack(dropped)
+    assert abs(share.mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / share.size) + 2e-4
+    np.testing.assert_array_equal(model.predict(np.arange(40)).reshape(40, 60), x)

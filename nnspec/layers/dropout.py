@@ -27,20 +27,20 @@ class Dropped(Layer):
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
         if not x.dtype.is_float:
             raise ShapeError(f"{self.kind} asks for floats", str(x.dtype), "float32", "cast: float32 comes first")
-        dropped, parts = round(self.rate * BITS), self.parts(x)
+        dropped, parts = min(round(self.rate * BITS), BITS - 1), self.parts(x)
         if not mode.training or not dropped:
             return x
         assert mode.seed is not None and mode.step is not None
         drawn = tuple(d for d in parts[1:] if d != 1)
         bits = reshape(RandomBits((parts[0], *drawn), stream(f"{mode.path}:{self.draw}"))(mode.seed, mode.step), parts)
-        return where(less(bits, constant(dropped, DType.uint16)), 0.0, x * (BITS / (BITS - dropped)))
+        return where(less(bits, constant(dropped, DType.uint16)), 0.0, x * (1.0 / (1.0 - self.rate)))
 
 
 class Dropout(Dropped, kind="dropout", primary="rate"):
     """In training each element is 0 with probability ``rate``, and otherwise divided by ``1 - rate``; else ``x``.
 
-    The rate is rounded to a multiple of 2^-16. Which elements fall depends on (seed, layer, step, row, element) alone.
-    Source: Srivastava et al., 2014.
+    The probability is rounded to a multiple of 2^-16, what is kept is divided by ``1 - rate`` itself. Which elements fall depends on
+    (seed, layer, step, row, element) alone. Source: Srivastava et al., 2014.
     """
 
     draw = "dropout"
