@@ -231,3 +231,31 @@ def test_what_cannot_be_ignored_is_one_clear_error(tmp_path: Path, text: str, sa
     with pytest.raises(SpecError) as caught:
         load(tmp_path / "s.yaml")
     assert len(caught.value.problems) == 1 and said in caught.value.render(), caught.value.render()
+
+
+@pytest.mark.parametrize("step", ["rotate: 40", "scale: 0.5", "crop: 2"])
+@pytest.mark.parametrize(("name", "void"), [("a_void", 0), ("s_void", 1), ("z_void", 3)])
+def test_what_comes_from_outside_of_a_mask_is_void(tmp_path: Path, step: str, name: str, void: int) -> None:
+    """Beside an image of ones, moved along: where it is 0 nothing counts, and what is inside is moved as without a void."""
+    from nnspec.runtime.loading import dataset, epochs
+
+    names = np.insert(NAMES.astype("U8"), void, name)
+    masks = np.resize(T + (void <= T), (ROWS, 9, 9))
+    masks[:, 3:5, 4] = void
+    np.savez(tmp_path / "rows.npz", image=np.ones((ROWS, 9, 9, 1)), mask=names[masks])
+    text = SPEC.replace("UNITS", "3").replace("  split: {train: 0.5, test: 0.5}\n", f"  augment: [{step}]\n")
+    found = []
+    for ignore in (f"ignore: {name}, ", ""):
+        (tmp_path / "s.yaml").write_text(text.replace("ignore: NAME, ", ignore).replace("filters: 3", "filters: 3" if ignore else "filters: 4"))
+        m = compile(load(tmp_path / "s.yaml"))
+        made = epochs(m, dataset(m))
+        assert made is not None
+        found.append([b.arrays for b in made.batches(0)])
+    outside = 0
+    for with_void, plain in zip(*found, strict=True):
+        inside = plain["image"][..., 0] == 1
+        far = plain["image"][..., 0] == 0
+        outside += far.sum()
+        np.testing.assert_array_equal(with_void["target"][inside], plain["target"][inside])
+        assert (with_void["target"][far] == void).all() and (plain["target"][far] == 0).all()
+    assert outside

@@ -65,7 +65,8 @@ class Flip(Augmentation, kind="flip", primary="direction"):
 
 
 class Crop(Augmentation, kind="crop", primary="padding"):
-    """A window at a random place of the image with ``padding`` pixels of 0 on each side, every place equally likely.
+    """A window at a random place of the image with ``padding`` pixels of 0 on each side (in masks as for rotate), every place
+    equally likely.
 
     Without ``size`` the window is as large as the image: it is shifted by up to ``padding``. A window of another ``size`` (a
     number, or [height, width]) is scaled back to the image's own shape, bilinear (masks: the nearest pixel), so that shapes are
@@ -135,7 +136,7 @@ class Turn(Augmentation):
 class Rotate(Turn, kind="rotate", primary="degrees"):
     """Turns about the centre by an angle drawn evenly from ``-degrees`` to ``degrees``; counterclockwise is more than 0.
 
-    Bilinear, masks by the nearest pixel; what comes from outside of the image is 0 (class 0 in masks).
+    Bilinear, masks by the nearest pixel; what comes from outside of the image is 0 (in masks class 0, or what their loss ignores).
     """
 
     degrees: Annotated[float, Field(gt=0, le=180)]
@@ -150,7 +151,8 @@ class Rotate(Turn, kind="rotate", primary="degrees"):
 class Scale(Turn, kind="scale", primary="by"):
     """Enlarges about the centre by a factor drawn evenly from ``by: [low, high]``; ``by: 0.2`` is short for [0.8, 1.2].
 
-    The image keeps its size: what grows is cut off, around what shrinks is 0. Bilinear, masks by the nearest pixel.
+    The image keeps its size: what grows is cut off, around what shrinks is 0 (in masks as for rotate). Bilinear, masks by
+    the nearest pixel.
     """
 
     by: Annotated[tuple[Positive, Positive], BeforeValidator(_around_one)]

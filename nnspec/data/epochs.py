@@ -27,7 +27,7 @@ class Epochs:
 
     ``classes`` are what ``balance`` draws equally (one number a row). ``mixed`` says how many classes an array has of which
     mixup makes probabilities, 0 where class numbers become a number between them. ``workers`` None is 1 where images are
-    decoded or augmented, else 0.
+    decoded or augmented, else 0. ``void`` has the class of a mask that counts for nothing, by its column: it is what comes from outside.
     """
 
     rows: Rows
@@ -37,6 +37,7 @@ class Epochs:
     classes: NDArray[np.int64] | None = None
     mixed: Mapping[str, int] = field(default_factory=dict)
     workers: int | None = None
+    void: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def threads(self) -> int:
@@ -85,7 +86,8 @@ class Epochs:
             if name in a.images or name in a.masks:
                 drawn = a.step.draw(draws, a.stream, (values.shape[1], values.shape[2]))
                 if name in a.masks:
-                    values = a.step.mask(values, drawn)
+                    void = self.void.get(name, 0)
+                    values = swapped(a.step.mask(swapped(values, void), drawn), void)
                 else:
                     values = a.step.image(values if a.step.bytes else x.values(values), drawn)
         return values
@@ -109,6 +111,11 @@ class Epochs:
         dtype: Any = next((y.dtype for y in self.rows.arrays.values() if y.dtype.kind == "f"), np.dtype(np.float32))
         classes = self.mixed.get(name, 0)
         return (x[..., None] == np.arange(classes)).astype(dtype) if classes else x.astype(dtype)
+
+
+def swapped(x: Array, void: int) -> Array:
+    """Class numbers with 0 and ``void`` in each other's place: what an augmentation puts as 0 is then void."""
+    return np.where(x == 0, x.dtype.type(void), np.where(x == void, x.dtype.type(0), x)) if void else x
 
 
 def balance(seed: int, epoch: int, classes: NDArray[np.int64]) -> NDArray[np.intp]:

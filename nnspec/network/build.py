@@ -68,7 +68,7 @@ def build(doc: Document) -> Built:
     doc.used = expander.used | doc.called
     whole = not expander.problems and not doc.broken and BROKEN not in doc.vars.values()
     still = frozen(network, doc.schedule, problems) if whole else (frozenset(),)
-    if not expander.problems:
+    if whole:
         own_rates(doc, network, still, problems)
     training(doc, problems)
     mixup(doc, losses, problems)

@@ -82,8 +82,9 @@ def epochs(model: Model, data: Dataset) -> Epochs | None:
     if declared.balance is not None:
         classes = declared.array(declared.balance)[rows.rows].astype(np.int64)
     mixed = {t.feed: _probabilities(t) for t in model.targets if t.type is not None and not t.type.dtype.is_float}
+    void = {t.columns[0]: t.void.number for t in model.spec.built.losses if t.void is not None and len(t.columns) == 1}
     size = min(model.spec.settings.batch_size, rows.size) * model.accumulate
-    return Epochs(fed, size, model.seed, declared.augment, classes, mixed, declared.loading.workers)
+    return Epochs(fed, size, model.seed, declared.augment, classes, mixed, declared.loading.workers, void)
 
 
 def _probabilities(target: Target) -> int:
