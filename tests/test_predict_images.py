@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nnspec.cli import rows
 from nnspec.cli import status as status_of
+from nnspec.data.images import Images
 from nnspec.runtime.saving import load_model
 from tests.drawn import drawn
 
@@ -69,6 +71,21 @@ def test_a_csv_names_photographs(runs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("image\na.png\na.png\n")
     status, said = call("predict", runs["image_folder"], tmp_path / "rows.csv")
     assert status == 0 and said.count("rows.csv:") == 2, said
+
+
+def test_photographs_of_a_csv_are_decoded_a_part_at_a_time_and_answered_the_same(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(7):
+        Image.new("RGB", (9, 9), (30 * i, 9, 200 - 20 * i)).save(tmp_path / f"{i}.png")
+    (tmp_path / "rows.csv").write_text("image\n" + "".join(f"{i}.png\n" for i in range(7)))
+    whole = call("predict", runs["image_folder"], tmp_path / "rows.csv")
+    taken = []
+    take = Images.take
+    monkeypatch.setattr(rows, "PICTURES", 3)
+    monkeypatch.setattr(Images, "take", lambda self, numbers: taken.append(len(numbers)) or take(self, numbers))
+    assert call("predict", runs["image_folder"], tmp_path / "rows.csv") == whole
+    assert taken == [3, 3, 1] and whole[1].count("rows.csv:") == 7
 
 
 @pytest.mark.parametrize(("content", "found"), [(b"no image", "it begins with"), (b"\x89PNG\r\n\x1a\n", "ends in its header"), (None, "nothing there")])

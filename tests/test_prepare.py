@@ -138,7 +138,7 @@ def test_houses_with_missing_cells_are_predicted_in_their_own_unit(tmp_path: Pat
     loaded = nnspec.load_model(tmp_path / "run")
     from nnspec.cli.rows import Reader
 
-    answers = loaded.predict(Reader(loaded).read(str(tmp_path / "new.csv")).feeds)[:, 0]
+    answers = loaded.predict(next(Reader(loaded).read(str(tmp_path / "new.csv"))).feeds)[:, 0]
     rows = {"area": [110, 80], "rooms": [4, np.nan], "built": [1960, np.nan], "street": [0, 2], "garden": [1, 1]}
     columns = loaded.spec.built.columns["features"]
     np.testing.assert_allclose(answers, loaded.predict(np.stack([np.array(rows[c], float) for c in columns], axis=1))[:, 0], rtol=1e-6)

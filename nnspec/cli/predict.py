@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,7 +37,7 @@ def command(run: str, inputs: tuple[str, ...], which: str, raw: bool, as_json: b
 
     model = load_model(run, which=which)
     reader = Reader(model)
-    for batch in [reader.read(text) for text in inputs]:
+    for batch in chain.from_iterable([reader.read(text) for text in inputs]):
         outputs = model.predict(batch.feeds, raw=raw)
         by_name = outputs if isinstance(outputs, dict) else {"": outputs}
         rows = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,8 @@ from nnspec.spec.formulas import substitute
 if TYPE_CHECKING:
     from nnspec.runtime.session import Model
 
+PICTURES = 256  # decoded at a time
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -51,24 +53,27 @@ class Reader:
         self.columns: Mapping[str, tuple[str, ...]] = model.spec.built.columns
         self.needed = [c for name in self.shapes for c in self.columns.get(name, ())]
 
-    def read(self, text: str) -> Batch:
-        """One INPUT of the command line. Raises DataError for a file, SpecError for a typed row."""
+    def read(self, text: str) -> Iterator[Batch]:
+        """One INPUT of the command line; photographs of a csv file are decoded when their turn comes.
+
+        Raises DataError for a file, SpecError for a typed row.
+        """
         path = Path(text)
         suffix = path.suffix.lower()
         try:
             if suffix not in (".csv", ".npz", *SUFFIXES) and not path.is_file() and not path.is_dir():
-                return self._typed(text)
+                return iter([self._typed(text)])
             path.open("rb").close()
         except OSError as e:
             if e.errno == errno.ENAMETOOLONG:
-                return self._typed(text)
+                return iter([self._typed(text)])
             found = {errno.ENOENT: "nothing there", errno.EISDIR: "this is a folder"}.get(e.errno or 0, e.strerror or "")
             raise DataError(
                 Problem(f"the data file '{text}' cannot be read", found=found, wanted="an image, a csv or npz file, or a row of numbers")
             ) from None
         if suffix in SUFFIXES:
-            return self._image(path)
-        return self._npz(path) if suffix == ".npz" else self._csv(path)
+            return iter([self._image(path)])
+        return iter([self._npz(path)]) if suffix == ".npz" else self._csv(path)
 
     # The four forms
 
@@ -83,12 +88,12 @@ class Reader:
         pixels = Photo((column.shape[0], column.shape[1]), column.pixels)(path)
         return Batch((str(path),), {name: self._whole((column.name,), pixels[None] / np.float32(255))})
 
-    def _csv(self, path: Path) -> Batch:
+    def _csv(self, path: Path) -> Iterator[Batch]:
         fields = self._csv_fields(path)
         if self._flat() and not self._names_images(path, fields):
             table = self._table(read_csv(path, fields, {}))
             rows = np.stack([self._numbers(name, raw) for name, raw in table.columns.items()], axis=1)
-            return Batch(_labels(path, table.rows), self._unflatten(rows, path.name))
+            return iter([Batch(_labels(path, table.rows), self._unflatten(rows, path.name))])
         first = next(read_records(path, fields.separator), None)
         names = [c.strip() for c in first.cells] if first is not None and fields.header is True else list(self.needed)
         if missing := [c for c in self.needed if c not in names]:
@@ -102,10 +107,19 @@ class Reader:
             )
         kinds = {name: self._kind(name) for name in names}
         table = self._table(with_images(read_csv(path, fields, kinds), kinds, path.parent, path.parent))
-        values = {c: self._values(c, table.columns[c]) for c in self.needed}
-        for c in self.needed:
-            self._whole((c,), values[c], table.columns[c].where)  # here, where a row has a place
-        return Batch(_labels(path, table.rows), self._feeds(values))
+        pictures = {c: images for c in self.needed if isinstance(images := table.columns[c].values(), Images)}
+        values = {c: self._values(c, table.columns[c]) for c in self.needed if c not in pictures}
+        for c, x in values.items():
+            self._whole((c,), x, table.columns[c].where)  # here, where a row has a place
+        return self._parts(_labels(path, table.rows), values, pictures)
+
+    def _parts(self, labels: tuple[str, ...], values: Mapping[str, Array], pictures: Mapping[str, Images]) -> Iterator[Batch]:
+        """Rows in parts where they hold pictures, which are decoded a part at a time."""
+        for start in range(0, len(labels), PICTURES if pictures else len(labels)):
+            rows = range(start, min(start + PICTURES, len(labels)) if pictures else len(labels))
+            part = {c: x[rows.start : rows.stop] for c, x in values.items()}
+            part.update({c: images.take(rows) / np.float32(255) for c, images in pictures.items()})
+            yield Batch(labels[rows.start : rows.stop], self._feeds(part))
 
     def _names_images(self, path: Path, fields: Csv) -> bool:
         """Whether the file has a column of paths for the one image that the model takes, and not its pixels."""
