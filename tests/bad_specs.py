@@ -186,6 +186,8 @@ BAD: dict[str, str] = {
     "variable_below": changed("vars: {width: 6}", "vars: {width: $(2 * depth), depth: 3}"),
     "argument_called_input": changed("stride: 1}", "input: 1}").replace("stride: $stride", "stride: $input"),
     "counter_is_no_name": changed("units: 32,", "units: 32, repeat: {times: 2, as: größe},"),
+    "data_of_the_data_themselves": changed("data: digits", "data: {digits: {}, split: {train: $(0.01 * data.digit.classes)}}").replace("dense: 10", "dense: $data.digit.classes"),
+    "nothing_to_train": "nnspec: 1\ndata: digits\nlayers: [flatten, dense: {units: 10, trainable: false}]\nloss: cross_entropy\noptimizer: adam\nepochs: 1\n",
     "left_out_and_misspelt": changed("  - flatten\n", "  - residual: {when: false, layers: [dense: {unit: 3}, rellu]}\n  - flatten\n"),
     "block_called_linear": changed("blocks:\n", "blocks:\n  Linear: [relu]\n").replace("  - flatten\n", "  - Linear\n  - flatten\n"),
     "block_called_lstm": changed("blocks:\n", "blocks:\n  lstm: [relu]\n").replace("  - flatten\n", "  - lstm\n  - flatten\n"),

@@ -122,7 +122,7 @@ class _Declare:
                 )
             elif target in targets[:i]:
                 self.wrong.append(
-                    Problem(f"the target '{target}' is named twice", at(node, "target", i) or place, rule="bad-value")
+                    Problem(f"the target '{target}' is named twice", at(node, "target", i) or place, wanted="each once", rule="bad-value")
                 )
         return tuple(target for target in targets if target in table.columns)
 
@@ -233,7 +233,7 @@ class _Declare:
     ) -> None:
         if len(set(classes)) < len(classes):
             self.wrong.append(
-                Problem(f"a class of column '{name}' is named twice", self.places.get(name), rule="bad-value")
+                Problem(f"a class of column '{name}' is named twice", self.places.get(name), wanted="each once", rule="bad-value")
             )
         if kind.missing not in ("error", "most_frequent", *classes):
             self.wrong.append(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nnspec.errors import DataError, Problem, SpecError
 from nnspec.ir.types import DType
-from nnspec.network.demands import expects, mixup, own_rates, training, watches
+from nnspec.network.demands import expects, mixup, moves, own_rates, training, watches
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
 from nnspec.network.ignored import uncalled, unread, unused
@@ -60,22 +60,21 @@ def build(doc: Document) -> Built:
     _outputs(doc, network, ports, scope, problems)
     doc.losses, doc.metrics = named_losses(doc.losses), named_metrics(doc.metrics, len(network.outputs) > 1)
     losses, metrics = targets(Ends(doc, network, scope, columns), problems)
-    if not expander.problems and doc.layers is not None and BROKEN not in doc.vars.values():
-        if len(problems) == ends and not doc.broken:  # what failed reads nothing, and would be one more problem
+    if not expander.problems and doc.layers is not None and BROKEN not in doc.env.values():
+        if len(problems) == ends and doc.whole:  # what failed reads nothing, and would be one more problem
             unread(network, [t.port for t in (*losses, *metrics)], problems)
         unused(doc, expander, problems)
         uncalled(doc, expander, problems)
     doc.used = expander.used | doc.called
-    whole = not expander.problems and not doc.broken and BROKEN not in doc.vars.values()
+    whole = not expander.problems and doc.whole
     still = frozen(network, doc.schedule, problems) if whole else (frozenset(),)
     if whole:
         own_rates(doc, network, still, problems)
+        moves(doc, network, problems)
     training(doc, problems)
     mixup(doc, losses, problems)
     watches(doc, problems)
     expects(doc, problems)
-    if doc.data is None and "data" in doc.root.pairs:  # what is wrong with the data is said already
-        problems = [p for p in problems if p.message != "nothing is called 'data' here"]
     if problems:
         wrong = SpecError if len(problems) > len(doc.bad) else DataError  # in the spec, or in its data alone
         raise wrong(*sorted(problems, key=_order))

@@ -36,6 +36,18 @@ def own_rates(doc: Document, network: Network, still: Sequence[frozenset[str]], 
         return
 
 
+def moves(doc: Document, network: Network, problems: list[Problem]) -> None:
+    """An optimizer moves something: weights, or batch statistics at least; else it would be ignored."""
+    if doc.optimizer is None or not doc.losses or problems or isinstance(doc.schedule, Stretches):
+        return
+    if not any(p.trainable for leaf in network.leaves if not leaf.frozen for p in leaf.own) and not any(
+        not p.trainable for leaf in network.leaves if not leaf.frozen for p in leaf.params
+    ):
+        found = "every layer that has any is frozen" if network.parameters else "no layer has any"
+        problems.append(Problem("there are no weights to train", doc.root.keys["optimizer"], found=found, wanted="a layer with weights that move",
+                                hint="or leave optimizer, epochs and schedule out", rule="trainable"))  # fmt: skip
+
+
 def mixup(doc: Document, compared: tuple[Target, ...], problems: list[Problem]) -> None:
     """What mixup makes of class numbers must be something that losses can compare with."""
     if doc.data is None or not doc.data.augment or doc.data.augment[-1].step.kind != "mixup":

@@ -21,7 +21,7 @@ from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
 from nnspec.spec import blocks as block
 from nnspec.spec.explain import choose, describe, unknown, validate
-from nnspec.spec.formulas import substitute
+from nnspec.spec.formulas import BROKEN, substitute
 from nnspec.spec.include import include, shipped, twice
 from nnspec.spec.model import Kind
 from nnspec.spec.networks import Reader, Subnetwork
@@ -82,7 +82,13 @@ class Document:
     @property
     def env(self) -> dict[str, Any]:
         """What formulas outside of blocks see."""
-        return {**self.vars, **({"data": self.data.names} if self.data else {})}
+        data = self.data.names if self.data else BROKEN  # where the data are wrong, what reads of them says no more
+        return {**self.vars, **({"data": data} if "data" in self.root.pairs or self.data else {})}
+
+    @property
+    def whole(self) -> bool:
+        """Whether every name that formulas and lists read has a value; where not, what they make is missing without a word."""
+        return not self.broken and BROKEN not in self.env.values()
 
 
 def read_spec(path: str | Path, settings: Mapping[str, object] | None = None, allow: tuple[str | Path, ...] = ()) -> Document:
@@ -233,7 +239,7 @@ def _resolved(doc: Document, key: str) -> Node | None:
     if node is None:
         return None
     try:
-        return substitute(node, doc.env)
+        return substitute(node, doc.vars if key == "data" else doc.env)
     except SpecError as e:
         doc.problems += e.problems
         return None
