@@ -18,8 +18,8 @@ def fit(model: Model, x: Any, y: Any, sample_weight: Any, epochs: int | None, ou
     """Trains for so many epochs; ``x`` and ``y`` are arrays, or dicts of them by name, ``sample_weight`` a number for each row.
     Without targets of its own a model takes ``x`` alone.
 
-    Arrays are taken as they are. What the spec's data say of rows (``split``, ``augment``, ``balance``, a ``prepare`` that has not been
-    fitted) works on these data alone, and is an error beside arrays.
+    Arrays are taken as they are, all rows for training, in place of the spec's data with their ``split``. What its data want done to rows
+    (``augment``, ``balance``, a ``prepare`` that has not been fitted) works on these data alone, and is an error beside arrays.
     """
     data = _splits(model, x, y, sample_weight)
     if out is None:
@@ -56,7 +56,7 @@ def _refuse_what_is_of_the_data(model: Model) -> None:
     """Raises SpecError where the spec wants something done to rows that is done to those of its own data alone."""
     section = model.spec.document.root.pairs.get("data")
     keys = section.keys if isinstance(section, MappingNode) else {}
-    words = ("split", "augment", "balance", *(("prepare",) if model.preparation is None else ()))
+    words = ("augment", "balance", *(("prepare",) if model.preparation is None else ()))
     if said := [word for word in words if word in keys]:
         raise SpecError(Problem("fit takes arrays as they are, and the spec's data want more done to rows", keys[said[0]], found=", ".join(said),
                                 wanted="fit(), which trains on these data", hint="or a spec whose data do not say it", rule="feed"))  # fmt: skip
