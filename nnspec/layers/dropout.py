@@ -17,6 +17,7 @@ BITS = 1 << 16
 class Dropped(Layer):
     """Parts of a shape of their own that are 0 with probability ``rate``, and otherwise divided by ``1 - rate``."""
 
+    noise = True
     rate: Fraction = 0.5
     draw: ClassVar[str]
 

@@ -81,6 +81,7 @@ class Entry(Kind):
     own_roles: ClassVar[bool] = False  # whether ``from: {name: a}`` gives its inputs names of their own
     batched: ClassVar[bool] = True  # whether an entry without inputs has rows
     several: ClassVar[bool] = False  # whether its name alone stands for all of its further outputs
+    noise: ClassVar[bool] = False  # whether training adds chance to what inference passes on
     family: ClassVar[str] = "layer"
 
     @abstractmethod

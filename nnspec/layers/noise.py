@@ -14,6 +14,7 @@ class GaussianNoise(Layer, kind="gaussian_noise", primary="deviation"):
     They depend on (seed, layer, step, row, element) alone.
     """
 
+    noise = True
     deviation: NotNegative
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nnspec.data.column import SAMPLE_WEIGHT
-from nnspec.ir.graph import Value, abstract
+from nnspec.ir.graph import Value
 from nnspec.ir.op import Array
 from nnspec.network.build import Built
 from nnspec.network.targets import Target
@@ -36,9 +36,8 @@ def many(target: Target) -> int:
 
 
 def _output(target: Target) -> Value:
-    port = target.port
-    assert port.type is not None
-    return port.value if port.value is not None else abstract(port.type)
+    assert target.output is not None
+    return target.output
 
 
 def balanced(t: Array, classes: int, binary: bool, weights: Array | None = None, void: Void | None = None) -> tuple[float, ...]:

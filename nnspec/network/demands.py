@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from nnspec.data.column import SPLITS
 from nnspec.errors import Problem, nearest, one_of
-from nnspec.ir.graph import abstract
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import TensorType
 from nnspec.network.graph import Network
@@ -66,9 +65,9 @@ def mixup(doc: Document, compared: tuple[Target, ...], problems: list[Problem]) 
 
 
 def _fits(t: Target, type: TensorType) -> bool:
-    assert t.port.type is not None
+    assert t.output is not None
     try:
-        t.term.of.fits(t.port.value if t.port.value is not None else abstract(t.port.type), type)
+        t.term.of.fits(t.output, type)
     except ShapeError:
         return False
     return True

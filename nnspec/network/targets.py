@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nnspec.data.column import SAMPLE_WEIGHT, Declaration
 from nnspec.data.inputs import input_type
@@ -13,14 +13,18 @@ from nnspec.ir.graph import Value, abstract
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import BATCH, DType, TensorType
 from nnspec.network.graph import Network, Port
+from nnspec.network.linked import linked
 from nnspec.network.own import body
 from nnspec.network.scope import Scope
 from nnspec.network.void import void_of
+from nnspec.ops.elementwise import Sigmoid
+from nnspec.ops.softmax import Softmax
 from nnspec.spec.load import Document
 from nnspec.spec.terms import Term
 from nnspec.training.classification import Classification
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import fits
+from nnspec.training.origin import made_by
 from nnspec.training.own import OwnLoss, OwnMetric
 from nnspec.training.void import Void
 
@@ -37,6 +41,7 @@ class Target:
     classes: tuple[str, ...] | None = None
     number: float | None = None
     void: Void | None = None  # a class that counts for nothing
+    output: Value | None = field(default=None, compare=False, repr=False)  # what is compared, as inferred
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,8 @@ def _source(term: Term, ends: Ends) -> Port:
 def _checked(target: Target, ends: Ends, losses: Targets | None) -> Target:
     """A target with its type, where it fits; raises ShapeError or SpecError where it does not."""
     term, port = target.term, target.port
-    assert port.type is not None
-    y = port.value if port.value is not None else abstract(port.type)
+    y = linked(ends.network, port)
+    target = replace(target, output=y)
     if not isinstance(term.of, Loss):
         answering = answer(losses or (), port)
         own = isinstance(term.of, OwnMetric)
@@ -140,6 +145,8 @@ def _checked(target: Target, ends: Ends, losses: Targets | None) -> Target:
         void, classes = void_of(loss, y, target.classes, target.number, term.places.get("ignore", term.place))
         target, loss = replace(target, void=void, classes=classes), loss.without(void)
     loss.check(y)
+    if loss.classes:
+        _no_noise(port, ends.network)
     if target.number is not None:
         _fitting_number(target, y, loss)
     elif loss.targeted:
@@ -148,6 +155,18 @@ def _checked(target: Target, ends: Ends, losses: Targets | None) -> Target:
     term = replace(term, of=_weighed(loss, y, target.classes, term.places.get("class_weights", term.place)))
     term.of.elements(y, abstract(type, "target"))
     return replace(target, term=term, type=type)
+
+
+def _no_noise(port: Port, network: Network) -> None:
+    """Raises ShapeError for noise behind the last softmax or sigmoid: training would read as logits what inference reads as probabilities."""
+    if port.value is None or made_by(port.value, Softmax, Sigmoid) or not made_by(linked(network, port), Softmax, Sigmoid):
+        return
+    leaf = network.nodes[port.node]["leaf"]
+    if leaf.entry.noise:
+        raise ShapeError(f"{leaf.entry.kind} stands between probabilities and the loss", f"'{leaf.path}' behind softmax or sigmoid",
+                         f"{leaf.entry.kind} before the layer that makes them")
+    for before in leaf.inputs:
+        _no_noise(before, network)
 
 
 def answer(losses: Targets, port: Port) -> Target | None:

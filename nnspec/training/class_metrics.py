@@ -16,6 +16,7 @@ from nnspec.ops.movement import reshape, slice_axis
 from nnspec.ops.reduce import sum_
 from nnspec.ops.softmax import Softmax, softmax
 from nnspec.training.metrics import Counts, Metric, Reading, Table, classes_fit
+from nnspec.training.origin import made_by
 
 Floats = NDArray[np.float64]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
@@ -63,7 +64,7 @@ class PerClass(Metric):
         """The likeliest class; of two, by the threshold where there is one."""
         if self.threshold is None:
             return r.guesses()
-        y = r.y if isinstance(r.y.op, Softmax) else softmax(r.y)
+        y = r.y if made_by(r.y, Softmax) else softmax(r.y)
         return reshape(cast(greater(slice_axis(y, y.rank - 1, 1, 2), self.threshold), DType.int64), y.shape[:-1])
 
 
@@ -197,7 +198,7 @@ class Auc(Metric, kind="auc"):
             wide = scores if y.rank > 1 else reshape(scores, (*y.shape, 1))
             labels = reshape(r.meant(), wide.shape)
         else:
-            wide = scores if isinstance(y.op, Softmax) else softmax(scores)
+            wide = scores if made_by(y, Softmax) else softmax(scores)
             labels = cast(r.labels(), DType.float64)
         rows = labels if r.counts is not None else sum_(wide, tuple(range(1, wide.rank)))
         return {"scores": wide, "labels": labels, "weights": r.weights(rows)}

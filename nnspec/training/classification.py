@@ -16,6 +16,7 @@ from nnspec.ops.reduce import sum_
 from nnspec.ops.softmax import Softmax
 from nnspec.spec.model import Fraction, NotNegative
 from nnspec.training.losses import Loss, like
+from nnspec.training.origin import behind
 from nnspec.training.void import Void
 
 BALANCED = "balanced"
@@ -45,7 +46,8 @@ def _ignored(value: Any) -> Any:
 
 def logits(y: Value) -> Value:
     """What went into a softmax or sigmoid, or the output itself."""
-    return y.inputs[0] if isinstance(y.op, (Softmax, Sigmoid)) else y
+    before = behind(y, Softmax, Sigmoid)
+    return y if before is None else before
 
 
 class Classification(Loss):
@@ -161,4 +163,5 @@ def one_class_an_element(loss: Classification, y: Value, t: TensorType) -> None:
 
 def scores(y: Value) -> Value:
     """What went into a softmax, or the output itself."""
-    return y.inputs[0] if isinstance(y.op, Softmax) else y
+    before = behind(y, Softmax)
+    return y if before is None else before

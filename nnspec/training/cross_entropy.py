@@ -8,6 +8,7 @@ from nnspec.ops.reduce import sum_
 from nnspec.ops.softmax import Softmax, log_softmax, sigmoid_cross_entropy, softmax, softmax_cross_entropy
 from nnspec.training.classification import Placewise, one_class_an_element, scores
 from nnspec.training.losses import like
+from nnspec.training.origin import behind, made_by, whole
 
 
 class CrossEntropy(Placewise, kind="cross_entropy"):
@@ -19,6 +20,9 @@ class CrossEntropy(Placewise, kind="cross_entropy"):
 
     def target(self, y: Value) -> TensorType:
         return TensorType(y.shape[:-1], DType.int64)
+
+    def check(self, y: Value) -> None:
+        whole(y, self.kind, Softmax)
 
     def fits(self, y: Value, t: TensorType) -> None:
         one_class_an_element(self, y, t)
@@ -40,7 +44,7 @@ class CrossEntropy(Placewise, kind="cross_entropy"):
         return self.of_class(y, t)
 
     def probabilities(self, y: Value) -> Value:
-        return y if isinstance(y.op, Softmax) else softmax(y)
+        return y if made_by(y, Softmax) else softmax(y)
 
 
 class BinaryCrossEntropy(Placewise, kind="binary_cross_entropy"):
@@ -53,12 +57,14 @@ class BinaryCrossEntropy(Placewise, kind="binary_cross_entropy"):
     two = True
 
     def check(self, y: Value) -> None:
-        if isinstance(y.op, Softmax):
+        if made_by(y, Softmax):
             raise ShapeError("binary_cross_entropy reads each unit by itself, softmax joins them", "an output of softmax", "sigmoid, or logits",
                              "cross_entropy is the loss of softmax")
+        whole(y, self.kind, Softmax, Sigmoid)
 
     def each(self, y: Value, t: Value) -> Value:
-        x = y.inputs[0] if isinstance(y.op, Sigmoid) else y
+        before = behind(y, Sigmoid)
+        x = y if before is None else before
         loss, own = sigmoid_cross_entropy(x, self.smoothed(like(t, y), 2)), self.of_side(y, t)
         return loss if own is None else loss * own
 
@@ -66,4 +72,4 @@ class BinaryCrossEntropy(Placewise, kind="binary_cross_entropy"):
         return self.of_side(y, t)
 
     def probabilities(self, y: Value) -> Value:
-        return y if isinstance(y.op, Sigmoid) else sigmoid(y)
+        return y if made_by(y, Sigmoid) else sigmoid(y)

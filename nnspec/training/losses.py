@@ -12,6 +12,7 @@ from nnspec.ops.movement import reshape
 from nnspec.ops.reduce import mean, sum_
 from nnspec.ops.softmax import LogSoftmax, Softmax, log_softmax
 from nnspec.spec.model import Kind, Positive
+from nnspec.training.origin import behind, made_by
 
 SMALLEST = 1e-7  # a probability that is compared by its logarithm is at least this, as in Keras
 
@@ -150,9 +151,11 @@ class Hinge(Loss, kind="hinge"):
         return -1.0, 1.0
 
     def check(self, y: Value) -> None:
-        if isinstance(y.op, (Sigmoid, Softmax, Step)):
-            raise ShapeError("hinge reads a score on either side of 0, not a probability", f"an output of {y.op.name.lower()}",
-                             "an output without activation", f"leave {y.op.name.lower()} out, or use binary_cross_entropy")
+        for activation in (Sigmoid, Softmax, Step):
+            if made_by(y, activation):
+                name = activation.__name__.lower()
+                raise ShapeError("hinge reads a score on either side of 0, not a probability", f"an output of {name}",
+                                 "an output without activation", f"leave {name} out, or use binary_cross_entropy")
 
     def elements(self, y: Value, t: Value) -> Value:
         t = like(t, y)
@@ -178,10 +181,11 @@ class KlDivergence(Loss, kind="kl_divergence"):
 
     def elements(self, y: Value, t: Value) -> Value:
         t = like(t, y)
-        if isinstance(y.op, Softmax):
-            logs = log_softmax(y.inputs[0])
+        scores = behind(y, Softmax)
+        if scores is not None:
+            logs = log_softmax(scores)
         else:
-            logs = y if isinstance(y.op, LogSoftmax) else log(maximum(y, SMALLEST))
+            logs = y if made_by(y, LogSoftmax) else log(maximum(y, SMALLEST))
         own = log(where(greater(t, 0.0), t, t * 0.0 + 1.0))
         return sum_(t * (own - logs), -1)
 
@@ -199,12 +203,14 @@ class Perceptron(Loss, kind="perceptron"):
         return 0.0, 1.0
 
     def check(self, y: Value) -> None:
-        if not isinstance(y.op, Step):
+        if not made_by(y, Step):
             raise ShapeError("perceptron learns from an output that comes from 'step'", f"an output of {y.op.name.lower()}", "activation: step",
                              "give the last layer activation: step")
 
     def elements(self, y: Value, t: Value) -> Value:
-        return (y - like(t, y)) * y.inputs[0]
+        before = behind(y, Step)
+        assert before is not None
+        return (y - like(t, y)) * before
 
 
 class Given(Loss, kind="value"):

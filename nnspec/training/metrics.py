@@ -19,6 +19,7 @@ from nnspec.ops.reduce import argmax, max_, min_, sum_
 from nnspec.ops.softmax import Softmax
 from nnspec.spec.model import Count, Kind
 from nnspec.training.losses import Loss, per_row
+from nnspec.training.origin import made_by
 from nnspec.training.void import Void
 
 Counts = Mapping[str, NDArray[np.float64]]
@@ -42,11 +43,11 @@ class Reading:
             return True
         if self.loss is not None and self.loss.classes:
             return self.loss.binary(self.y)
-        return self.t.shape == self.y.shape and isinstance(self.y.op, (Sigmoid, Step))
+        return self.t.shape == self.y.shape and made_by(self.y, Sigmoid, Step)
 
     def cut(self, threshold: float) -> float:
         """Where yes begins: a probability, or its logit."""
-        plain = isinstance(self.y.op, (Sigmoid, Step)) or (self.loss is not None and self.loss.numbers)
+        plain = made_by(self.y, Sigmoid, Step) or (self.loss is not None and self.loss.numbers)
         return threshold if plain else math.log(threshold / (1.0 - threshold))
 
     def said(self, threshold: float = 0.5) -> Value:
@@ -144,7 +145,7 @@ def classes_fit(metric: Metric, r: Reading, one_hot: bool = False) -> None:
     if r.yes:
         Metric.check(metric, r)
         return
-    if t.dtype.is_float and r.loss is not None and r.loss.numbers and not one_hot and not isinstance(y.op, Softmax):
+    if t.dtype.is_float and r.loss is not None and r.loss.numbers and not one_hot and not made_by(y, Softmax):
         raise ShapeError(f"{metric.kind} measures classes, the loss {r.loss.kind} of its output compares numbers", f"target {t.type}",
                          "a class as the target", "mae, mse, rmse and r2 measure numbers")
     if t.shape != y.shape[:-1] if not t.dtype.is_float else t.shape != y.shape:

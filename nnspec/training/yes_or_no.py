@@ -16,6 +16,7 @@ from nnspec.ops.softmax import Softmax, log_softmax, sigmoid_cross_entropy, soft
 from nnspec.spec.model import NotNegative, Positive
 from nnspec.training.classification import Classification, Placewise, logits, one_class_an_element, scores
 from nnspec.training.losses import like
+from nnspec.training.origin import made_by, whole
 
 TINY = 1e-12  # where a power below 1 would have an infinite gradient
 
@@ -24,7 +25,10 @@ class Yes(Classification):
     """A loss of one unit, or of units from ``sigmoid``, that say yes or no, or else of classes that share the last axis."""
 
     def binary(self, y: Value) -> bool:
-        return y.shape[-1] == 1 or isinstance(y.op, Sigmoid)
+        return y.shape[-1] == 1 or made_by(y, Sigmoid)
+
+    def check(self, y: Value) -> None:
+        whole(y, self.kind, Softmax, Sigmoid)
 
     def target(self, y: Value) -> TensorType:
         return y.type if self.binary(y) else TensorType(y.shape[:-1], DType.int64)
@@ -36,7 +40,7 @@ class Yes(Classification):
             one_class_an_element(self, y, t)
 
     def probabilities(self, y: Value) -> Value:
-        if isinstance(y.op, (Sigmoid, Softmax)):
+        if made_by(y, Sigmoid, Softmax):
             return y
         return sigmoid(y) if self.binary(y) else softmax(y)
 
@@ -62,6 +66,7 @@ class Focal(Yes, Placewise, kind="focal", primary="gamma"):
     alpha: Annotated[NotNegative | tuple[NotNegative, ...] | None, BeforeValidator(_alpha)] = None
 
     def check(self, y: Value) -> None:
+        super().check(y)
         given, units = self.alpha, y.shape[-1]
         if self.binary(y) and isinstance(given, float | int) and given > 1:
             raise ShapeError("'alpha' of yes and no is what yes counts, 1 - alpha is left for no", f"alpha: {given:g}", "a number from 0 to 1")
@@ -117,6 +122,7 @@ class Dice(Yes, kind="dice", primary="smooth"):
     smooth: Positive = 1.0
 
     def check(self, y: Value) -> None:
+        super().check(y)
         if self.class_weights is not None and self.binary(y):
             raise ShapeError("'class_weights' of dice weigh areas of classes that share a place", "masks that say yes or no",
                              "leave it out, or give the output a unit for each class")
