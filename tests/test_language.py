@@ -313,6 +313,10 @@ def test_the_canonical_text_of_a_shipped_spec_is_the_same_network(path: Path) ->
     s = load(path)
     again = loads(s.text, str(path))
     assert again.text == s.text
+    if path.parent.name == "zoo":  # a hundred megabytes of random numbers say no more
+        mine, theirs = (sorted((p, d.param.shape, repr(d.init)) for p, d in n.built.network.parameters.items()) for n in (s, again))
+        assert mine == theirs
+        return
     mine, theirs = compile(s).parameters, compile(again).parameters
     assert list(mine) == list(theirs) and all((np.asarray(mine[k]) == np.asarray(theirs[k])).all() for k in mine)
 

@@ -25,7 +25,7 @@ from nnspec.training.schedules import Schedule
 jsonschema = pytest.importorskip("jsonschema", reason="install the extra 'test'")
 ROOT = Path(__file__).resolve().parent.parent
 SPECS = sorted(
-    [*(ROOT / "specs" / "quickstart").glob("*.yaml"), *(ROOT / "nnspec" / "cli" / "templates").glob("*.yaml")]
+    [*(ROOT / "specs").rglob("*.yaml"), *(ROOT / "nnspec" / "cli" / "templates").glob("*.yaml")]
 )
 VALIDATOR = jsonschema.Draft7Validator(schema())
 MINIMAL = {"nnspec": 1, "inputs": {"x": {"shape": [3]}}}
