@@ -14,6 +14,7 @@ from nnspec.ir.graph import Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import Program
 from nnspec.ir.types import TensorType
+from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.memory import Arenas, NumpyMemory
@@ -26,7 +27,7 @@ BUFFER = 2048  # elements that a ufunc copies at a time where operands are not o
 class NumpyExecutable:
     """A program bound to memory. ``inputs`` are written in place before ``run``; ``outputs`` are overwritten by it."""
 
-    def __init__(self, program: Program, memory: NumpyMemory) -> None:
+    def __init__(self, program: Program, memory: NumpyMemory, seconds: NDArray[Any] | None = None) -> None:
         arenas = Arenas(program, memory)
         self.program = program
         self.inputs: Mapping[str, NDArray[Any]] = {name: arenas.of(a) for name, a in program.inputs.items()}
@@ -37,12 +38,18 @@ class NumpyExecutable:
             op = program.steps[index].call.op
             return KERNELS[type(op)].bind(op, inputs, outputs, workspace)
 
-        self._step = load(source(program), program.title, {"array": arenas.array, "kernel": kernel})
+        given: dict[str, Any] = {"array": arenas.array, "kernel": kernel}
+        self._clock = None if seconds is None else Clock(seconds)
+        if self._clock is not None:
+            given["clock"] = self._clock.ended
+        self._step = load(source(program, seconds is not None), program.title, given)
 
     def run(self) -> None:
         """One step; nothing is allocated but a few small objects."""
         with np.errstate(all="ignore"):
             np.setbufsize(BUFFER)  # until errstate ends
+            if self._clock is not None:
+                self._clock.begin()
             self._step()
 
 
@@ -71,6 +78,6 @@ class NumpyBackend:
         """For matrix products; everything else uses one."""
         set_threads(count)
 
-    def bind(self, program: Program, memory: NumpyMemory) -> NumpyExecutable:
-        """The program over ``memory``, ready to run."""
-        return NumpyExecutable(program, memory)
+    def bind(self, program: Program, memory: NumpyMemory, seconds: NDArray[Any] | None = None) -> NumpyExecutable:
+        """The program over ``memory``, ready to run. With ``seconds``, an element a step, each run writes there how long every step took."""
+        return NumpyExecutable(program, memory, seconds)

@@ -12,9 +12,9 @@ from nnspec_numpy.statements import FUNCTIONS, NUMPY, STATEMENTS
 WORDS = (*RESERVED, *NUMPY, *FUNCTIONS)
 
 
-def source(program: Program) -> str:
-    """The module that ``bind`` runs, as a person reads it."""
-    body = emit(program, _write, WORDS)
+def source(program: Program, clocked: bool = False) -> str:
+    """The module that ``bind`` runs, as a person reads it; ``clocked`` it tells ``clock`` the number of each step that ended."""
+    body = emit(program, _write, WORDS, "clock" if clocked else "")
     return module(program, body, {"numpy": NUMPY, "nnspec_numpy.functions": FUNCTIONS})
 
 

@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "summary": "Layers with shapes, parameters, FLOPs and memory.",
     "graph": "Draw the network: svg, mmd, dot or json.",
     "plan": "What the compiler did: passes, kernels, buffers, memory.",
+    "bench": "Time a training step and an answer, layer by layer.",
     "test": "Specs against what they expect of themselves.",
     "sweep": "Train with many values of some keys; a table at the end.",
     "evaluate": "Loss and metrics of a run on its test split.",
@@ -26,7 +27,6 @@ COMMANDS: dict[str, str] = {
 }
 
 LATER: dict[str, str] = {
-    "bench": "time a training step",
     "tune": "time alternatives of kernels",
     "parity": "compare backends",
     "diff": "what two specs differ in",

@@ -62,7 +62,8 @@ class Backend(Protocol):
     def set_threads(self, count: int) -> None:
         """How many threads programs may use, in this process."""
 
-    def bind(self, program: Program, memory: Memory) -> Executable: ...
+    def bind(self, program: Program, memory: Memory, seconds: NDArray[Any] | None = None) -> Executable:
+        """The program over ``memory``. With ``seconds``, an element a step, each run writes there how long every step took."""
 
 
 def load_backend(name: str) -> Backend:

@@ -87,8 +87,8 @@ class _Scope:
         return name
 
 
-def emit(program: Program, write: Write, reserved: Iterable[str] = ()) -> Body:
-    """All lines of a program; ``write`` turns one step into its lines."""
+def emit(program: Program, write: Write, reserved: Iterable[str] = (), clock: str = "") -> Body:
+    """All lines of a program; ``write`` turns one step into its lines. With ``clock``, a function of that name is told each step that ended."""
     scope = _Scope(program, reserved)
     lines: list[str] = []
     comment = ""
@@ -103,6 +103,7 @@ def emit(program: Program, write: Write, reserved: Iterable[str] = ()) -> Body:
                 lines.append(f"{inner}# {now}")
             comment = now
             lines += [inner + text for text in write(line)]
+            lines += [f"{inner}{clock}({line.index})"] if clock else []
     return Body(list(_bound(scope)), scope.kernels, lines)
 
 

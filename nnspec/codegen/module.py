@@ -11,7 +11,7 @@ from nnspec.codegen.emit import Body, safe
 from nnspec.ir.program import Array, Program
 from nnspec.ir.types import show
 
-RESERVED = ("array", "kernel", "step")
+RESERVED = ("array", "kernel", "step", "clock")
 
 
 def module(program: Program, body: Body, imports: Mapping[str, tuple[str, ...]]) -> str:

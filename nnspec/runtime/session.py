@@ -62,7 +62,8 @@ class Model:
         self.spec = spec
         self.interpreted = backend == "interpret"
         self.backend = load_backend("numpy" if self.interpreted else backend)
-        self.backend.set_threads(spec.settings.threads or 1)
+        self.threads = spec.settings.threads or 1
+        self.backend.set_threads(self.threads)
         self.seed, self.step = spec.settings.seed, 0
         self.preparation: Preparation | None = None
         self.pace: tuple[int, int | None] = 1, None  # the steps of an epoch, and the epochs, of the run that it comes from
