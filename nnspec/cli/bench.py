@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +71,8 @@ def command(
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     console.print(f"machine: {_rate(most.flops)} GFLOP/s and {_rate(most.bytes)} GB/s ({most.how})", markup=False)
-    if busy := _busy():
-        console.print(busy, markup=False)
+    for note in _notes():
+        console.print(f"   {note}", markup=False)
     for timing in found:
         console.print("", *lines(timing, most), sep="\n", markup=False)
         console.print(by_step(timing, most) if steps else by_layer(timing, most))
@@ -153,10 +154,13 @@ def _rate(value: float) -> str:
     return f"{value / 1e9:.3g}" if value >= 1e6 else "0.00"
 
 
-def _busy() -> str:
-    """What is said where others use the machine too."""
+def _notes() -> Iterator[str]:
+    """What makes the times others than this machine's best."""
     load, cores = (os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0), os.cpu_count() or 1
-    return f"   the machine is busy (load {load:.1f} on {cores} cores): times are those of what is left of it" if load > cores + 0.5 else ""
+    if load > cores + 0.5:
+        yield f"the machine is busy (load {load:.1f} on {cores} cores): times are those of what is left of it"
+    if forced := os.environ.get("OPENBLAS_CORETYPE"):
+        yield f"OPENBLAS_CORETYPE={forced} is set: matrix products run as for that processor, whatever this one is"
 
 
 def _ms(seconds: float) -> str:

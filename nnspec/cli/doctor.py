@@ -54,6 +54,8 @@ def examine() -> Iterator[tuple[str, Any]]:
     yield "backends", {name: backend(name) for name in ("numpy", "cupy")}
     yield "extras", {name: _extra(name, module) for name, module in EXTRAS.items()}
     yield "cpu", _features()
+    if forced := os.environ.get("OPENBLAS_CORETYPE"):
+        yield "blas", f"OPENBLAS_CORETYPE={forced} is set: matrix products run as for that processor, whatever this one is"
     yield "cores", _cores()
     yield "memory", _memory()
     yield "terminal", "yes" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else "plain output"

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from tests.bench.turns import pin
+from tests.bench.turns import environment, pin
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -77,11 +77,7 @@ def show(title: str, runs: dict[str, list[str]], folder: Path, repeats: int, thr
 
 def once(command: Sequence[str], folder: Path, threads: int | None, fresh: bool) -> Took:
     """One cold process."""
-    cache = tempfile.mkdtemp(dir=folder) if fresh else str(folder / "cache")
-    limits = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)} if threads else {}
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]), "NNSPEC_CACHE": cache, **limits}
-    for unwanted in {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"} - set(limits):
-        env.pop(unwanted, None)
+    env = {**environment(threads), "NNSPEC_CACHE": tempfile.mkdtemp(dir=folder) if fresh else str(folder / "cache")}
     subprocess.run(["rm", "-rf", str(folder / "run")], check=True)
     start = perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

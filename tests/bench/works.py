@@ -21,7 +21,7 @@ from rich.table import Table
 
 from tests.bench.sides import INFER, OURS, TRAIN, side
 from tests.bench.targets import WORKS, Target
-from tests.bench.turns import medians, pin
+from tests.bench.turns import FORCED, environment, medians, pin
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"train": TRAIN, "infer": INFER}
@@ -33,6 +33,8 @@ def main() -> None:
     if given.child:
         print(json.dumps(child(given)), flush=True)
         return
+    if forced := [name for name in FORCED if name in os.environ]:
+        print(f"{', '.join(forced)}: set here, and taken away from what is timed", file=sys.stderr)
     rows = []
     for name in given.names or WORKS:
         for threads in given.threads:
@@ -73,9 +75,7 @@ def called(name: str, kind: str, threads: int, given: argparse.Namespace, what: 
     """What a process of its own answers."""
     command = [sys.executable, "-m", "tests.bench.works", name, "--threads", str(threads), "--kinds", kind, "--repeats", str(given.repeats),
                "--seconds", str(given.seconds), "--child", what, side]  # fmt: skip
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "backends")])
-    env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment(threads), capture_output=True, text=True)
     if done.returncode:
         return {"seconds": {}, "missing": {what: (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]}}
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
