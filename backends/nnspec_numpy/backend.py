@@ -75,7 +75,7 @@ class NumpyBackend:
         return NumpyMemory(types)
 
     def set_threads(self, count: int) -> None:
-        """For matrix products; everything else uses one."""
+        """For large matrix products; everything else uses one."""
         set_threads(count)
 
     def bind(self, program: Program, memory: NumpyMemory, seconds: NDArray[Any] | None = None) -> NumpyExecutable:

@@ -7,6 +7,10 @@ from typing import Any
 from numpy import dot, isfinite, maximum, minimum
 from numpy.typing import NDArray
 
+from nnspec_numpy.products import product
+
+__all__ = ["all_finite", "product"]
+
 
 def all_finite(*arrays: NDArray[Any], out: NDArray[Any]) -> None:
     """``out`` is true where no element of the flat ``arrays`` is NaN or infinite.

@@ -13,6 +13,7 @@ from nnspec.ir.program import Copy
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops import elementwise, index, matmul, movement, reduce, rows
 from nnspec_numpy.choice import where_space, write_where
+from nnspec_numpy.products import tiles
 from nnspec_numpy.reductions import reduction, sum_space, write_sum
 from nnspec_numpy.statement import Space, Statement, Types, matrices, plain
 
@@ -86,7 +87,11 @@ def write_all_finite(line: Line) -> Iterator[str]:
 # Products
 
 def write_matmul(line: Line) -> Iterator[str]:
-    yield f"matmul({line.x[0]}, {line.x[1]}, out={line.y})"
+    a, y = line.step.inputs[0], line.step.outputs[0]
+    if len(y.shape) == 2 and (tile := tiles(y.shape[0], a.shape[-1], y.shape[1])) != y.shape:
+        yield f"product({line.x[0]}, {line.x[1]}, {tile[0]}, {tile[1]}, out={line.y})"
+    else:
+        yield f"matmul({line.x[0]}, {line.x[1]}, out={line.y})"
 
 
 def write_linear(line: Line) -> Iterator[str]:
@@ -184,4 +189,4 @@ NUMPY = ("absolute", "add", "arctan", "argmax", "bitwise_and", "copyto", "cos", 
          "floor", "floor_divide", "greater", "inf", "less", "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "matmul",
          "maximum", "minimum", "multiply", "nan", "negative", "power", "reciprocal", "remainder", "rint", "sign", "sin", "sinh", "sqrt", "square",
          "subtract", "take", "tanh")
-FUNCTIONS = ("all_finite",)
+FUNCTIONS = ("all_finite", "product")

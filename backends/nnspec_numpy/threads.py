@@ -1,7 +1,7 @@
-"""How many threads NumPy's matrix products use: one, unless a spec says otherwise.
+"""How many threads programs use: a pool of our own shares tiles, and BLAS runs on one thread.
 
-OpenBLAS splits sums by its number of threads, so results depend on it; and on small products its threads cost more
-than they bring. It is told through its own function, found among the libraries that NumPy has loaded.
+OpenBLAS splits products by its number of threads, and their last bits depend on it; on small products its threads cost more than
+they bring. It is told through its own function, found among the libraries that NumPy has loaded.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+from nnspec_numpy.pool import POOL
 
 NAMES = tuple(f"{prefix}openblas_set_num_threads{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", ""))
 
@@ -43,6 +45,7 @@ def _libraries() -> list[str]:
 
 
 def set_threads(count: int) -> None:
-    """From now on, in this process, matrix products use ``count`` threads."""
+    """From now on, in this process, programs share their large products among ``count`` threads; BLAS itself uses one."""
     for setter in _setters():
-        setter(count)
+        setter(1)
+    POOL.threads = count

@@ -29,7 +29,7 @@ WIDTH = 140  # of a table that is not shown on a terminal
 @backend_option
 @click.option("--batch", type=click.IntRange(1, 1 << 20), metavar="N", help="Rows of a batch; by default the spec's.")
 @click.option("--axis", "axes", multiple=True, metavar="NAME=N", help="The length of a named axis.")
-@click.option("--threads", type=click.IntRange(min=1, max=1024), metavar="N", help="Instead of the spec's.")
+@click.option("--threads", type=click.IntRange(min=1, max=1024), metavar="N", help="By default the spec's, else one a core.")
 @click.option("--only", type=click.Choice(["train", "infer"]), help="One of the two.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=7, show_default=True, metavar="N", help="Turns; the median is told.")
 @click.option("--seconds", type=click.FloatRange(0.0, 60.0), default=0.2, show_default=True, metavar="S", help="Of a turn, about.")

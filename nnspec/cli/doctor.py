@@ -109,19 +109,11 @@ def _features() -> str:
 
 
 def _cores() -> str:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota()
-    limit = f", limited to {quota:g} by the control group" if quota is not None and quota < usable else ""
+    from nnspec.runtime.cores import allowed, quota
+
+    usable, given = allowed(), quota()
+    limit = f", limited to {given:g} by the control group" if given is not None and given < usable else ""
     return f"{usable} of {os.cpu_count()}{limit}"
-
-
-def _quota() -> float | None:
-    """Cores that the control group gives, where it gives a number."""
-    try:
-        most, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return int(most) / int(period) if most != "max" else None
-    except (OSError, ValueError):
-        return None
 
 
 def _memory() -> str:

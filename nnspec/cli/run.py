@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(0, 10_000_000), metavar="N", help="Instead of the spec's.")
 @click.option("--out", type=Folder, metavar="DIR", help="The run's folder; without it runs/NAME/NNN.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest; start where there is none.")
-@click.option("--threads", type=click.IntRange(min=1, max=1024), metavar="N", help="Instead of the spec's.")
+@click.option("--threads", type=click.IntRange(min=1, max=1024), metavar="N", help="By default the spec's, else one a core.")
 @click.option("--interpret", is_flag=True, help="Run the ops' references one by one: slow, and the oracle.")
 @json_option
 def command(

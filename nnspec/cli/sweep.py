@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,6 +48,7 @@ def command(
 
     from nnspec.compiler import check_trainable
     from nnspec.runtime.children import Call, run_all
+    from nnspec.runtime.cores import cores
     from nnspec.runtime.interrupt import Interrupted
     from nnspec.runtime.run_folder import open_run
     from nnspec.runtime.sweep import SweepFolder
@@ -78,7 +78,7 @@ def command(
         calls = [Call(o.number, ["run", spec, *common, *sets(o.settings), "--out", str(o.path), *rest]) for o in missing]
         threads = base.settings.threads or 1
         try:
-            run_all(calls, jobs or max(1, _cores() // threads), threads, lambda ended: note(held, ended, metric))
+            run_all(calls, jobs or max(1, cores() // threads), threads, lambda ended: note(held, ended, metric))
         except Interrupted as e:
             done = sum(o.over for o in held.outcomes)
             again = ["nnspec", "sweep", spec, *common, *where, *_again(over, trials, maximize, minimize), "--out", str(folder.path), "--resume"]
@@ -244,10 +244,6 @@ def _option(name: str, given: object) -> Any:
     from nnspec.errors import Place, Source
 
     return Place(Source(f"--{name}", str(given)))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _many(n: int, what: str) -> str:

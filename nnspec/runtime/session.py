@@ -23,6 +23,7 @@ from nnspec.network.graph import Parameter as Declared
 from nnspec.network.phases import bound
 from nnspec.network.segments import Segments, arrange
 from nnspec.network.targets import Target
+from nnspec.runtime import cores
 from nnspec.runtime.feeding import Feeder, parted
 from nnspec.runtime.feeds import check_names, rows_of
 from nnspec.runtime.gather import gathered_step
@@ -62,7 +63,7 @@ class Model:
         self.spec = spec
         self.interpreted = backend == "interpret"
         self.backend = load_backend("numpy" if self.interpreted else backend)
-        self.threads = spec.settings.threads or 1
+        self.threads = spec.settings.threads or cores.threads()
         self.backend.set_threads(self.threads)
         self.seed, self.step = spec.settings.seed, 0
         self.preparation: Preparation | None = None

@@ -1,0 +1,126 @@
+"""Threads: what they share is decided by shapes, so that any number of them gives the same bits; how many there are by default."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnspec.compiler import loads
+from nnspec.runtime import cores
+from nnspec.runtime.session import compile
+from nnspec_numpy.pool import Pool
+from nnspec_numpy.products import product, tiles
+from nnspec_numpy.threads import set_threads
+
+WIDE = """nnspec: 1
+inputs: {x: {shape: [512]}}
+layers: [dense: {units: 512, activation: relu, repeat: 2}, dense: 10]
+loss: cross_entropy
+optimizer: {adam: 0.01}
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread_after() -> Any:
+    yield
+    set_threads(1)
+
+
+@pytest.mark.parametrize("shape", [(256, 1024, 1024), (1024, 256, 1024), (50176, 576, 64), (700, 300, 333), (300, 700, 333), (64, 784, 256), (1, 1, 1)])
+def test_tiles_cover_the_product_once(shape: tuple[int, int, int]) -> None:
+    m, k, n = shape
+    rows, columns = tiles(m, k, n)
+    assert 1 <= rows <= m and 1 <= columns <= n and (rows == m or columns == n)
+    parts = -(-m // rows) * -(-n // columns)
+    assert parts <= 4 and (parts == 1) == (m * k * n < 1 << 26)
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((m, min(k, 8))), rng.standard_normal((min(k, 8), n))
+    out = np.full((m, n), np.nan)
+    product(a, b, rows, columns, out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_pool_runs_every_part_once_and_raises_what_one_of_them_raised(threads: int) -> None:
+    pool = Pool()
+    pool.threads = threads
+    done: list[int] = []
+    for _ in range(50):
+        done.clear()
+        pool.run([partial(done.append, i) for i in range(7)])
+        assert sorted(done) == list(range(7))
+    with pytest.raises(ZeroDivisionError):
+        pool.run([lambda: None, lambda: 1 // 0, lambda: None])
+    pool.run([partial(done.append, 7), partial(done.append, 8)])
+    assert set(done) == set(range(9)), "and goes on"
+
+
+def test_a_thread_of_the_pool_says_nothing_of_numbers_that_overflow() -> None:
+    pool = Pool()
+    pool.threads = 2
+    x = np.full((64, 64), 1e300)
+    with np.errstate(all="ignore"):  # as while a program runs; a warning of the other thread would be an error here
+        pool.run([partial(np.matmul, x, x)] * 8)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python says that a fork leaves threads behind: that is the question
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes by fork here")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    set_threads(2)
+    a = np.ones((256, 512), np.float32)
+    b, out = np.ones((512, 512), np.float32), np.empty((256, 512), np.float32)
+    product(a, b, 256, 256, out)
+    child = os.fork()
+    if not child:
+        product(a, b, 256, 256, out)
+        os._exit(0 if (out == 512).all() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_one_two_and_four_threads_give_the_same_bits() -> None:
+    rng = np.random.default_rng(0)
+    batch = {"x": rng.standard_normal((256, 512), np.float32), "target": rng.integers(0, 10, 256)}
+    found = []
+    for threads in (1, 2, 4):
+        model = compile(loads(WIDE), threads=threads)
+        losses = [model.train_batch(batch)["loss"] for _ in range(3)]
+        found.append((losses, model.state()))
+    ready = model.programs.ready("train", model.feeds(batch)[0], 256, False)
+    assert ready.program is not None and "product(" in model.backend.source(ready.program), "nothing was shared"
+    for losses, state in found[1:]:
+        assert losses == found[0][0]
+        for key, x in state.items():
+            np.testing.assert_array_equal(x, found[0][1][key], err_msg=key)
+
+
+def test_blas_itself_runs_on_one_thread() -> None:
+    controller = pytest.importorskip("threadpoolctl", reason="comes with scikit-learn")
+    compile(loads(WIDE), threads=3)
+    held = [library["num_threads"] for library in controller.threadpool_info() if library["internal_api"] == "openblas" and "numpy" in library["filepath"]]
+    assert set(held) <= {1}
+
+
+@pytest.mark.parametrize(("quota", "asked", "wanted"), [
+    ("max 100000", "", 8), ("250000 100000", "", 2), ("50000 100000", "", 1), ("1600000 100000", "", 8), ("max 100000", "3", 3), ("max 100000", "64", 8),
+    ("200000 100000", "4,2", 2), ("200000 100000", "0", 2), ("broken", "", 8)])  # fmt: skip
+def test_threads_are_by_default_one_a_core_as_far_as_the_control_group_and_the_environment_allow(
+    quota: str, asked: str, wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    monkeypatch.setattr(cores, "QUOTAS", ((tmp_path / "cpu.max",),))
+    monkeypatch.setattr(cores, "allowed", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert cores.threads() == wanted
+    assert compile(loads(WIDE), threads=5).threads == 5 and compile(loads(WIDE + "threads: 6\n")).threads == 6
+
+
+def test_the_older_control_group_is_read_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("quota", "150000\n"), ("period", "100000\n")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(cores, "QUOTAS", ((tmp_path / "none",), (tmp_path / "quota", tmp_path / "period")))
+    assert cores.quota() == 1.5
