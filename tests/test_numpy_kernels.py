@@ -298,7 +298,7 @@ def test_a_kernel_s_workspace_depends_on_shapes_alone_and_stays_small_for_a_conv
     types = TensorType((256, 32, 32, 64)), TensorType((3, 3, 64, 64))
     space = KERNELS[Conv].workspace(op, types, op.types(*types))
     assert space == KERNELS[Conv].workspace(op, types, op.types(*types))
-    assert sum(prod(known(t.shape)) * t.dtype.size for t in space) < 4 << 20
+    assert sum(prod(known(t.shape)) * t.dtype.size for t in space) < 2 * (4 << 20)  # of two lanes
 
 
 RULES = {"nearest up": ("nearest", 50, 120, 0), "nearest down": ("nearest", 130, 41, 0), "linear up": ("linear", 50, 120, 0), "linear down": ("linear", 130, 41, 0),

@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnspec.compiler import loads
+from nnspec.compiler import load, loads
+from nnspec.ir.op import Op
+from nnspec.ir.types import DType, TensorType
+from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
+from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool
 from nnspec.runtime import cores
 from nnspec.runtime.session import compile
-from nnspec_numpy.pool import Pool
+from nnspec_numpy.kernels.lanes import lanes
 from nnspec_numpy.products import product, tiles
+from nnspec_numpy.team import Team
 from nnspec_numpy.threads import set_threads
+from tests.test_numpy_kernels import bound, check, numbers, type_of
 
 WIDE = """nnspec: 1
 inputs: {x: {shape: [512]}}
@@ -46,26 +52,26 @@ def test_tiles_cover_the_product_once(shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_a_pool_runs_every_part_once_and_raises_what_one_of_them_raised(threads: int) -> None:
-    pool = Pool()
-    pool.threads = threads
+def test_a_team_runs_every_part_once_and_raises_what_one_of_them_raised(threads: int) -> None:
+    team = Team()
+    team.threads = threads
     done: list[int] = []
     for _ in range(50):
         done.clear()
-        pool.run([partial(done.append, i) for i in range(7)])
+        team.run([partial(done.append, i) for i in range(7)])
         assert sorted(done) == list(range(7))
     with pytest.raises(ZeroDivisionError):
-        pool.run([lambda: None, lambda: 1 // 0, lambda: None])
-    pool.run([partial(done.append, 7), partial(done.append, 8)])
+        team.run([lambda: None, lambda: 1 // 0, lambda: None])
+    team.run([partial(done.append, 7), partial(done.append, 8)])
     assert set(done) == set(range(9)), "and goes on"
 
 
-def test_a_thread_of_the_pool_says_nothing_of_numbers_that_overflow() -> None:
-    pool = Pool()
-    pool.threads = 2
+def test_a_thread_of_the_team_says_nothing_of_numbers_that_overflow() -> None:
+    team = Team()
+    team.threads = 2
     x = np.full((64, 64), 1e300)
     with np.errstate(all="ignore"):  # as while a program runs; a warning of the other thread would be an error here
-        pool.run([partial(np.matmul, x, x)] * 8)
+        team.run([partial(np.matmul, x, x)] * 8)
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python says that a fork leaves threads behind: that is the question
@@ -124,3 +130,61 @@ def test_the_older_control_group_is_read_as_well(tmp_path: Path, monkeypatch: py
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(cores, "QUOTAS", ((tmp_path / "none",), (tmp_path / "quota", tmp_path / "period")))
     assert cores.quota() == 1.5
+
+
+STRIDES: Any = ((2, 2), "same", (1, 1), 1)
+POOLED: Any = ((3, 2), (2, 2), ((1, 1), (0, 0)))
+X, W, G = (5, 7, 6, 4), (3, 3, 4, 8), (5, 4, 3, 8)
+IN_LANES: list[tuple[Op, tuple[tuple[int, ...], ...]]] = [
+    (Conv(*STRIDES), (X, W)), (Conv((1, 1), ((1, 1), (1, 1)), (1, 1), 1), (X, W)), (Conv((1, 1), "same", (1, 1), 4), (X, (3, 3, 1, 4))),
+    (ConvInputGrad(*STRIDES, (7, 6)), (G, W)), (ConvKernelGrad(*STRIDES, (3, 3)), (X, G)), (MaxPool(*POOLED), (X,)), (AvgPool(*POOLED), (X,)),
+    (AvgPoolGrad(*POOLED, (7, 6)), ((5, 4, 3, 4),)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+@pytest.mark.parametrize(("op", "shapes"), IN_LANES, ids=lambda value: type(value).__name__ if isinstance(value, Op) else "")
+def test_a_kernel_in_lanes_gives_what_its_reference_gives_and_the_same_bits_from_any_number_of_threads(
+    op: Op, shapes: tuple[tuple[int, ...], ...], parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnspec_numpy.products.PARTS", ((1, parts),))
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.LEAST", 1)
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.MOST", parts)
+    x = [numbers(shape, "float64", i) for i, shape in enumerate(shapes)]
+    assert len(lanes(op, [type_of(a) for a in x], op.types(*map(type_of, x)))) == parts
+    found = []
+    for threads in (1, 2, 4):
+        set_threads(threads)
+        check(op, *x)
+        run, y, _ = bound(op, *x)
+        with np.errstate(all="ignore"):
+            run()
+        found.append([a.tobytes() for a in y])
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(("x", "w", "wanted"), [
+    ((64, 32, 32, 64), (3, 3, 64, 64), 2), ((8, 64, 64, 32), (3, 3, 32, 32), 2), ((32, 4, 4, 512), (3, 3, 512, 512), 1), ((64, 28, 28, 1), (5, 5, 1, 6), 1),
+    ((1, 224, 224, 3), (7, 7, 3, 64), 1)])  # fmt: skip
+def test_there_are_lanes_where_there_is_work_for_them_and_little_of_it_is_done_twice(x: tuple[int, ...], w: tuple[int, ...], wanted: int) -> None:
+    op, types = Conv((1, 1), "same", (1, 1), 1), [TensorType(s, DType.float32) for s in (x, w)]
+    bounds = lanes(op, types, op.types(*types))
+    assert len(bounds) == wanted
+    assert [i for rows in bounds for i in range(rows.start, rows.stop)] == list(range(x[0]))
+
+
+def test_a_convolutional_network_learns_the_same_bits_from_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnspec_numpy.products.PARTS", ((1 << 14, 4), (1 << 12, 2)))
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.LEAST", 16)
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.MOST", 4)
+    text = Path(__file__).parent.parent / "specs" / "zoo" / "unet_small.yaml"
+    rng = np.random.default_rng(0)
+    batch = {"image": rng.standard_normal((5, 16, 16, 3)), "target": rng.integers(0, 2, (5, 16, 16))}
+    model = compile(load(text, set={"vars.width": 4, "inputs.image.shape": [16, 16, 3]}))
+    start, found = model.state(), []
+    for threads in (1, 2, 4):
+        set_threads(threads)
+        model.restore(start)
+        model.step = 0
+        found.append([*(model.train_batch(batch)["loss"] for _ in range(2)), *(x.tobytes() for x in model.state().values())])
+    assert found[0] == found[1] == found[2]

@@ -12,15 +12,20 @@ from typing import Any
 from numpy import matmul
 from numpy.typing import NDArray
 
-from nnspec_numpy.pool import POOL
+from nnspec_numpy.team import TEAM
 
 PARTS = ((1 << 29, 4), (1 << 26, 2))  # so many multiply-adds, so many tiles: one takes 0.3 ms and more, where handing it over takes 0.1 ms
 UNIT = 64  # rows or columns that a tile is a multiple of
 
 
+def parts_of(work: int) -> int:
+    """In how many parts threads share so many multiply-adds."""
+    return next((parts for least, parts in PARTS if work >= least), 1)
+
+
 def tiles(m: int, k: int, n: int) -> tuple[int, int]:
     """The rows and columns of a tile of an ``m`` by ``n`` product over ``k``: the longer side in two or four parts."""
-    parts = next((parts for least, parts in PARTS if m * k * n >= least), 1)  # few: each packs the whole other operand
+    parts = parts_of(m * k * n)  # few: each packs the whole other operand
     if n >= m:
         return m, min(n, _height(n, parts))
     return min(m, _height(m, parts)), n
@@ -34,5 +39,5 @@ def _height(length: int, parts: int) -> int:
 def product(a: NDArray[Any], b: NDArray[Any], rows: int, columns: int, out: NDArray[Any]) -> None:
     """``out = a @ b``, in tiles of so many rows and columns."""
     m, n = out.shape
-    POOL.run([partial(matmul, a[i : i + rows], b[:, j : j + columns], out[i : i + rows, j : j + columns])
+    TEAM.run([partial(matmul, a[i : i + rows], b[:, j : j + columns], out[i : i + rows, j : j + columns])
               for i in range(0, m, rows) for j in range(0, n, columns)])

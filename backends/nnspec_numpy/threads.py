@@ -1,4 +1,4 @@
-"""How many threads programs use: a pool of our own shares tiles, and BLAS runs on one thread.
+"""How many threads programs use: a team of our own shares tiles, and BLAS runs on one thread.
 
 OpenBLAS splits products by its number of threads, and their last bits depend on it; on small products its threads cost more than
 they bring. It is told through its own function, found among the libraries that NumPy has loaded.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnspec_numpy.pool import POOL
+from nnspec_numpy.team import TEAM
 
 NAMES = tuple(f"{prefix}openblas_set_num_threads{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", ""))
 
@@ -48,4 +48,4 @@ def set_threads(count: int) -> None:
     """From now on, in this process, programs share their large products among ``count`` threads; BLAS itself uses one."""
     for setter in _setters():
         setter(1)
-    POOL.threads = count
+    TEAM.threads = count

@@ -10,6 +10,7 @@ from .conv_kernel_grad import CONV_KERNEL_GRAD
 from .counted import COUNTED
 from .index import INDEX
 from .kernel import Kernel
+from .lanes import by_rows, summed
 from .pointwise import POINTWISE
 from .pool import POOL
 from .resample import RESAMPLE
@@ -17,5 +18,9 @@ from .rows import ROWS
 
 __all__ = ["KERNELS", "Kernel"]
 
-KERNELS: dict[type[Any], Kernel] = {**CONV, **CONV_INPUT_GRAD, **CONV_KERNEL_GRAD, **POOL, **POINTWISE, **COUNTED,
-                                    **INDEX, **RESAMPLE, **ROWS}
+SHARED: dict[type[Any], Kernel] = {
+    **{op: by_rows(kernel, 1) for op, kernel in {**CONV, **CONV_INPUT_GRAD}.items()},  # all rows meet the one kernel
+    **{op: summed(kernel) for op, kernel in CONV_KERNEL_GRAD.items()},
+    **{op: by_rows(kernel) for op, kernel in POOL.items()},
+}
+KERNELS: dict[type[Any], Kernel] = {**SHARED, **POINTWISE, **COUNTED, **INDEX, **RESAMPLE, **ROWS}

@@ -1,4 +1,4 @@
-"""One pool of threads for all programs of this process: parts of a step that know nothing of each other are run on it.
+"""One team of threads for all programs of this process: parts of a step that know nothing of each other are run on it.
 
 Parts are calls that give up the interpreter's lock, as NumPy's products do. Who asks takes part, so that a part is never waited for that nobody
 has begun. What the parts are is decided by shapes, never by the number of threads: the same numbers come out for any of these.
@@ -42,7 +42,7 @@ class Job:
             raise self._wrong
 
 
-class Pool:
+class Team:
     """So many threads, the caller's among them; those besides it are begun when first needed, and end with the process."""
 
     def __init__(self) -> None:
@@ -77,6 +77,6 @@ def _help(jobs: SimpleQueue[Job]) -> None:
         jobs.get().work()
 
 
-POOL = Pool()
+TEAM = Team()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=POOL.forget)
+    os.register_at_fork(after_in_child=TEAM.forget)

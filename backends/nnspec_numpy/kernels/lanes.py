@@ -1,0 +1,98 @@
+"""Kernels over many rows in lanes that threads share: each lane has some of the rows, and a workspace of its own.
+
+How many lanes there are is decided by shapes alone, and so are the sums, where lanes add up: any number of threads gives the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from nnspec.ir.types import DType, TensorType, known
+from nnspec_numpy.products import parts_of
+from nnspec_numpy.team import TEAM
+
+from .kernel import Arrays, Kernel, Run, Types, cut, elements, flat
+
+MOVED = 32  # multiply-adds in the time that it takes to move an element
+MOST = 2  # lanes: each has the kernel's own workspace, and the transformed weights in it
+LEAST = 1024  # places of an image in a lane: with fewer, what lanes do with the kernel each for itself counts
+Bounds = list[slice]
+
+
+def lanes(op: Any, inputs: Types, outputs: Types) -> Bounds:
+    """The rows of each lane."""
+    work = max(op.flops(*inputs) // 2, MOVED * sum(elements(t.shape) for t in (*inputs, *outputs)))
+    n, *places = known(inputs[0].shape)
+    count = min(parts_of(work), MOST, n, max(1, elements(tuple(places[:-1])) * n // LEAST))
+    ends = [n * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def by_rows(kernel: Kernel, *shared: int) -> Kernel:
+    """The kernel in lanes; all inputs and outputs have rows but the inputs at the positions ``shared``."""
+
+    def part(types: Types, rows: slice, whole: tuple[int, ...] = ()) -> list[TensorType]:
+        return [t if i in whole else TensorType((rows.stop - rows.start, *t.shape[1:]), t.dtype) for i, t in enumerate(types)]
+
+    def workspace(op: Any, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
+        return tuple(t for rows in lanes(op, inputs, outputs) for t in kernel.workspace(op, part(inputs, rows, shared), part(outputs, rows)))
+
+    def bind(op: Any, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
+        given, made = _types(inputs), _types(outputs)
+        bounds = lanes(op, given, made)
+        spaces = _shares(space, [len(kernel.workspace(op, part(given, rows, shared), part(made, rows))) for rows in bounds])
+        return together([kernel.bind(op, [x if i in shared else x[rows] for i, x in enumerate(inputs)], [y[rows] for y in outputs], own)
+                         for rows, own in zip(bounds, spaces, strict=True)])
+
+    return replace(kernel, bind=bind, workspace=workspace)
+
+
+def summed(kernel: Kernel) -> Kernel:
+    """The kernel in lanes whose one output is a sum over the rows of all inputs: that of each lane, added up in order."""
+
+    def part(types: Types, rows: slice) -> list[TensorType]:
+        return [TensorType((rows.stop - rows.start, *t.shape[1:]), t.dtype) for t in types]
+
+    def workspace(op: Any, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
+        (y,), bounds = outputs, lanes(op, inputs, outputs)
+        own = [t for rows in bounds for t in kernel.workspace(op, part(inputs, rows), outputs)]
+        return *(flat(elements(y.shape), y.dtype) for _ in bounds[1:]), *own
+
+    def bind(op: Any, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
+        (y,), given, made = outputs, _types(inputs), _types(outputs)
+        bounds = lanes(op, given, made)
+        others = [cut(s, y.shape) for s in space[: len(bounds) - 1]]
+        spaces = _shares(space[len(others) :], [len(kernel.workspace(op, part(given, rows), made)) for rows in bounds])
+        run = together([kernel.bind(op, [x[rows] for x in inputs], [out], own)
+                        for rows, out, own in zip(bounds, [y, *others], spaces, strict=True)])
+        if not others:
+            return run
+
+        def added() -> None:
+            run()
+            for other in others:
+                np.add(y, other, out=y)
+
+        return added
+
+    return replace(kernel, bind=bind, workspace=workspace)
+
+
+def together(runs: list[Run]) -> Run:
+    """One callable that runs all, on several threads where there are several."""
+    return runs[0] if len(runs) == 1 else partial(TEAM.run, runs)
+
+
+def _types(arrays: Arrays) -> list[TensorType]:
+    return [TensorType(tuple(a.shape), DType(a.dtype.name)) for a in arrays]
+
+
+def _shares(space: Arrays, counts: list[int]) -> list[Arrays]:
+    """What each lane has of the workspace."""
+    ends = [0, *accumulate(counts)]
+    return [space[a:b] for a, b in zip(ends, ends[1:], strict=False)]
