@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
+from tests.bench.drift import strayed  # noqa: E402
 from tests.bench.sides import INFER, OURS, TRAIN, side, twin  # noqa: E402
 from tests.bench.targets import WORKS, ZOO, Target, Work  # noqa: E402
 from tests.bench.turns import medians  # noqa: E402
 from tests.bench.twins import TWINS  # noqa: E402
 from tests.bench.works import line, ratios, table  # noqa: E402
 
+FULL = bool(os.environ.get("NNSPEC_FULL"))
 QUICK = Work("lenet5", 2, ("sgd", {"lr": 0.01, "momentum": 0.9}))
 
 
@@ -51,3 +55,26 @@ def test_a_ratio_is_the_best_variant_of_pytorch_over_ours_and_onnxruntime_stands
     Console(file=out, width=200).print(table([row]))
     for word in ("lenet5", "1.50", "0.50", str(Target(1.5, None, 1.3))):
         assert word in out.getvalue()
+
+
+SMOOTH = """nnspec: 1
+inputs: {image: {shape: [12, 12, 3]}}
+layers:
+  - conv2d: {filters: 16, kernel: 3, padding: same, activation: tanh}
+  - batch_norm
+  - avg_pool2d: 2
+  - conv2d: {filters: 24, kernel: 3, padding: same, activation: sigmoid}
+  - flatten
+  - dense: {units: 48, activation: gelu}
+  - dense: 5
+loss: cross_entropy
+optimizer: {sgd: {learning_rate: 0.05, momentum: 0.9}}
+batch_size: 8
+"""
+
+
+def test_single_precision_strays_from_double_at_most_three_times_as_far_as_the_interpreters(tmp_path: Path) -> None:
+    """Step by step, where nothing has edges: what one of the two moves to the other side of a relu or of a pool's maximum says nothing of sums."""
+    (tmp_path / "smooth.yaml").write_text(SMOOTH)
+    for row in strayed(tmp_path / "smooth.yaml", {}, 200 if FULL else 40):
+        assert row.interpreted > 0 and row.ratio <= 3, row
