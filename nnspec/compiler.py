@@ -104,7 +104,7 @@ def compile_graph(graph: Graph, backend: Backend, title: str) -> Program:
     """Passes, then the backend's plan."""
     from nnspec.passes import run_pipeline  # not needed to check a spec
 
-    return backend.plan(run_pipeline(graph, backend.claims), title)
+    return backend.plan(run_pipeline(graph, backend.claims, backend.loops()), title)
 
 
 def check_trainable(spec: Spec) -> None:

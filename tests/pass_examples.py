@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from nnspec.autodiff import gradients
-from nnspec.ir.graph import Graph, Value, abstract, constant, origin
+from nnspec.ir.graph import Call, Graph, Value, abstract, constant, origin
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.activation import softplus
 from nnspec.ops.elementwise import cast, exp, less, maximum, power, sqrt, tanh, where, zeros_like
 from nnspec.ops.index import one_hot
 from nnspec.ops.movement import Concat, Pack, Pad, Reshape, Slice, Transpose, Unpack, broadcast_to, reshape
 from nnspec.ops.normalization import BatchNorm, LayerNorm
-from nnspec.ops.reduce import Max, Sum, mean, sum_
+from nnspec.ops.reduce import Max, Sum, all_finite, mean, sum_
 from nnspec.ops.softmax import softmax
 from nnspec.passes.drop_dead import drop_dead
 from nnspec.passes.expand import expand
 from nnspec.passes.fold_constants import fold_constants
 from nnspec.passes.fuse_linear import fuse_linear
+from nnspec.passes.fuse_loops import fuse_loops
 from nnspec.passes.merge_equal import merge_equal
 from nnspec.passes.simplify import simplify
 
@@ -170,6 +172,57 @@ LINEAR: Examples = {
     "a product of stacks stays": of(lambda a, b, c: a @ b + c, (5, 2, 3), (3, 4), (4,)),
 }
 
+class Any:
+    """A backend whose nests take every elementwise call, and which gains by two or more."""
+
+    def takes(self, c: Call) -> bool:
+        return True
+
+    def worth(self, calls: Sequence[Call]) -> bool:
+        return len(calls) > 1
+
+
+def _adam() -> Graph:
+    w, m, g = (new(label, 3) for label in ("w", "m", "g"))
+    w, m = (abstract(v.type, label, "state") for v, label in ((w, "w"), (m, "m")))
+    rate = new("rate", dtype=DType.float32)
+    first = m * 0.9 + g * 0.1
+    moved = w - cast(rate, D) * first
+    loss = sum_(g)
+    ok = all_finite(moved, first, loss)
+    return Graph({"update:w": where(ok, moved, w), "update:m": where(ok, first, m)})
+
+
+def _between() -> Graph:
+    x, w = new("x", 3, 3), new("w", 3, 3)
+    a = exp(x) + 1.0
+    return Graph({"y": tanh(a @ w) + a * 2.0})
+
+
+def _later() -> Graph:
+    x, w = new("x", 3, 3), new("w", 3, 3)
+    y = maximum(x + 1.0, 0.0)
+    return Graph({"g": where(less(y, 0.5), y @ w, 0.0) * 2.0})
+
+
+def _repeated() -> Graph:
+    x, mean_, scale = new("x", 4, 3), new("mean", 3), new("scale", 3)
+    centred = x - mean_
+    total = sum_(exp(centred) * 2.0, 0)
+    return Graph({"y": centred * (scale / total) + 1.0})
+
+
+LOOPS: Examples = {
+    "a bias and what follows": of(lambda a, b: maximum(a + b, 0.0), M, (3,)),
+    "a call alone stays": of(lambda a, b: a + b, M, (3,)),
+    "read twice": of(lambda a: exp(a * 2.0) - a * 2.0, M),
+    "two results": lambda: Graph({"y": (y := exp(new("x", 3)) + 1.0) * 2.0, "z": y}),
+    "what lies between parts": _between,
+    "what a later nest alone reads is made there": _later,
+    "what is cheap is made where it is read": _repeated,
+    "an update looks at its numbers before it writes them": _adam,
+}
+
 EXPAND: Examples = {
     "a composite in a composite's layer": _layers,
     "several outputs, one of them read": _statistics,
@@ -184,5 +237,6 @@ EXAMPLES: dict[str, tuple[Callable[[Graph], Graph], Examples]] = {
     "simplify": (simplify, SIMPLIFY),
     "merge_equal": (merge_equal, MERGE),
     "fuse_linear": (fuse_linear, LINEAR),
+    "fuse_loops": (partial(fuse_loops, loops=Any()), LOOPS),
     "drop_dead": (drop_dead, DEAD),
 }

@@ -14,9 +14,13 @@ from nnspec.ir.graph import Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import Program
 from nnspec.ir.types import TensorType
+from nnspec.ops.fused import Fused
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
 from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.llvm.build import functions
+from nnspec_numpy.llvm.cpu import chosen
+from nnspec_numpy.llvm.rules import Nests
 from nnspec_numpy.memory import Arenas, NumpyMemory
 from nnspec_numpy.plan import NumpyRules
 from nnspec_numpy.threads import set_threads
@@ -33,9 +37,13 @@ class NumpyExecutable:
         self.inputs: Mapping[str, NDArray[Any]] = {name: arenas.of(a) for name, a in program.inputs.items()}
         self.outputs: Mapping[str, NDArray[Any]] = {name: arenas.of(a) for name, a in program.outputs.items()}
 
+        nests = functions(program)
+
         def kernel(index: int, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]],
                    workspace: Sequence[NDArray[Any]]) -> Any:
             op = program.steps[index].call.op
+            if nests is not None and isinstance(op, Fused):
+                return nests.bind(index, inputs, outputs)
             return KERNELS[type(op)].bind(op, inputs, outputs, workspace)
 
         given: dict[str, Any] = {"array": arenas.array, "kernel": kernel}
@@ -61,6 +69,11 @@ class NumpyBackend:
     def claims(self, op: Composite) -> bool:
         """Whether there is a kernel for the whole composite."""
         return type(op) in KERNELS
+
+    def loops(self) -> Nests | None:
+        """What loop nests take; None without llvmlite."""
+        cpu = chosen()
+        return Nests(cpu) if cpu is not None else None
 
     def plan(self, graph: Graph, title: str) -> Program:
         """Steps and memory for a graph that went through the passes."""

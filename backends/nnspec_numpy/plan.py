@@ -11,7 +11,9 @@ from nnspec.codegen.views import Layout
 from nnspec.ir.op import Op
 from nnspec.ir.program import contiguous
 from nnspec.ir.types import TensorType
+from nnspec.ops.fused import Fused
 from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.llvm import rules as nests
 from nnspec_numpy.statements import STATEMENTS
 
 
@@ -19,26 +21,34 @@ class NumpyRules:
     """Rules of ``nnspec.codegen.layout``."""
 
     def check(self, op: Op) -> None:
-        if type(op) not in STATEMENTS and type(op) not in KERNELS:
+        if type(op) not in STATEMENTS and type(op) not in KERNELS and not isinstance(op, Fused):
             raise NotImplementedError(f"the numpy backend has neither statement nor kernel for {op}")
 
     def literal(self, op: Op, index: int) -> bool:
         return type(op) in STATEMENTS and index in STATEMENTS[type(op)].literal
 
     def reads(self, op: Op, index: int, x: Layout) -> bool:
+        if isinstance(op, Fused):
+            return nests.reads(op, index, x)
         if type(op) in STATEMENTS:
             return STATEMENTS[type(op)].reads(op, index, x)
         return not KERNELS[type(op)].wants_contiguous(index) or contiguous(x.shape, x.strides)
 
     def writes(self, op: Op, index: int, y: Layout) -> bool:
+        if isinstance(op, Fused):
+            return nests.writes(op, index, y)
         if type(op) in STATEMENTS:
             return STATEMENTS[type(op)].writes(op, index, y)
         return contiguous(y.shape, y.strides)
 
     def in_place(self, op: Op) -> tuple[int, ...]:
+        if isinstance(op, Fused):
+            return nests.in_place(op)
         return STATEMENTS[type(op)].in_place if type(op) in STATEMENTS else ()
 
     def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType],
                   ) -> Sequence[TensorType | NDArray[Any]]:
+        if isinstance(op, Fused):
+            return ()
         owner = STATEMENTS.get(type(op)) or KERNELS[type(op)]
         return owner.workspace(op, inputs, outputs)

@@ -28,7 +28,7 @@ FEATURES = (
     "asimd",
     "sve",
 )
-EXTRAS = {"images": "PIL", "parquet": "pyarrow"}  # what pip installs as nnspec[NAME], and the module that comes with it
+EXTRAS = {"fast": "llvmlite", "images": "PIL", "parquet": "pyarrow"}  # what pip installs as nnspec[NAME], and the module that comes with it
 
 
 @click.command("doctor")
@@ -53,6 +53,7 @@ def examine() -> Iterator[tuple[str, Any]]:
     yield "numpy", _numpy()
     yield "backends", {name: backend(name) for name in ("numpy", "cupy")}
     yield "extras", {name: _extra(name, module) for name, module in EXTRAS.items()}
+    yield "loop nests", _loops()
     yield "cpu", _features()
     if forced := os.environ.get("OPENBLAS_CORETYPE"):
         yield "blas", f"OPENBLAS_CORETYPE={forced} is set: matrix products run as for that processor, whatever this one is"
@@ -95,6 +96,14 @@ def _extra(name: str, module: str) -> str:
     except ImportError:
         return f"not installed — pip install 'nnspec[{name}]'"
     return f"{'Pillow' if module == 'PIL' else module} {getattr(found, '__version__', 'unknown')}"
+
+
+def _loops() -> str:
+    """For which processor loop nests are compiled."""
+    from nnspec.codegen.backend import load_backend
+
+    loops = load_backend("numpy").loops()
+    return str(loops) if loops is not None else "none: NumPy alone"
 
 
 def _features() -> str:

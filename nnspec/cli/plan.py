@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nnspec.ir.program import Program
 
 ROWS = 10  # of each table
+LONGEST = 110  # letters of an expression
 
 
 @click.command("plan")
@@ -80,9 +81,29 @@ def report(program: Program, stages: list[Stage]) -> Iterator[str]:
         yield f"   {name:<18} {calls[name]:>4} x   {amounts.flops(flops)}"
     if len(each) > ROWS:
         yield f"   {len(each) - ROWS} more"
+    yield from nests(program)
     yield "\nmemory"
     for name, size in program.arenas.items():
         yield f"   {name:<32} {amounts.memory(size):>12}"
     yield "\nlargest buffers"
     for array in program.largest(ROWS):
         yield f"   {array.name:<32} {amounts.memory(array.bytes):>12}   {array.type}"
+
+
+def nests(program: Program) -> Iterator[str]:
+    """What was fused, most work first: where, how often, and its expression."""
+    from nnspec.ops.fused import Fused, written
+
+    found: Counter[str] = Counter()
+    where: dict[str, str] = {}
+    for step in program.steps:
+        if isinstance(step.call.op, Fused):
+            text = written(step.call.op.body)
+            found[text] += step.call.op.flops()
+            where.setdefault(text, step.outputs[0].name)
+    if found:
+        yield "\nloop nests, each computed in one pass over memory"
+    for text, _ in found.most_common(ROWS):
+        yield f"   {where[text]:<24} {text if len(text) <= LONGEST else text[: LONGEST - 2] + ' …'}"
+    if len(found) > ROWS:
+        yield f"   {len(found) - ROWS} more"

@@ -49,12 +49,11 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
 
 def passed(graph: Graph, backend: Backend) -> Iterator[Stage]:
     """The graph before, and after each pass by its name."""
-    from nnspec.passes import PIPELINE
-    from nnspec.passes.expand import expand
+    from nnspec.passes import pipeline
 
     yield "", graph
-    for step in PIPELINE:
-        graph = expand(graph, backend.claims) if step is expand else step(graph)
+    for step in pipeline(backend.claims, backend.loops()):
+        graph = step(graph)
         yield step.__name__, graph
 
 

@@ -12,6 +12,7 @@ from nnspec.ir.graph import Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import Program
 from nnspec.ir.types import TensorType
+from nnspec.passes.nests import Loops
 
 GROUP = "nnspec.backends"
 KNOWN = ("numpy", "cupy")
@@ -50,6 +51,9 @@ class Backend(Protocol):
 
     def claims(self, op: Composite) -> bool:
         """Whether the backend has a kernel for the whole composite, so that it is not expanded."""
+
+    def loops(self) -> Loops | None:
+        """What its loop nests take; None where it has none."""
 
     def plan(self, graph: Graph, title: str) -> Program:
         """Steps and memory for a graph that went through the passes."""

@@ -41,13 +41,14 @@ def write_states(drafts: list[Draft], rules: Rules) -> list[Draft]:
             kept.append(d)
             continue
         maker = drafts[made[0]]
-        maker.writes[0] = Operand(maker.writes[0].value, to)
+        place = next(j for j, o in enumerate(maker.writes) if o.spot and o.spot.buffer is source.buffer)
+        maker.writes[place] = Operand(maker.writes[place].value, to)
     return kept
 
 
 def _may_write(drafts: list[Draft], maker: int, update: Draft, to: Spot, reads: list[int], rules: Rules) -> bool:
     d = drafts[maker]
-    if len(d.writes) != 1 or isinstance(d.call.op, Copy) or any(i > maker for i in reads):
+    if isinstance(d.call.op, Copy) or any(i > maker for i in reads):
         return False
     if (d.guard and d.guard.value) != (update.guard and update.guard.value):
         return False

@@ -1,0 +1,103 @@
+"""From the fused calls of a program to functions that run: one module, object code from the cache, addresses bound once."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from nnspec.ir.op import Array
+from nnspec.ir.program import Program
+from nnspec.ops.fused import Fused
+from nnspec_numpy.llvm.cache import kept
+from nnspec_numpy.llvm.cpu import Cpu, chosen
+from nnspec_numpy.llvm.nest import Function, render
+
+Run = Callable[[], object]
+PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # its calls let other threads run
+
+
+class Functions:
+    """The compiled nests of a program, by the number of their step."""
+
+    def __init__(self, program: Program, cpu: Cpu) -> None:
+        self.names: dict[int, str] = {}
+        text = module(program, cpu, self.names)
+        self._engine = _loaded(kept(_key(text, cpu), partial(_compiled, text, cpu)), cpu)
+        self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for name in set(self.names.values())}
+
+    def bind(self, index: int, inputs: Sequence[Array], outputs: Sequence[Array]) -> Run:
+        """A step's function over its arrays, whose addresses are read here and never again."""
+        arrays = (*inputs, *outputs)
+        table = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+        run = partial(self._functions[self.names[index]], ctypes.c_void_p(ctypes.addressof(table)))
+        run.keep = (self, table, arrays)  # type: ignore[attr-defined]  # what the address leads to
+        return run
+
+
+def functions(program: Program) -> Functions | None:
+    """The compiled nests of a program; None where it has none."""
+    if not any(isinstance(s.call.op, Fused) for s in program.steps):
+        return None
+    cpu = chosen()
+    assert cpu is not None, "a program of fused calls was planned where nothing is fused"
+    return Functions(program, cpu)
+
+
+def module(program: Program, cpu: Cpu, names: dict[int, str]) -> str:
+    """All nests as one module of LLVM IR; equal ones once. ``names`` gains the function of each step."""
+    found: dict[str, str] = {}
+    declares: dict[str, None] = {}
+    for i, step in enumerate(program.steps):
+        if isinstance(step.call.op, Fused):
+            f: Function = render(step.call.op.body, step.inputs, step.outputs, cpu)
+            names[i] = found.setdefault(f.text, f"nest_{len(found)}")
+            declares.update(dict.fromkeys(f.declares))
+    return "\n\n".join([*(text.replace("@NAME", f"@{name}") for text, name in found.items()), "\n".join(declares)]) + "\n"
+
+
+def _key(text: str, cpu: Cpu) -> bytes:
+    return "\n".join([_version("nnspec"), _version("llvmlite"), cpu.name, cpu.features, str(cpu.width), text]).encode()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@cache
+def _initialized() -> None:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def _machine(cpu: Cpu) -> Any:
+    """A target of its own for every use: an engine frees its target when it goes."""
+    import llvmlite.binding as llvm
+
+    _initialized()
+    return llvm.Target.from_default_triple().create_target_machine(cpu=cpu.name, features=cpu.features, opt=2, jit=True)
+
+
+def _compiled(text: str, cpu: Cpu) -> bytes:
+    import llvmlite.binding as llvm
+
+    machine = _machine(cpu)
+    parsed = llvm.parse_assembly(f'target datalayout = "{machine.target_data}"\ntarget triple = "{machine.triple}"\n\n{text}')
+    code: bytes = machine.emit_object(parsed)
+    return code
+
+
+def _loaded(code: bytes, cpu: Cpu) -> Any:
+    import llvmlite.binding as llvm
+
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(cpu))
+    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine

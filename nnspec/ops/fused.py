@@ -1,0 +1,94 @@
+"""Several calls as one: what a backend computes in a single pass over memory, described by a graph of its own."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+from typing import Any
+
+from nnspec.ir.graph import Call, Graph, Value
+from nnspec.ir.interpret import interpret
+from nnspec.ir.op import Array, Constant, Input, Op
+from nnspec.ir.types import TensorType
+from nnspec.ops.elementwise import Elementwise
+
+INFIX = {"Add": "+", "Subtract": "-", "Multiply": "*", "Divide": "/", "Less": "<", "LessEqual": "<=", "Equal": "=="}
+
+
+class Fused(Op, abstract=True):
+    """The outputs of ``body``, whose inputs are this call's in their order: a loop nest, and no order of its loops.
+
+    The body says what is computed; which axes are walked, in what pieces and by which thread is the renderer's.
+    """
+
+    body: Graph
+
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]  # of a fused call it depends on the body
+        """Whether every element of the outputs depends on the elements at its own place alone."""
+        kinds = (Elementwise, Input, Constant)
+        return all(isinstance(c.op, kinds) for c in self.body.calls) and len({v.shape for v in self.body.outputs.values()}) == 1
+
+    def infer(self, *x: TensorType) -> tuple[TensorType, ...]:
+        return tuple(v.type for v in self.body.outputs.values())
+
+    def reference(self, *x: Array) -> Any:
+        results = tuple(interpret(self.body, dict(zip(self.body.inputs, x, strict=True))).values())
+        return results if len(results) > 1 else results[0]
+
+    def flops(self, *x: TensorType) -> int:
+        return self.body.flops
+
+    def __repr__(self) -> str:
+        return f"Fused[{written(self.body)}]"
+
+
+def letter(i: int) -> str:
+    """The name of a body's input: ``a`` to ``z``, then ``a1`` and so on."""
+    again, i = divmod(i, len(ascii_lowercase))
+    return ascii_lowercase[i] + (str(again) if again else "")
+
+
+def written(body: Graph) -> str:
+    """A body as an expression: ``t = a * 0.9 + b; (c - t, t)``. What is read twice gets a name first."""
+    text: dict[Value, str] = {}
+    lines: list[str] = []
+    for c in body.calls:
+        if isinstance(c.op, Input):
+            text[c.outputs[0]] = c.op.label
+            continue
+        line = _expression(c, [text[v] for v in c.inputs])
+        v = c.outputs[0]
+        if body.uses[v] > 1 and c.inputs:
+            lines.append(f"t{len(lines) + 1} = {line}")
+            line = f"t{len(lines)}"
+        text[v] = line
+    results = [_bare(text[v]) for v in body.outputs.values()]
+    return "; ".join([*map(_unwrapped, lines), results[0] if len(results) == 1 else f"({', '.join(results)})"])
+
+
+def _expression(c: Call, x: list[str]) -> str:
+    """One call over the texts of what it reads, in brackets where it is an infix."""
+    if isinstance(c.op, Constant):
+        return str(c.op.data.reshape(())[()]) if c.op.data.size == 1 else f"constant{list(c.op.data.shape)}"
+    sign = INFIX.get(c.op.name)
+    if sign:
+        return f"({x[0]} {sign} {x[1]})"
+    attributes = ", ".join(f"{k}={v}" for k, v in c.op.attributes() if v is not False)
+    return f"{c.op.name.lower()}({', '.join(map(_bare, x))}{', ' if attributes else ''}{attributes})"
+
+
+def _bare(text: str) -> str:
+    """``(a + b)`` without its brackets, where they enclose the whole."""
+    if not text.startswith("("):
+        return text
+    depth = 0
+    for i, letter_ in enumerate(text):
+        depth += (letter_ == "(") - (letter_ == ")")
+        if depth == 0:
+            return text[1:-1] if i == len(text) - 1 else text
+    return text
+
+
+def _unwrapped(line: str) -> str:
+    name, _, right = line.partition(" = ")
+    return f"{name} = {_bare(right)}"

@@ -1,0 +1,250 @@
+"""Which calls of a graph become one loop nest: those of one domain between which nothing else has to be computed.
+
+Every call has a level: along each edge it rises by one, but not between two calls that may share a nest. So calls of
+one level and one domain never wait for anything that waits for one of them, and any of them may be computed together.
+Calls move to the level of their first reader, so that what only the gradient reads is computed there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Protocol
+
+from nnspec.ir.graph import Call, Graph, Value
+from nnspec.ir.op import Constant, Input
+from nnspec.ir.types import count
+from nnspec.ops.elementwise import (
+    Add,
+    And,
+    Cast,
+    Elementwise,
+    Equal,
+    Less,
+    LessEqual,
+    Maximum,
+    Minimum,
+    Multiply,
+    Negative,
+    Not,
+    Or,
+    Relu,
+    Square,
+    Step,
+    Subtract,
+    Where,
+)
+from nnspec.ops.reduce import AllFinite
+
+UPDATE = "update:"
+CHEAP = (Add, And, Cast, Equal, Less, LessEqual, Maximum, Minimum, Multiply, Negative, Not, Or, Relu, Square, Step, Subtract, Where)
+Domain = tuple[int, ...]
+
+
+class Loops(Protocol):
+    """What a backend says of loop nests."""
+
+    def takes(self, c: Call) -> bool:
+        """Whether a nest may hold this call."""
+
+    def worth(self, calls: Sequence[Call]) -> bool:
+        """Whether these calls of one nest run sooner as one than each by itself."""
+
+
+class Nest:
+    """Calls that are computed together; a cheap one may stand in several nests, and is ``home`` in one."""
+
+    def __init__(self) -> None:
+        self.calls: dict[Call, None] = {}
+        self.outputs: dict[Value, None] = {}  # what is read outside
+        self.inside: set[Call] = set()  # the calls that the outputs need
+
+
+class Nests:
+    """The nests of a graph."""
+
+    def __init__(self, graph: Graph, loops: Loops) -> None:
+        self.graph, self.loops = graph, loops
+        self.readers: dict[Value, list[Call]] = defaultdict(list)
+        for c in graph.calls:
+            for v in dict.fromkeys(c.inputs):
+                self.readers[v].append(c)
+        self.results = set(graph.outputs.values())
+        self.guarded = {v.call for name, v in graph.outputs.items() if name.startswith(UPDATE) and _waits(v)}
+        self.home: dict[Call, Nest] = {}
+        self._join(self._levels())
+        self._leave_what_is_not_worth_it()
+        self._look_before_writing()
+        self.live()
+        self._repeat_what_is_cheap()
+        self._take_numbers_in()
+        self.live()
+
+    # Who stands together
+
+    def domain(self, c: Call) -> Domain | None:
+        """The shape that the loops around a call walk; None where it can be in no nest."""
+        if c in self.guarded or not isinstance(c.op, Elementwise | AllFinite):
+            return None
+        shapes = {v.shape for v in (c.inputs if isinstance(c.op, AllFinite) else c.outputs)}
+        shape = shapes.pop()
+        if shapes or count(shape) <= 1 or not all(isinstance(d, int) for d in shape) or not self.loops.takes(c):
+            return None
+        return shape  # type: ignore[return-value]  # all are numbers
+
+    def _levels(self) -> dict[Call, tuple[int, Domain]]:
+        """The level and domain of every call that may be in a nest."""
+        domains = {c: self.domain(c) for c in self.graph.calls}
+        levels: dict[Call, int] = {}
+
+        def rise(p: Call, c: Call) -> int:
+            return int(domains[c] is None or domains[p] != domains[c] or isinstance(p.op, AllFinite))
+
+        for c in self.graph.calls:
+            made = [v.call for v in c.inputs if not isinstance(v.op, Input | Constant)]
+            levels[c] = max((levels[p] + rise(p, c) for p in made), default=0)
+        for c in reversed(self.graph.calls):
+            readers = [r for v in c.outputs for r in self.readers[v]]
+            if domains[c] is not None and readers:
+                levels[c] = max(levels[c], min(levels[r] - rise(c, r) for r in readers))
+        return {c: (levels[c], domain) for c, domain in domains.items() if domain is not None}
+
+    def _join(self, levels: dict[Call, tuple[int, Domain]]) -> None:
+        """One nest for calls of one level and domain that read one another, or the same memory."""
+        parent: dict[Call, Call] = {c: c for c in levels}
+
+        def root(c: Call) -> Call:
+            while parent[c] is not c:
+                parent[c] = c = parent[parent[c]]
+            return c
+
+        first: dict[tuple[Value, tuple[int, Domain]], Call] = {}
+        for c, place in levels.items():
+            for v in c.inputs:
+                if levels.get(v.call) == place and not isinstance(v.call.op, AllFinite):
+                    parent[root(v.call)] = root(c)
+                elif v.shape == place[1]:
+                    parent[root(first.setdefault((v, place), c))] = root(c)
+        nests: dict[Call, Nest] = defaultdict(Nest)
+        for c in levels:
+            nests[root(c)].calls[c] = None
+            self.home[c] = nests[root(c)]
+
+    def nests(self) -> list[Nest]:
+        return list(dict.fromkeys(self.home.values()))
+
+    def _leave_what_is_not_worth_it(self) -> None:
+        for nest in self.nests():
+            if not self.loops.worth(list(nest.calls)):
+                for c in nest.calls:
+                    del self.home[c]
+
+    # What is computed twice, because it is read and written less often so
+
+    def _look_before_writing(self) -> None:
+        """An update that waits for its own finite numbers: one nest looks at them, another writes them.
+
+        Both compute the same from the old state. So no new state is kept beside the old one, and less memory is touched.
+        """
+        for nest in self.nests():
+            if not any(isinstance(c.op, AllFinite) for c in nest.calls):
+                continue
+            written = {v for c in nest.calls for v in c.outputs if any(r in self.guarded for r in self.readers[v])}
+            others = {v for c in nest.calls for v in c.outputs if v in self.results or any(
+                r not in self.guarded and r not in nest.calls for r in self.readers[v])}
+            chain = self._needed(nest, written)
+            if not written or any(isinstance(c.op, AllFinite) for c in chain) or written & others:
+                continue
+            update = Nest()
+            update.calls = dict.fromkeys(c for c in nest.calls if c in chain)
+            looked_at = self._needed(nest, others)
+            nest.calls = {c: None for c in nest.calls if c in looked_at}
+            for c in update.calls:
+                if not any(v in others for v in c.outputs):
+                    self.home[c] = update
+
+    def _needed(self, nest: Nest, values: set[Value]) -> set[Call]:
+        """The calls of a nest behind some of its values."""
+        found: set[Call] = set()
+        stack = [v.call for v in values]
+        while stack:
+            c = stack.pop()
+            if c in nest.calls and c not in found:
+                found.add(c)
+                stack.extend(v.call for v in c.inputs)
+        return found
+
+    def _repeat_what_is_cheap(self) -> None:
+        """A cheap call that other nests read, and that reads at most one array which is kept anyway, is made in each of them."""
+        held = self._held()
+        for c in self.graph.calls:
+            own = self.home.get(c)
+            if own is None or not isinstance(c.op, CHEAP) or not own.outputs.keys() & set(c.outputs) or c.outputs[0] in self.results:
+                continue
+            elsewhere = [r for r in self.readers[c.outputs[0]] if r not in own.calls]
+            large = [v for v in dict.fromkeys(c.inputs) if count(v.shape) > 1 and v.shape == c.outputs[0].shape]
+            if len(large) > 1 or not all(self._is_kept(v) for v in large) or not all(r in self.home for r in elsewhere):
+                continue
+            for nest in dict.fromkeys(n for r in elsewhere for n in held[r]):
+                nest.calls = {c: None, **nest.calls}
+                held[c].append(nest)
+
+    def _is_kept(self, v: Value) -> bool:
+        own = self.home.get(v.call)
+        return own is None or v in own.outputs
+
+    def _held(self) -> dict[Call, list[Nest]]:
+        """The nests that each call stands in."""
+        held: dict[Call, list[Nest]] = defaultdict(list)
+        for nest in self.nests():
+            for c in nest.calls:
+                held[c].append(nest)
+        return held
+
+    def _take_numbers_in(self) -> None:
+        """A number that only nests read is computed in each of them."""
+        held = self._held()
+        for c in reversed(self.graph.calls):
+            if c in held or not isinstance(c.op, Elementwise) or count(c.outputs[0].shape) != 1 or c.outputs[0] in self.results:
+                continue
+            readers = self.readers[c.outputs[0]]
+            if c in self.guarded or not all(r in held for r in readers) or not self.loops.takes(c):
+                continue
+            for nest in dict.fromkeys(n for r in readers for n in held[r]):
+                nest.calls = {c: None, **nest.calls}
+                held[c].append(nest)
+            self.home[c] = held[c][0]
+
+    # Who is read
+
+    def live(self) -> None:
+        """Finds, from the graph's outputs upwards, what each nest has to give and which of its calls that takes."""
+        for nest in self.nests():
+            nest.outputs, nest.inside = {}, set()
+        seen: set[Value] = set()
+        stack = list(self.graph.outputs.values())
+        while stack:
+            v = stack.pop()
+            if v in seen:
+                continue
+            seen.add(v)
+            own = self.home.get(v.call)
+            if own is None:
+                stack.extend(v.call.inputs)
+                continue
+            own.outputs[v] = None
+            inner = [v.call]
+            while inner:
+                c = inner.pop()
+                if c not in own.inside:
+                    own.inside.add(c)
+                    inner.extend(x.call for x in c.inputs if x.call in own.calls)
+                    stack.extend(x for x in c.inputs if x.call not in own.calls)
+
+
+def _waits(v: Value) -> bool:
+    """Whether an update keeps the old state where a condition fails."""
+    match v:
+        case Value(Where(), (ok, _, Value(Input()))) if ok.rank == 0:
+            return True
+    return False

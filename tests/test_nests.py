@@ -1,0 +1,298 @@
+"""Loop nests: what is fused gives what its calls give, for every vector width, from run to run, and reads well."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("llvmlite")
+from nnspec.codegen.check_plan import check_plan
+from nnspec.errors import SpecError
+from nnspec.ir.graph import Graph, Value, abstract, constant
+from nnspec.ir.interpret import interpret
+from nnspec.ir.op import Array, Input
+from nnspec.ir.types import DType, TensorType
+from nnspec.ir.verify import verify
+from nnspec.ops import elementwise as e
+from nnspec.ops.fused import Fused
+from nnspec.ops.movement import Unpack, concat, transpose
+from nnspec.passes import run_pipeline
+from nnspec_numpy import BACKEND
+from nnspec_numpy.llvm.cpu import MASKS, chosen
+from tests.program_graphs import adam, fed, graphs, lenet, mlp, sgd
+from tests.test_numpy_backend import bound, check_equal
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = 200 if os.environ.get("NNSPEC_FULL") else 30
+STEPS = {"mlp_sgd": lambda: mlp(optimizer=sgd), "mlp_adam": lambda: mlp(optimizer=adam), "lenet_adam": lambda: lenet()}
+
+
+def there() -> list[str]:
+    """The masks that this processor can run."""
+    import llvmlite.binding as llvm
+
+    has = {name for name, yes in llvm.get_host_cpu_features().items() if yes}
+    return [m for m, wanted in MASKS.items() if m != "none" and has.issuperset(wanted)]
+
+
+@pytest.fixture(params=there())
+def cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("NNSPEC_CPU", request.param)
+    return str(request.param)
+
+
+def fused(graph: Graph) -> Graph:
+    after = run_pipeline(graph, BACKEND.claims, BACKEND.loops())
+    verify(after)
+    return after
+
+
+def nests(graph: Graph) -> list[Fused]:
+    return [c.op for c in graph.calls if isinstance(c.op, Fused)]
+
+
+def value(*shape: int, label: str = "x", dtype: DType = DType.float32) -> Value:
+    return abstract(TensorType(shape, dtype), label)
+
+
+# Equal numbers
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(graphs(DType.float32))
+def test_a_fused_program_of_single_precision_gives_what_the_interpreter_gives(graph: Graph) -> None:
+    after = fused(graph)
+    check_plan(after, BACKEND.plan(after, "t"))
+    check_equal(after, fed(graph, 1), 2e-5)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(graphs(DType.float64))
+def test_double_precision_is_fused_to_the_last_bit(graph: Graph) -> None:
+    """Against the same program unfused: only what IEEE 754 makes exact is fused there."""
+    feed = fed(graph, 1)
+    plain, fast = (bound(run_pipeline(graph, BACKEND.claims, loops), feed) for loops in (None, BACKEND.loops()))
+    for run, _ in (plain, fast):
+        run.run()
+    for name in graph.outputs:
+        if name.startswith("update:"):
+            a, b = (memory.read(name.removeprefix("update:")) for _, memory in (plain, fast))
+        else:
+            a, b = plain[0].outputs[name], fast[0].outputs[name]
+        np.testing.assert_allclose(b, a, rtol=1e-15, atol=1e-300, err_msg=name)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_training_step_gives_what_the_interpreter_gives(name: str, cpu: str) -> None:
+    graph = fused(STEPS[name]())
+    assert nests(graph)
+    feed = fed(graph)
+    feed.update({"square": np.abs(feed["square"])} if "square" in feed else {})
+    check_plan(graph, BACKEND.plan(graph, "t"))
+    check_equal(graph, feed, 1e-5)
+
+
+LENGTHS = [1, 3, 4, 7, 8, 15, 16, 17, 31, 33, 64, 100, 129]
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize("rows", [1, 2, 5, 33])
+def test_every_length_of_rows_is_walked_to_its_end(n: int, rows: int, cpu: str) -> None:
+    x, row, column, one = value(rows, n), value(n, label="row"), value(rows, 1, label="column"), value(label="one")
+    graph = Graph({"bias": e.relu(x + row), "scaled": e.exp(x * column) * one, "all": e.less(x + row * one, column)})
+    check_equal(fused(graph), fed(graph), 1e-5)
+
+
+def test_axes_are_repeated_anywhere(cpu: str) -> None:
+    x = value(2, 3, 4, 5)
+    parts = [value(*s, label=f"p{i}") for i, s in enumerate([(2, 1, 1, 5), (1, 3, 1, 1), (4, 1), (2, 3, 1, 5), (5,), (1, 1, 4, 5)])]
+    y = x
+    for p in parts:
+        y = e.tanh(y) * p
+    graph = Graph({"y": y})
+    assert len(nests(fused(graph))) == 1
+    check_equal(fused(graph), fed(graph), 1e-5)
+
+
+def test_operands_may_lie_otherwise_and_results_in_containers(cpu: str) -> None:
+    x, y = value(6, 5), value(5, 6, label="y")
+    made = e.relu(x * 2.0 + 1.0) * transpose(y, (1, 0))
+    joined = concat((made, e.exp(x) * 0.5), 1)
+    graph = Graph({"joined": joined, "part": e.sigmoid(joined) + 1.0})
+    check_equal(fused(graph), fed(graph), 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [DType.bool, DType.uint8, DType.uint16, DType.int32, DType.uint32, DType.int64, DType.float32, DType.float64])
+def test_choices_and_casts_of_every_type(dtype: DType, cpu: str) -> None:
+    a, b, c = value(37, label="a", dtype=dtype), value(37, label="b", dtype=dtype), value(37, label="c", dtype=DType.bool)
+    outputs = {"chosen": e.where(c, a, b), "number": e.cast(a, DType.float32) * 2.0 + e.cast(b, DType.float32)}
+    if dtype != DType.bool:
+        outputs |= {"larger": e.maximum(a, b) + e.minimum(a, b), "less": e.both(e.less(a, b), c), "equal": e.Or().one(e.equal(a, b), c)}
+    graph = Graph(outputs)
+    r = np.random.default_rng(0)
+    feed: dict[str, Array] = {k: r.integers(0, 100, 37).astype(dtype.numpy) for k in "ab"} | {"c": r.integers(0, 2, 37).astype(bool)}
+    check_equal(fused(graph), feed, 1e-6)
+
+
+def test_nan_and_infinities_go_where_numpy_sends_them(cpu: str) -> None:
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e37, 88.0, 89.0, -104.0], np.float32)
+    a, b = np.repeat(special, len(special)), np.tile(special, len(special))
+    x, y = value(len(a), label="x"), value(len(a), label="y")
+    graph = Graph({"max": e.maximum(x, y) * 1.5, "min": e.minimum(x, y) * 1.5, "relu": e.relu(x) + 0.5, "clip": e.minimum(e.maximum(x, 0.5), 2.0),
+                   "less": e.both(e.less(x, y), e.less_equal(y, x)), "sign": e.sign(x) * 2.0, "step": e.step(x) * 2.0,
+                   "where": e.where(e.equal(x, y), x, y), "exp": e.exp(x) * 0.5, "log": e.log(x) + 1.0, "tanh": e.tanh(x) + y,
+                   "sigmoid": e.sigmoid(x) * y, "root": e.sqrt(x) / y, "abs": e.absolute(x) - y})
+    feed = {"x": a, "y": b}
+    run, _ = bound(fused(graph), feed)
+    run.run()
+    for name, wanted in interpret(graph, feed).items():
+        np.testing.assert_allclose(run.outputs[name], wanted, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("n", [1, 16, 33, 1000])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_single_number_that_is_not_finite_is_found(n: int, bad: float, cpu: str) -> None:
+    from nnspec.ops.reduce import all_finite
+
+    x, w = value(max(n, 2)), value(max(n, 2), label="w")
+    graph = fused(Graph({"ok": all_finite(x * 0.5 + w, e.exp(w) - x)}))
+    run, _ = bound(graph, {"x": np.ones(max(n, 2), np.float32), "w": np.ones(max(n, 2), np.float32)})
+    run.run()
+    assert run.outputs["ok"]
+    for i in {0, n // 2, n - 1}:
+        run.inputs["x"][i] = bad
+        run.run()
+        assert not run.outputs["ok"], i
+        run.inputs["x"][i] = 1.0
+
+
+def test_a_step_that_would_ruin_the_weights_leaves_them() -> None:
+    graph = fused(mlp())
+    feed = fed(graph)
+    run, memory = bound(graph, feed)
+    run.inputs["image"][0, 0] = np.nan
+    run.run()
+    assert not run.outputs["finite"]
+    for label in ("parameters", "mean", "square"):
+        np.testing.assert_array_equal(memory.read(label), feed[label])
+
+
+def test_a_run_is_equal_to_the_last_bit_every_time() -> None:
+    def once() -> bytes:
+        graph = fused(mlp())
+        run, memory = bound(graph, fed(graph) | {"square": np.abs(fed(graph)["square"])})
+        for _ in range(3):
+            run.run()
+        return b"".join(memory.read(label).tobytes() for label in ("parameters", "mean", "square"))
+
+    assert once() == once()
+
+
+# What is fused, and how it reads
+
+def test_an_update_looks_first_and_writes_its_states_in_place() -> None:
+    program = BACKEND.plan(fused(mlp(optimizer=adam)), "t")
+    look, write = [s for s in program.steps if isinstance(s.call.op, Fused) and s.call.origin.stage == "update"]
+    assert look.guard is None and write.guard is not None
+    assert {a.arena for a in write.outputs} == {"state:parameters", "state:mean", "state:square"}
+    assert not [s for s in program.steps if s.call.op.name == "Copy"]
+
+
+def test_a_bias_and_its_activation_are_written_over_the_product() -> None:
+    program = BACKEND.plan(fused(mlp()), "t")
+    (step,) = [s for s in program.steps if str(s.call.op) == "Fused[relu(a + b)]" and s.call.origin.layer == "dense_1"]
+    assert step.outputs[0].offset == step.inputs[0].offset
+
+
+def test_the_source_says_what_a_nest_computes() -> None:
+    text = BACKEND.source(BACKEND.plan(fused(mlp()), "t"))
+    assert "compute_dense_1_y = kernel(1, [dense_1_mat_mul, dense_1_bias], [dense_1_y], [])  # Fused[relu(a + b)]\n" in text
+    assert "    compute_dense_1_y()\n" in text
+
+
+def test_an_expression_names_what_is_read_twice() -> None:
+    x, y = value(4), value(4, label="y")
+    t = x * 2.0 + y
+    (nest,) = nests(fused(Graph({"y": e.exp(t) - t})))
+    assert str(nest) == "Fused[t1 = (a * 2.0) + b; exp(t1) - t1]"
+
+
+def test_a_fused_call_counts_the_work_of_its_body() -> None:
+    x = value(4, 8)
+    (nest,) = nests(fused(Graph({"y": e.exp(x) * 2.0 + 1.0})))
+    assert nest.flops() == 3 * 32
+
+
+def test_functions_of_double_precision_stay_numpys() -> None:
+    x = value(4, dtype=DType.float64)
+    assert not any("exp" in str(n) for n in nests(fused(Graph({"y": e.exp(x + 1.0) * 2.0 + 1.0}))))
+
+
+def test_what_lies_between_two_calls_parts_them() -> None:
+    """The second sum needs a product of the first: they can be in no nest together."""
+    x, w = value(4, 4), value(4, 4, label="w")
+    a = e.exp(x) + 1.0
+    graph = fused(Graph({"y": e.tanh(a @ w) + a * 2.0}))
+    assert [c.op.name for c in graph.calls if not isinstance(c.op, Input)] == ["Fused", "MatMul", "Fused"]
+    check_equal(graph, fed(graph), 1e-5)
+
+
+def test_what_only_a_later_nest_reads_is_computed_there() -> None:
+    x, w = value(4, 4), value(4, 4, label="w")
+    y = e.relu(x + 1.0)
+    graph = fused(Graph({"g": e.where(e.less(y, 0.5), y @ w, 0.0) * 2.0}))
+    assert [str(n) for n in nests(graph)] == ["Fused[relu(a + 1.0)]", "Fused[where(a < 0.5, b, 0.0) * 2.0]"]
+
+
+def test_a_lone_sum_stays_a_statement() -> None:
+    assert nests(fused(Graph({"y": value(4) + value(4, label="y")}))) == []
+
+
+def test_parts_of_a_state_are_read_where_they_lie() -> None:
+    w = abstract(TensorType((24,)), "w", "state")
+    graph = Graph({"y": e.exp(Unpack(5, (3, 4))(w)) * 2.0})
+    check_equal(fused(graph), {"w": np.arange(24, dtype=np.float32) / 24}, 1e-5)
+
+
+def test_constants_of_one_element_stand_in_the_body_and_others_are_read() -> None:
+    table = constant(np.arange(5.0), DType.float32)
+    graph = fused(Graph({"y": (value(3, 5) + table) * 0.25}))
+    (nest,) = nests(graph)
+    assert str(nest) == "Fused[(a + b) * 0.25]"
+    check_equal(graph, fed(graph), 1e-6)
+
+
+# Without it
+
+def test_an_unknown_processor_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", "avx3")
+    with pytest.raises(SpecError, match="NNSPEC_CPU is 'avx3'"):
+        chosen()
+
+
+def test_nothing_is_fused_where_the_processor_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", "none")
+    assert BACKEND.loops() is None
+
+
+def test_without_llvmlite_programs_are_those_of_numpy_alone(tmp_path: Path) -> None:
+    (tmp_path / "llvmlite.py").write_text("raise ImportError('not here')\n")
+    code = ("from tests.program_graphs import mlp\nfrom nnspec.passes import run_pipeline\nfrom nnspec_numpy import BACKEND\n"
+            "print(BACKEND.source(BACKEND.plan(run_pipeline(mlp(), BACKEND.claims, BACKEND.loops()), 't')))")
+    path = os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "backends")))
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, cwd=ROOT, capture_output=True, text=True, check=True)
+    plain = BACKEND.source(BACKEND.plan(run_pipeline(mlp(), BACKEND.claims), "t"))
+    assert done.stdout == plain + "\n"
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(2, 40), st.integers(1, 40))
+def test_rows_that_are_joined_end_where_they_should(rows: int, n: int) -> None:
+    graph = Graph({"y": e.relu(value(rows, n) + value(n, label="b")) * 2.0})
+    check_equal(fused(graph), fed(graph), 1e-6)
