@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("llvmlite")
+from nnspec.autodiff import gradients
 from nnspec.codegen.check_plan import check_plan
 from nnspec.errors import SpecError
 from nnspec.ir.graph import Graph, Value, abstract, constant
@@ -23,6 +24,9 @@ from nnspec.ir.verify import verify
 from nnspec.ops import elementwise as e
 from nnspec.ops.fused import Fused
 from nnspec.ops.movement import Unpack, concat, transpose
+from nnspec.ops.normalization import LayerNorm
+from nnspec.ops.reduce import all_finite, max_, min_, sum_
+from nnspec.ops.softmax import log_softmax, softmax, softmax_cross_entropy
 from nnspec.passes import run_pipeline
 from nnspec_numpy import BACKEND
 from nnspec_numpy.llvm.cpu import MASKS, chosen
@@ -109,6 +113,93 @@ def test_every_length_of_rows_is_walked_to_its_end(n: int, rows: int, cpu: str) 
     check_equal(fused(graph), fed(graph), 1e-5)
 
 
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize("rows", [1, 2, 7, 64, 200])
+def test_rows_are_added_up_to_the_last(n: int, rows: int, cpu: str) -> None:
+    x, row = value(rows, n), value(n, label="row")
+    y = e.where(e.less(0.0 * x, x), x - row, 0.0)
+    graph = Graph({"y": y, "sum": sum_(y, 0), "square": sum_(e.square(x) * row, 0, keep=True), "largest": max_(y * 2.0, 0), "all": sum_(y * row),
+                   "least": min_(y - 1.0)})
+    check_equal(fused(graph), fed(graph), 2e-5)
+
+
+def test_sums_of_many_rows_lose_few_digits() -> None:
+    x = value(1 << 15, 24)
+    feed = {"x": np.random.default_rng(0).uniform(0.5, 1.5, (1 << 15, 24)).astype(np.float32)}
+    run, _ = bound(fused(Graph({"columns": sum_(x * 1.5, 0), "all": sum_(e.square(x) * 1.5)})), feed)
+    run.run()
+    wide = feed["x"].astype(np.float64)
+    np.testing.assert_allclose(run.outputs["columns"], 1.5 * wide.sum(0), rtol=2e-6)
+    np.testing.assert_allclose(run.outputs["all"], 1.5 * np.square(wide).sum(), rtol=2e-6)
+
+
+def test_images_are_summed_over_all_but_their_channels(cpu: str) -> None:
+    for channels in (1, 3, 6, 16, 20, 64, 70):
+        x, g, mean_ = value(2, 3, 5, channels), value(2, 3, 5, channels, label="g"), value(channels, label="mean")
+        normal = (x - mean_) * 0.5
+        graph = Graph({"a": sum_(g * normal, (0, 1, 2)), "b": sum_(g * 1.5, (0, 1, 2)), "y": e.relu(normal)})
+        check_equal(fused(graph), fed(graph), 1e-5)
+
+
+ROWS = [2, 10, 16, 40, 100, 200, 1000]  # some stay in registers, some are walked several times
+
+
+@pytest.mark.parametrize("n", ROWS)
+def test_softmax_and_its_loss_are_one_nest(n: int, cpu: str) -> None:
+    x, labels, w = value(7, n), value(7, label="labels", dtype=DType.int64), value(7, 1, label="w")
+    with_gradient = gradients(sum_(softmax_cross_entropy(x * 2.0, labels)), [x])[0]
+    assert with_gradient is not None
+    graph = Graph({"loss": softmax_cross_entropy(x * 2.0, labels), "g": with_gradient * w, "bias": sum_(with_gradient * w, 0),
+                   "p": softmax(x), "l": log_softmax(x)})
+    feed = fed(graph) | {"labels": np.random.default_rng(0).integers(0, n, 7)}
+    after = fused(graph)
+    assert not any(isinstance(c.op, e.Elementwise) and c.outputs[0].rank == 2 for c in after.calls)
+    check_plan(after, BACKEND.plan(after, "t"))
+    check_equal(after, feed, 2e-5)
+
+
+@pytest.mark.parametrize("n", ROWS)
+def test_layer_norm_forth_and_back(n: int, cpu: str) -> None:
+    x, gamma, beta, g = value(3, 4, n), value(n, label="gamma"), value(n, label="beta"), value(3, 4, n, label="g")
+    y = e.relu(LayerNorm(1e-3).one(x, gamma, beta))
+    found = gradients(sum_(y * g), [x, gamma, beta])
+    graph = Graph({"y": y, **{f"g{i}": v for i, v in enumerate(found) if v is not None}})
+    after = fused(graph)
+    check_plan(after, BACKEND.plan(after, "t"))
+    check_equal(after, fed(graph), 5e-5)
+
+
+@pytest.mark.parametrize("n", ROWS)
+def test_rows_give_their_largest_their_least_and_their_sum(n: int, cpu: str) -> None:
+    x, s = value(5, n), value(5, 1, label="s")
+    shifted = e.exp(x - max_(x, 1, keep=True)) * s
+    graph = Graph({"least": min_(x * s, 1), "kept": max_(shifted, 1, keep=True), "y": shifted / sum_(shifted, 1, keep=True), "ok": all_finite(shifted),
+                   "columns": max_(shifted, 0), "total": sum_(shifted)})
+    check_equal(fused(graph), fed(graph), 2e-5)
+
+
+def test_a_row_with_nan_has_no_largest(cpu: str) -> None:
+    x = value(3, 40)
+    run, _ = bound(fused(Graph({"m": max_(x * 1.0 + 0.0, 1), "n": min_(e.square(x), 1)})), {"x": np.ones((3, 40), np.float32)})
+    run.inputs["x"][1, 39] = np.nan
+    run.run()
+    assert np.isnan(run.outputs["m"]).tolist() == [False, True, False]
+    assert np.isnan(run.outputs["n"]).tolist() == [False, True, False]
+
+
+def test_a_square_of_sums_over_either_axis_is_repeated_along_the_right_one() -> None:
+    x = value(6, 6)
+    y = e.exp(x)
+    graph = Graph({"rows": y / sum_(y, 1, keep=True), "columns": y / sum_(y, 1), "both": y * sum_(y, 0) + sum_(y, 0, keep=True)})
+    check_equal(fused(graph), fed(graph), 1e-5)
+
+
+def test_one_row_alone(cpu: str) -> None:
+    x = value(1, 20)
+    graph = Graph({"y": softmax(x * 2.0), "s": sum_(e.exp(x), 0), "m": max_(e.exp(x), 1)})
+    check_equal(fused(graph), fed(graph), 1e-5)
+
+
 def test_axes_are_repeated_anywhere(cpu: str) -> None:
     x = value(2, 3, 4, 5)
     parts = [value(*s, label=f"p{i}") for i, s in enumerate([(2, 1, 1, 5), (1, 3, 1, 1), (4, 1), (2, 3, 1, 5), (5,), (1, 1, 4, 5)])]
@@ -158,8 +249,6 @@ def test_nan_and_infinities_go_where_numpy_sends_them(cpu: str) -> None:
 @pytest.mark.parametrize("n", [1, 16, 33, 1000])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_single_number_that_is_not_finite_is_found(n: int, bad: float, cpu: str) -> None:
-    from nnspec.ops.reduce import all_finite
-
     x, w = value(max(n, 2)), value(max(n, 2), label="w")
     graph = fused(Graph({"ok": all_finite(x * 0.5 + w, e.exp(w) - x)}))
     run, _ = bound(graph, {"x": np.ones(max(n, 2), np.float32), "w": np.ones(max(n, 2), np.float32)})

@@ -9,6 +9,7 @@ from keyword import iskeyword, issoftkeyword
 from nnspec.ir.graph import Call, Graph, Value
 from nnspec.ir.op import Input
 from nnspec.ir.types import known
+from nnspec.ops.fused import Fused
 from nnspec.ops.movement import BroadcastTo, Pack, Reshape, Slice, Transpose, Unpack
 
 LONGEST = 80
@@ -45,15 +46,21 @@ def spoken(graph: Graph, calls: Iterable[Call]) -> dict[Value, str]:
         if isinstance(c.op, Pack):
             known_as.update(_gradients(c, parameters))
     known_as.update({v: _output(n) for n, v in graph.outputs.items() if not isinstance(v.op, Input)})
-    last = {c.origin.layer: c for c in calls if c.origin.stage == "forward" and not isinstance(c.op, Unpack)}
+    made = [maker for c in calls for maker in _makers(c)]
+    last = {c.origin.layer: c for c in made if c.origin.stage == "forward" and not isinstance(c.op, Unpack)}
     names: dict[Value, str] = {}
     for c in calls:
-        result = c is last.get(c.origin.layer) and bool(c.origin.layer)
-        for i, v in enumerate(c.outputs):
+        for i, (v, maker) in enumerate(zip(c.outputs, _makers(c), strict=True)):
+            result = maker is last.get(maker.origin.layer) and bool(maker.origin.layer)
             seen = VIEWS.get(type(c.op)) if not result else None
-            ordinary = f"{names[c.inputs[0]]}_{seen}" if seen else _ordinary(c, result) + (f"_{i}" if i else "")
+            ordinary = f"{names[c.inputs[0]]}_{seen}" if seen else _ordinary(maker, result) + (f"_{i}" if i and maker is c else "")
             names[v] = known_as.get(v, ordinary)
     return names
+
+
+def _makers(c: Call) -> list[Call]:
+    """The call that each output is named after: of what is fused, the one in its body."""
+    return [v.call for v in c.op.body.outputs.values()] if isinstance(c.op, Fused) else [c] * len(c.outputs)
 
 
 VIEWS = {Transpose: "t", Reshape: "reshaped", BroadcastTo: "wide", Slice: "part", Unpack: "part"}

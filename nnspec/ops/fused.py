@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
 from string import ascii_lowercase
 from typing import Any
 
 from nnspec.ir.graph import Call, Graph, Value
 from nnspec.ir.interpret import interpret
 from nnspec.ir.op import Array, Constant, Input, Op
-from nnspec.ir.types import TensorType
+from nnspec.ir.types import Shape, TensorType, known
 from nnspec.ops.elementwise import Elementwise
+from nnspec.ops.reduce import AllFinite, Reduction
 
 INFIX = {"Add": "+", "Subtract": "-", "Multiply": "*", "Divide": "/", "Less": "<", "LessEqual": "<=", "Equal": "=="}
 
@@ -23,10 +25,16 @@ class Fused(Op, abstract=True):
     body: Graph
 
     @property
+    def domain(self) -> tuple[int, ...]:
+        """The shape that the loops walk: that of what is reduced, or of the largest result."""
+        return max((known(s) for c in self.body.calls for s in _walked(c)), key=lambda s: (prod(s), len(s)))
+
+    @property
     def elementwise(self) -> bool:  # type: ignore[override]  # of a fused call it depends on the body
-        """Whether every element of the outputs depends on the elements at its own place alone."""
-        kinds = (Elementwise, Input, Constant)
-        return all(isinstance(c.op, kinds) for c in self.body.calls) and len({v.shape for v in self.body.outputs.values()}) == 1
+        """Whether the first output's elements each depend on those at their own place alone, and no other output is read again."""
+        body = self.body
+        return (all(isinstance(c.op, Elementwise | Input | Constant) or ends(c) for c in body.calls)
+                and next(iter(body.outputs.values())).shape == self.domain)
 
     def infer(self, *x: TensorType) -> tuple[TensorType, ...]:
         return tuple(v.type for v in self.body.outputs.values())
@@ -40,6 +48,19 @@ class Fused(Op, abstract=True):
 
     def __repr__(self) -> str:
         return f"Fused[{written(self.body)}]"
+
+
+def _walked(c: Call) -> tuple[Shape, ...]:
+    if isinstance(c.op, Input | Constant):
+        return ()
+    return tuple(v.shape for v in (c.inputs if isinstance(c.op, AllFinite | Reduction) else c.outputs))
+
+
+def ends(c: Call) -> bool:
+    """Whether a result is there only after all loops: a proof, or a reduction that leaves the last axis or nothing."""
+    if isinstance(c.op, AllFinite):
+        return True
+    return isinstance(c.op, Reduction) and 0 in c.op.axis
 
 
 def letter(i: int) -> str:

@@ -34,10 +34,13 @@ from nnspec.ops.elementwise import (
     Subtract,
     Where,
 )
-from nnspec.ops.reduce import AllFinite
+from nnspec.ops.fused import ends
+from nnspec.ops.index import OneHot, Pick
+from nnspec.ops.reduce import AllFinite, Reduction
 
 UPDATE = "update:"
 CHEAP = (Add, And, Cast, Equal, Less, LessEqual, Maximum, Minimum, Multiply, Negative, Not, Or, Relu, Square, Step, Subtract, Where)
+DEEPEST = 3  # calls of a chain that is computed again
 Domain = tuple[int, ...]
 
 
@@ -82,23 +85,27 @@ class Nests:
 
     # Who stands together
 
-    def domain(self, c: Call) -> Domain | None:
+    def domain(self, c: Call, domains: dict[Call, Domain | None]) -> Domain | None:
         """The shape that the loops around a call walk; None where it can be in no nest."""
-        if c in self.guarded or not isinstance(c.op, Elementwise | AllFinite):
+        if c in self.guarded or not isinstance(c.op, Elementwise | AllFinite | Reduction | OneHot | Pick):
             return None
-        shapes = {v.shape for v in (c.inputs if isinstance(c.op, AllFinite) else c.outputs)}
+        shapes = {v.shape for v in (c.inputs if isinstance(c.op, AllFinite | Reduction) else c.inputs[:1] if isinstance(c.op, Pick) else c.outputs)}
         shape = shapes.pop()
         if shapes or count(shape) <= 1 or not all(isinstance(d, int) for d in shape) or not self.loops.takes(c):
             return None
+        if isinstance(c.op, Elementwise) and shape[-1] == 1:
+            shape = _rows_of(c, domains) or shape
         return shape  # type: ignore[return-value]  # all are numbers
 
     def _levels(self) -> dict[Call, tuple[int, Domain]]:
         """The level and domain of every call that may be in a nest."""
-        domains = {c: self.domain(c) for c in self.graph.calls}
+        domains: dict[Call, Domain | None] = {}
+        for c in self.graph.calls:
+            domains[c] = self.domain(c, domains)
         levels: dict[Call, int] = {}
 
         def rise(p: Call, c: Call) -> int:
-            return int(domains[c] is None or domains[p] != domains[c] or isinstance(p.op, AllFinite))
+            return int(domains[c] is None or domains[p] != domains[c] or _is_closed(p))
 
         for c in self.graph.calls:
             made = [v.call for v in c.inputs if not isinstance(v.op, Input | Constant)]
@@ -121,7 +128,7 @@ class Nests:
         first: dict[tuple[Value, tuple[int, Domain]], Call] = {}
         for c, place in levels.items():
             for v in c.inputs:
-                if levels.get(v.call) == place and not isinstance(v.call.op, AllFinite):
+                if levels.get(v.call) == place and not _is_closed(v.call):
                     parent[root(v.call)] = root(c)
                 elif v.shape == place[1]:
                     parent[root(first.setdefault((v, place), c))] = root(c)
@@ -175,23 +182,37 @@ class Nests:
         return found
 
     def _repeat_what_is_cheap(self) -> None:
-        """A cheap call that other nests read, and that reads at most one array which is kept anyway, is made in each of them."""
+        """A cheap call that other nests read, and that comes from at most one array which is kept anyway, is made in each of them."""
         held = self._held()
         for c in self.graph.calls:
             own = self.home.get(c)
-            if own is None or not isinstance(c.op, CHEAP) or not own.outputs.keys() & set(c.outputs) or c.outputs[0] in self.results:
+            if own is None or c.outputs[0] not in own.outputs or c.outputs[0] in self.results:
                 continue
             elsewhere = [r for r in self.readers[c.outputs[0]] if r not in own.calls]
-            large = [v for v in dict.fromkeys(c.inputs) if count(v.shape) > 1 and v.shape == c.outputs[0].shape]
-            if len(large) > 1 or not all(self._is_kept(v) for v in large) or not all(r in self.home for r in elsewhere):
+            chain = self._cheap(c, DEEPEST)
+            if chain is None or not all(r in self.home for r in elsewhere):
                 continue
             for nest in dict.fromkeys(n for r in elsewhere for n in held[r]):
-                nest.calls = {c: None, **nest.calls}
-                held[c].append(nest)
+                for copy in chain:
+                    if copy not in nest.calls:
+                        nest.calls[copy] = None
+                        held[copy].append(nest)
+
+    def _cheap(self, c: Call, depth: int) -> list[Call] | None:
+        """The calls that make ``c`` from what is kept anyway; None where that would cost more than to read its result."""
+        if not isinstance(c.op, CHEAP) or not depth:
+            return None
+        large = [v for v in dict.fromkeys(c.inputs) if count(v.shape) > 1 and v.shape == c.outputs[0].shape]
+        if len(large) > 1:
+            return None
+        if not large or self._is_kept(large[0]):
+            return [c]
+        before = self._cheap(large[0].call, depth - 1)
+        return None if before is None else [c, *before]
 
     def _is_kept(self, v: Value) -> bool:
-        own = self.home.get(v.call)
-        return own is None or v in own.outputs
+        """Whether an array is in memory, whoever else computes it again."""
+        return v.call not in self.home or v in self.results or any(r not in self.home for r in self.readers[v])
 
     def _held(self) -> dict[Call, list[Nest]]:
         """The nests that each call stands in."""
@@ -211,7 +232,7 @@ class Nests:
             if c in self.guarded or not all(r in held for r in readers) or not self.loops.takes(c):
                 continue
             for nest in dict.fromkeys(n for r in readers for n in held[r]):
-                nest.calls = {c: None, **nest.calls}
+                nest.calls[c] = None
                 held[c].append(nest)
             self.home[c] = held[c][0]
 
@@ -240,6 +261,23 @@ class Nests:
                     own.inside.add(c)
                     inner.extend(x.call for x in c.inputs if x.call in own.calls)
                     stack.extend(x for x in c.inputs if x.call not in own.calls)
+
+
+def _rows_of(c: Call, domains: dict[Call, Domain | None]) -> Domain | None:
+    """Of a call on one number a row, the domain whose rows they are: that of a reduction which it reads."""
+    shape = c.outputs[0].shape
+    if any(v.shape != shape and count(v.shape) > 1 for v in c.inputs):
+        return None
+    for v in c.inputs:
+        whole = domains.get(v.call)
+        if whole and v.shape == shape and whole[:-1] == shape[:-1] and whole[-1] > 1 and not ends(v.call):
+            return whole
+    return None
+
+
+def _is_closed(c: Call) -> bool:
+    """Whether a result is read by other nests alone: it is there after all loops, or has an axis less than what they walk."""
+    return ends(c) or isinstance(c.op, Pick) or isinstance(c.op, Reduction) and not c.op.keep
 
 
 def _waits(v: Value) -> bool:

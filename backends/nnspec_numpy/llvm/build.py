@@ -13,7 +13,8 @@ from nnspec.ir.program import Program
 from nnspec.ops.fused import Fused
 from nnspec_numpy.llvm.cache import kept
 from nnspec_numpy.llvm.cpu import Cpu, chosen
-from nnspec_numpy.llvm.nest import Function, render
+from nnspec_numpy.llvm.nest import Function
+from nnspec_numpy.llvm.render import render
 
 Run = Callable[[], object]
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # its calls let other threads run
@@ -52,7 +53,7 @@ def module(program: Program, cpu: Cpu, names: dict[int, str]) -> str:
     declares: dict[str, None] = {}
     for i, step in enumerate(program.steps):
         if isinstance(step.call.op, Fused):
-            f: Function = render(step.call.op.body, step.inputs, step.outputs, cpu)
+            f: Function = render(step.call.op, step.inputs, step.outputs, cpu)
             names[i] = found.setdefault(f.text, f"nest_{len(found)}")
             declares.update(dict.fromkeys(f.declares))
     return "\n\n".join([*(text.replace("@NAME", f"@{name}") for text, name in found.items()), "\n".join(declares)]) + "\n"

@@ -53,6 +53,7 @@ class Code:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.head: list[str] = []  # places on the stack, before everything else
         self.block = "entry"
         self.declared: dict[str, None] = {}
         self._next = 0
@@ -65,6 +66,12 @@ class Code:
         """A new register that holds an instruction's result."""
         register = f"%{self.name()}"
         self.lines.append(f"  {register} = {text}")
+        return register
+
+    def stack(self, count: int, kind: str) -> Register:
+        """The address of ``count`` elements on the stack."""
+        register = f"%{self.name('stack')}"
+        self.head.append(f"  {register} = alloca [{count} x {kind}], align 64")
         return register
 
     def do(self, text: str) -> None:

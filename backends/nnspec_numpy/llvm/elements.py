@@ -8,7 +8,8 @@ from nnspec.ir.graph import Call
 from nnspec.ir.op import Op
 from nnspec.ir.types import DType, count
 from nnspec.ops import elementwise as e
-from nnspec.ops.reduce import AllFinite
+from nnspec.ops.index import OneHot, Pick
+from nnspec.ops.reduce import AllFinite, Max, Min, Sum
 from nnspec.ops.rows import StopGradient
 from nnspec_numpy.llvm import functions
 from nnspec_numpy.llvm.code import IN_REGISTER, Code, Register, vector
@@ -116,16 +117,27 @@ def takes(c: Call) -> bool:
         return dtypes[0].is_float and op.exponent in POWERS
     if isinstance(op, AllFinite):
         return all(d.is_float for d in dtypes)
+    if isinstance(op, OneHot):
+        return op.dtype == DType.float32 and dtypes[0] in SIGNED and op.depth > 1
+    if isinstance(op, Pick):
+        return dtypes[0] == DType.float32 and dtypes[1] in SIGNED and c.inputs[0].rank > 1 and _wide(c)
+    if isinstance(op, Sum | Max | Min):
+        rank = c.inputs[0].rank
+        return dtypes == [DType.float32] and op.axis in (tuple(range(rank)), tuple(range(rank - 1)), (rank - 1,)) and _wide(c)
     return kind is e.Where
 
 
+def _wide(c: Call) -> bool:
+    return c.inputs[0].shape[-1] != 1
+
+
 PLAIN = (e.Add, e.Subtract, e.Multiply, e.Divide, e.Maximum, e.Minimum, e.Negative, e.Square, e.Sqrt, e.Abs, e.Less, e.LessEqual, e.Equal,
-         e.And, e.Or, e.Not, e.Cast, e.Relu, StopGradient, AllFinite)
+         e.And, e.Or, e.Not, e.Cast, e.Relu, StopGradient, AllFinite, Sum, Max, Min, OneHot, Pick)
 
 
 def worth(calls: list[Call]) -> bool:
-    """More than one call, or one for which NumPy has no single fast function."""
-    return len(calls) > 1 or not isinstance(calls[0].op, PLAIN)
+    """More than one call, or one for which NumPy has no single fast function. Sums alone are products with ones."""
+    return not isinstance(calls[0].op, PLAIN) or len(calls) > 1 and not all(isinstance(c.op, Sum) for c in calls)
 
 
 def write(code: Code, c: Call, x: list[Register], lanes: int) -> Register:
@@ -174,6 +186,18 @@ def _cast(code: Code, x: Register, old: DType, new: DType, lanes: int) -> Regist
     else:
         word = "sext" if old in SIGNED else "zext"
     return code.let(f"{word} {source} {x} to {target}")
+
+
+def combine(op: Op, f: Lanes, a: Register, b: Register) -> Register:
+    """One step of a reduction."""
+    if isinstance(op, Max | Min):
+        return ARITHMETIC[e.Maximum if isinstance(op, Max) else e.Minimum](f, [a, b])
+    return f.add(a, b)
+
+
+def neutral(op: Op) -> float:
+    """What a reduction starts from."""
+    return -float("inf") if isinstance(op, Max) else float("inf") if isinstance(op, Min) else 0.0
 
 
 def small(c: Call) -> bool:

@@ -10,7 +10,7 @@ from nnspec.ir.program import contiguous
 from nnspec.ops.fused import Fused
 from nnspec_numpy.llvm import elements
 from nnspec_numpy.llvm.cpu import Cpu
-from nnspec_numpy.llvm.nest import along, domain
+from nnspec_numpy.llvm.nest import along
 
 
 class Nests:
@@ -31,16 +31,16 @@ class Nests:
 
 def reads(op: Fused, index: int, x: Layout) -> bool:
     """Whether vectors run along the last axis of input ``index``: its elements lie side by side there, or are one."""
-    return _runs(domain(op.body), x)
+    return _runs(op.domain, x)
 
 
 def writes(op: Fused, index: int, y: Layout) -> bool:
-    return contiguous(y.shape, y.strides) or _runs(domain(op.body), y)
+    return contiguous(y.shape, y.strides) or _runs(op.domain, y)
 
 
 def in_place(op: Fused) -> tuple[int, ...]:
     """A vector is read before it is written, and nothing else is read there."""
-    return tuple(range(len(op.body.inputs))) if op.elementwise else ()
+    return tuple(i for i, v in enumerate(op.body.inputs.values()) if v.shape == op.domain) if op.elementwise else ()
 
 
 def _runs(whole: tuple[int, ...], x: Layout) -> bool:

@@ -1,0 +1,342 @@
+"""Nests that reduce along the last axis: a row at a time, in as many walks as its reductions wait for one another.
+
+A short row stays in registers from its first walk to its last. Of a long one, what is cheap is computed again in later
+walks, what is an output is read again, and the rest waits in a row on the stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from nnspec.ir.graph import Call, Value
+from nnspec.ir.program import Array
+from nnspec.ir.types import DType, count
+from nnspec.ops import elementwise as e
+from nnspec.ops.fused import Fused, ends
+from nnspec.ops.index import OneHot, Pick
+from nnspec.ops.reduce import Reduction
+from nnspec_numpy.llvm import elements
+from nnspec_numpy.llvm.code import IN_MEMORY, IN_REGISTER, Carried, Register, vector
+from nnspec_numpy.llvm.columns import by_column
+from nnspec_numpy.llvm.cpu import Cpu
+from nnspec_numpy.llvm.nest import Bases, Nest, Operand, Values, along
+
+SHORT = 8  # vectors of a row that stays in registers
+LONG = 16384  # elements of a row that may wait on the stack
+COSTLY = (*elements.SINGLE, e.Divide, e.Sqrt)
+Place = tuple[Register, int | None]
+
+
+def by_row(c: Call) -> bool:
+    """Whether a call gives one number for each row of the domain."""
+    return isinstance(c.op, Pick) or isinstance(c.op, Reduction) and not ends(c)
+
+
+class Rows(Nest):
+    """Loops over rows; inside them walks along the row."""
+
+    def __init__(self, op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> None:
+        self.chosen = {c.inputs[-1] for c in op.body.calls if isinstance(c.op, OneHot | Pick)}
+        super().__init__(op, inputs, outputs, cpu)
+
+    def steps(self, v: Value, a: Array) -> tuple[int, ...]:
+        """One number a row may lie without an axis of length 1 for it."""
+        if v in self.chosen or a.shape == self.whole[:-1] and by_row(v.call):
+            return along((*a.shape, 1), (*a.strides, 0), self.whole)
+        return super().steps(v, a)
+
+    def joins(self, axis: int) -> bool:
+        return axis != self._before_last()
+
+    def _before_last(self) -> int:
+        return next((i for i in reversed(range(len(self.whole) - 1)) if self.whole[i] > 1), -1)
+
+    def loops(self, bases: Bases) -> None:
+        self.sums = [c for c in self.calls if by_column(c)]
+        self.ending = [c for c in self.calls if ends(c) and c not in self.sums]
+        self.places = {v: [o for w, o in self.stores if w is v] for v, _ in self.stores}
+        for c in self.sums:
+            self._clear(c, bases)
+        carried = [self.start(c) for c in self.ending]
+        outer = list(range(len(self.dims) - 1))
+        totals = self.walk(outer, self.dims[:-1], bases, self._row, carried)
+        for c, acc in zip(self.ending, totals, strict=True):
+            for o in self.places[c.outputs[0]]:
+                self.stored(bases[o.position], o.dtype, self.across(c, acc))
+
+    def _clear(self, c: Call, bases: Bases) -> None:
+        """The sums of columns begin in memory."""
+        _, neutral = self.start(c)
+        vectors, left = divmod(self.dims[-1], self.lanes)
+
+        def clear(i: Register, _: list[Register]) -> list[Register]:
+            self._each(c, bases, self.times(i, self.lanes), lambda where: self.write(where, DType.float32, neutral))
+            return []
+
+        if vectors:
+            self.code.loop(vectors, clear)
+        if left:
+            self._each(c, bases, str(vectors * self.lanes), lambda where: self.write(where, DType.float32, neutral, left))
+
+    def _each(self, c: Call, bases: Bases, place: Register, do: Callable[[Register], None]) -> None:
+        for o in self.places[c.outputs[0]]:
+            do(self.moved(bases[o.position], o.dtype, place))
+
+    def times(self, i: Register, n: int) -> Register:
+        return i if i == "0" or n == 1 else self.code.let(f"mul nuw nsw i64 {i}, {n}")
+
+    # One row
+
+    def _row(self, bases: Bases, totals: list[Register]) -> list[Register]:
+        n = self.dims[-1]
+        vectors, left = divmod(n, self.lanes)
+        row = _Row(self, bases, dict(zip(self.ending, totals, strict=True)))
+        if vectors + bool(left) <= SHORT:
+            row.at_once([*((str(i * self.lanes), None) for i in range(vectors)), *([(str(n - left), left)] if left else [])])
+        else:
+            row.in_walks(vectors, left)
+        return list(row.totals.values())
+
+
+class _Row:
+    """A row in the making: its numbers, in one lane and in all."""
+
+    def __init__(self, nest: Rows, bases: Bases, totals: dict[Call, Register]) -> None:
+        self.nest, self.bases, self.totals = nest, bases, totals
+        self.code = nest.code
+        self.numbers: Values = dict(nest.fixed)
+        self.wide: Values = dict(nest.spread)
+        for v, o in nest.wide.items():
+            if o.strides[-1] == 0:
+                self.know(v, nest.loaded(bases[o.position], o.dtype))
+
+    def know(self, v: Value, x: Register) -> None:
+        """A number of this row; an output is written at once."""
+        self.numbers[v] = x
+        self.wide[v] = self.nest.everywhere(x, v.dtype)
+        for o in self.nest.places.get(v, ()):
+            self.nest.stored(self.bases[o.position], o.dtype, x)
+
+    def single(self, c: Call) -> bool:
+        """Whether a call works on one number a row."""
+        return c.op.elementwise and all(v in self.numbers for v in c.inputs) and count(c.outputs[0].shape[-1:]) == 1
+
+    def scalar(self, c: Call) -> None:
+        self.know(c.outputs[0], elements.write(self.code, c, [self.numbers[v] for v in c.inputs], 1))
+
+    # A row that stays in registers
+
+    def at_once(self, places: Sequence[Place]) -> None:
+        nest = self.nest
+        here: list[Values] = [{} for _ in places]
+        writes: list[tuple[Operand, Register, Register, int | None]] = []
+        for c in nest.calls:
+            if self.single(c):
+                self.scalar(c)
+            elif by_row(c):
+                _, acc = nest.start(c)
+                for (place, left), known in zip(places, here, strict=True):
+                    acc = self.gather(c, acc, known, place, left)
+                self.know(c.outputs[0], nest.across(c, acc))
+            else:
+                for (place, left), known in zip(places, here, strict=True):
+                    self.vector(c, known, place, left)
+                    writes += [(o, place, known[c.outputs[0]], left) for o in nest.places.get(c.outputs[0], ()) if not ends(c)]
+        for o, place, x, left in writes:
+            nest.write(nest.moved(self.bases[o.position], o.dtype, place), o.dtype, x, left)
+
+    def vector(self, c: Call, here: Values, place: Register, left: int | None) -> None:
+        """One vector of a call on whole rows, or of what ends after them."""
+        nest = self.nest
+        if isinstance(c.op, OneHot):
+            here[c.outputs[0]] = self.hot(c, place)
+            return
+        for v in c.inputs:
+            self.fetch(v, here, place, left)
+        x = [here[v] for v in c.inputs]
+        if c in self.totals:
+            self.totals[c] = nest.gathered(c, self.totals[c], x, left)
+        elif ends(c):
+            self.add_up(c, x, place, left)
+        else:
+            here[c.outputs[0]] = elements.write(self.code, c, x, nest.lanes)
+
+    def fetch(self, v: Value, here: Values, place: Register, left: int | None) -> None:
+        if v in self.wide:
+            here[v] = self.wide[v]
+        else:
+            self.nest.fetch(v, here, self.bases, place, left)
+
+    def add_up(self, c: Call, x: Sequence[Register], place: Register, left: int | None) -> None:
+        """A row on top of the sums of columns, in the first of their places; the others get the same."""
+        nest = self.nest
+        first = nest.places[c.outputs[0]][0]
+        acc = nest.read(nest.moved(self.bases[first.position], first.dtype, place), first.dtype, left)
+        acc = nest.gathered(c, acc, x, None)
+        for o in nest.places[c.outputs[0]]:
+            nest.write(nest.moved(self.bases[o.position], o.dtype, place), o.dtype, acc, left)
+
+    def gather(self, c: Call, acc: Register, here: Values, place: Register, left: int | None) -> Register:
+        """A row's accumulator after one more vector."""
+        self.fetch(c.inputs[0], here, place, left)
+        x = here[c.inputs[0]]
+        if isinstance(c.op, Pick):
+            x = self.nest.single.select(self.is_chosen(c, place), x, self.nest.single.of(0.0))
+        return self.nest.gathered(c, acc, [x], left)
+
+    def hot(self, c: Call, place: Register) -> Register:
+        f = self.nest.single
+        return f.select(self.is_chosen(c, place), f.of(1.0), f.of(0.0))
+
+    def is_chosen(self, c: Call, place: Register) -> Register:
+        """In which lanes the row's number is that of the element."""
+        code, lanes = self.code, self.nest.lanes
+        v = c.inputs[-1]
+        kind = vector("i32", lanes)
+        wanted = self.wide[v]
+        if v.dtype == DType.int64:
+            wanted = code.let(f"trunc {vector(IN_REGISTER[v.dtype], lanes)} {wanted} to {kind}")
+        first = place if not place.startswith("%") else code.let(f"trunc i64 {place} to i32")
+        order = "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">"
+        numbers = code.let(f"add {kind} {self.nest.everywhere(first, DType.int32)}, {order}")
+        return code.let(f"icmp eq {kind} {numbers}, {wanted}")
+
+    # A row in several walks
+
+    def in_walks(self, vectors: int, left: int) -> None:
+        stages = _Stages(self.nest.calls, set(self.numbers), self.nest.places, self.nest.dims[-1] <= LONG)
+        buffers = {v: self.buffer(v) for v in stages.waiting}
+        for stage in range(stages.last + 1):
+            for c in stages.scalars(stage):
+                self.scalar(c)
+            targets, needed, kept = stages.walk(stage)
+            if targets or kept:
+                self.walk(targets, needed, kept, stages, stage, buffers, vectors, left)
+
+    def buffer(self, v: Value) -> Register:
+        """A row on the stack."""
+        return self.code.stack(self.nest.dims[-1], IN_MEMORY[v.dtype])
+
+    def walk(self, targets: Sequence[Call], needed: Sequence[Call], kept: Sequence[Value], stages: _Stages, stage: int,
+             buffers: Values, vectors: int, left: int) -> None:
+        """Along the row once: what the targets need, their accumulators, and what is kept for later."""
+        nest, code = self.nest, self.code
+        own = [c for c in targets if by_row(c)]
+        totals = [c for c in targets if c in self.totals]
+        sums = [c for c in targets if ends(c) and c not in self.totals]
+        carried: list[Carried] = [nest.start(c) for c in own] + [(nest.start(c)[0], self.totals[c]) for c in totals]
+        again = stages.again(stage)
+
+        def blocks(places: Iterable[Place], now: list[Register]) -> list[Register]:
+            writes: list[tuple[Register, DType, Register, int | None]] = []
+            for place, rest in places:
+                here: Values = {}
+                for v in again:
+                    o = nest.places[v][0] if v in nest.places else None
+                    base = self.bases[o.position] if o else buffers[v]
+                    here[v] = nest.read(nest.moved(base, v.dtype, place), v.dtype, rest)
+                for c in needed:
+                    self.vector(c, here, place, rest)
+                now = [self.gather(c, acc, here, place, rest) if c in own else self.total(c, acc, here, place, rest)
+                       for c, acc in zip((*own, *totals), now, strict=True)]
+                for c in sums:
+                    self.vector(c, here, place, rest)
+                for v in kept:
+                    where = [self.bases[o.position] for o in nest.places.get(v, ())] or [buffers[v]]
+                    writes += [(nest.moved(base, v.dtype, place), v.dtype, here[v], rest) for base in where]
+            for base, dtype, x, rest in writes:
+                nest.write(base, dtype, x, rest)
+            return now
+
+        together = nest.together()
+        rounds, rest_vectors = divmod(vectors, together)
+
+        def round_(i: Register, now: list[Register]) -> list[Register]:
+            first = nest.times(i, together * nest.lanes)
+            places: list[Place] = [(first, None)]
+            places += [(str(k * nest.lanes) if first == "0" else code.let(f"add nuw nsw i64 {first}, {k * nest.lanes}"), None)
+                       for k in range(1, together)]
+            return blocks(places, now)
+
+        values = code.loop(rounds, round_, carried) if rounds else [v for _, v in carried]
+        last: list[Place] = [(str((rounds * together + k) * nest.lanes), None) for k in range(rest_vectors)]
+        if left:
+            last.append((str(vectors * nest.lanes), left))
+        values = blocks(last, values) if last else values
+        for c, acc in zip((*own, *totals), values, strict=True):
+            if c in totals:
+                self.totals[c] = acc
+            else:
+                self.know(c.outputs[0], nest.across(c, acc))
+
+    def total(self, c: Call, acc: Register, here: Values, place: Register, left: int | None) -> Register:
+        for v in c.inputs:
+            self.fetch(v, here, place, left)
+        return self.nest.gathered(c, acc, [here[v] for v in c.inputs], left)
+
+
+class _Stages:
+    """Which walk along a row computes what: a walk more behind every reduction that something waits for."""
+
+    def __init__(self, calls: Sequence[Call], numbers: set[Value], places: dict[Value, list[Operand]], may_wait: bool) -> None:
+        self.calls, self.places = calls, places
+        self.at: dict[Call, int] = {}  # the walk of a call
+        self.rows: set[Call] = set()  # calls on one number a row
+        known = dict.fromkeys(numbers, 0)
+        stage: dict[Value, int] = dict(known)
+        single = set(numbers)
+        for c in calls:
+            self.at[c] = max((stage.get(v, 0) for v in c.inputs), default=0)
+            v = c.outputs[0]
+            stage[v] = self.at[c] + by_row(c)
+            if by_row(c):
+                single.add(v)
+            elif c.op.elementwise and not ends(c) and all(x in single for x in c.inputs) and count(v.shape[-1:]) == 1:
+                self.rows.add(c)
+                single.add(v)
+        self.single = single
+        self.last = max(self.at.values())
+        self.owner = {c.outputs[0]: c for c in calls}
+        self.waiting: list[Value] = []
+        for s in range(1, self.last + 1):
+            for c in self._needed(s):
+                v = c.outputs[0]
+                if may_wait and self.at[c] < s and isinstance(c.op, COSTLY) and v not in places and v not in self.waiting:
+                    self.waiting.append(v)
+
+    def scalars(self, stage: int) -> list[Call]:
+        return [c for c in self.calls if c in self.rows and self.at[c] == stage]
+
+    def _targets(self, stage: int) -> list[Call]:
+        return [c for c in self.calls if self.at[c] == stage and (by_row(c) or ends(c))]
+
+    def _outputs(self, stage: int) -> list[Value]:
+        return [v for v in self.places if v.call in self.at and self.at[v.call] == stage and self._full(v.call)]
+
+    def _full(self, c: Call) -> bool:
+        return c not in self.rows and not by_row(c) and not ends(c)
+
+    def _needed(self, stage: int) -> list[Call]:
+        """The calls on whole rows that a walk computes, in order; what waits from earlier walks is read."""
+        found: set[Call] = set()
+        stack = [v for c in self._targets(stage) for v in c.inputs] + self._outputs(stage)
+        stack += [v for v in self.waiting if self.at[v.call] == stage]
+        while stack:
+            v = stack.pop()
+            c = self.owner.get(v)
+            if c is None or v in self.single or c in found or self.at[c] < stage and (v in self.places or v in self.waiting):
+                continue
+            found.add(c)
+            stack.extend(c.inputs)
+        return [c for c in self.calls if c in found]
+
+    def walk(self, stage: int) -> tuple[list[Call], list[Call], list[Value]]:
+        """Targets, what they need, and what is kept: outputs, and what later walks wait for."""
+        kept = [*self._outputs(stage), *(v for v in self.waiting if self.at[v.call] == stage)]
+        return self._targets(stage), self._needed(stage), kept
+
+    def again(self, stage: int) -> list[Value]:
+        """What earlier walks kept and this one reads."""
+        needed = self._needed(stage)
+        inputs = [v for c in (*needed, *self._targets(stage)) for v in c.inputs]
+        return [v for v in dict.fromkeys(inputs) if v in self.owner and v not in self.single and self.owner[v] not in needed]
