@@ -16,6 +16,7 @@ LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4  # the first has 9 bits, so that
 ROUND = 12582912.0  # 1.5 * 2^23: what is added to it is rounded to a whole number, which then stands in the lowest bits
 ROUND_BITS = 0x4B400000
 HUGE, TINY = 88.8, -104.0  # beyond these exp is infinite, or zero
+AVX512 = 16  # lanes of the width that has an instruction for 2^n y
 SQRT_HALF_BITS = 0x3F3504F3
 
 # (exp(r) - 1 - r) / r^2 for |r| up to ln(2) / 2, relative to exp(r): 5e-11
@@ -27,44 +28,67 @@ LOG = (0.06746643036603928, -0.11675656586885452, 0.11888163536787033, -0.124055
 TANH = (-0.005717043299227953, 0.020650586113333702, -0.05374349653720856, 0.13331490755081177, -0.3333328366279602)
 # erf(x) / x - 1 in x^2, for |x| up to 0.93: 2e-8
 ERF_NEAR = (-0.0005976896500214934, 0.004990980960428715, -0.026765568181872368, 0.11281802505254745, -0.37612494826316833, 0.12837915122509003)
-# log(1 - erf(t)) / t + 1 for t from 0.92 to 4: 2e-10 of erf
-ERF_FAR = (-4.938279744237661e-06, 4.558196815196425e-05, 4.958282443112694e-05, -0.002930146874859929, 0.02267412096261978,
-           -0.10526268184185028, -0.6356253027915955, -0.12855175137519836)
+# log(1 - erf(t)) / t + 1 for t from 0.92 to 4: 7e-10 of erf
+ERF_FAR = (-1.1231225471419748e-05, 0.00032280306913889945, -0.003642455907538533, 0.023762056604027748, -0.10623686760663986,
+           -0.6351513266563416, -0.12864848971366882)
 
 
 def exp(f: Lanes, x: Register) -> Register:
     """``2^n e^r`` with n the whole number nearest to ``x / ln 2``."""
-    r, n = _reduced(f, x)
-    return _scaled(f, f.fma(f.mul(f.polynomial(EXP, r), r), r, f.add(r, f.of(1.0))), n)
+    return _scaled(f, *_reduced(f, _kept_below(f, _kept_above(f, x))))
+
+
+def _exp_within(f: Lanes, x: Register) -> Register:
+    """``exp(x)`` where it is known to be neither as large nor as small as numbers can be."""
+    y, n = _reduced(f, x)
+    if f.lanes == AVX512:
+        return _scaled(f, y, n)
+    return f.mul(y, f.from_bits(f.integer("shl", f.integer("add", f.bits(n), 127), 23)))  # the bits of ROUND are shifted out
+
+
+def _kept_below(f: Lanes, x: Register) -> Register:
+    return f.select(f.compare("ogt", x, f.of(HUGE)), f.of(HUGE), x)
+
+
+def _kept_above(f: Lanes, x: Register) -> Register:
+    return f.select(f.compare("olt", x, f.of(TINY)), f.of(TINY), x)
+
+
+def _reduced(f: Lanes, x: Register) -> tuple[Register, Register]:
+    """``e^r`` and ``n + ROUND`` of ``x = n ln 2 + r``."""
+    r, shifted = _parts(f, x)
+    return f.fma(f.mul(f.polynomial(EXP, r), r), r, f.add(r, f.of(1.0))), shifted
+
+
+def _parts(f: Lanes, x: Register) -> tuple[Register, Register]:
+    """r and ``n + ROUND`` of ``x = n ln 2 + r``."""
+    shifted = f.fma(x, f.of(LOG2_E), f.of(ROUND))
+    n = f.exact_sub(shifted, f.of(ROUND))
+    return f.fma(n, f.of(-LN2_LOW), f.fma(n, f.of(-LN2_HIGH), x)), shifted
+
+
+def _scaled(f: Lanes, y: Register, shifted: Register) -> Register:
+    """``2^n y``: one instruction, or two halves, so that neither overflows where the result does not."""
+    if f.lanes == AVX512:
+        kind, n = f.type, f.exact_sub(shifted, f.of(ROUND))
+        return f.code.call(kind, "llvm.x86.avx512.mask.scalef.ps.512", f"{kind} {y}", f"{kind} {n}", f"{kind} zeroinitializer", "i16 -1", "i32 4")
+    n = f.integer("sub", f.bits(shifted), ROUND_BITS)
+    first = f.integer("ashr", n, 1)
+    for part in (first, f.integer("sub", n, first)):
+        y = f.binary("fmul", y, f.from_bits(f.integer("shl", f.integer("add", part, 127), 23)))
+    return y
 
 
 def expm1(f: Lanes, x: Register) -> Register:
     """``2^n (e^r - 1) + (2^n - 1)``."""
-    r, n = _reduced(f, x)
+    r, shifted = _parts(f, _kept_below(f, _kept_above(f, x)))
+    n = f.integer("sub", f.bits(shifted), ROUND_BITS)
     small = f.fma(f.mul(f.polynomial(EXP, r), r), r, r)
     half = f.from_bits(f.integer("shl", f.integer("add", n, 126), 23))  # 2^(n - 1); below 2^-126 nothing is left of it
     half = f.select(f.code.let(f"icmp slt {f.whole} {n}, {everywhere('-30', 'i32', f.lanes)}"), f.of(0.0), half)
     y = f.fma(half, small, f.exact_sub(half, f.of(0.5)))
     near = f.compare("olt", absolute(f, x), f.of(2.0**-30))
     return f.select(near, x, f.add(y, y))
-
-
-def _reduced(f: Lanes, x: Register) -> tuple[Register, Register]:
-    """r and n of ``x = n ln 2 + r``."""
-    x = f.select(f.compare("ogt", x, f.of(HUGE)), f.of(HUGE), x)
-    x = f.select(f.compare("olt", x, f.of(TINY)), f.of(TINY), x)
-    shifted = f.fma(x, f.of(LOG2_E), f.of(ROUND))
-    n = f.exact_sub(shifted, f.of(ROUND))
-    r = f.fma(n, f.of(-LN2_LOW), f.fma(n, f.of(-LN2_HIGH), x))
-    return r, f.integer("sub", f.bits(shifted), ROUND_BITS)
-
-
-def _scaled(f: Lanes, y: Register, n: Register) -> Register:
-    """``2^n y`` in two halves, so that neither overflows where the result does not."""
-    first = f.integer("ashr", n, 1)
-    for part in (first, f.integer("sub", n, first)):
-        y = f.binary("fmul", y, f.from_bits(f.integer("shl", f.integer("add", part, 127), 23)))
-    return y
 
 
 def log(f: Lanes, x: Register) -> Register:
@@ -100,7 +124,8 @@ def tanh(f: Lanes, x: Register) -> Register:
     size = absolute(f, x)
     square = f.mul(x, x)
     near = f.fma(f.mul(f.polynomial(TANH, square), square), x, x)
-    far = exp(f, f.add(size, size))
+    t = f.select(f.compare("ogt", size, f.of(10.0)), f.of(10.0), size)
+    far = _exp_within(f, f.add(t, t))
     far = f.binary("fsub", f.of(1.0), f.div(f.of(2.0), f.add(far, f.of(1.0))))
     return f.select(f.compare("olt", size, f.of(0.625)), near, with_sign(f, far, x))
 
@@ -110,12 +135,12 @@ def sigmoid(f: Lanes, x: Register) -> Register:
 
 
 def erf(f: Lanes, x: Register) -> Register:
-    """Near zero ``x + x p(x^2)``, else ``1 - e^(t q(t) - t)`` with ``t = |x|``."""
+    """Near zero ``x (1 + p(x^2))``, else ``1 - e^(t q(t) - t)`` with ``t = |x|``."""
     size = absolute(f, x)
-    near = f.fma(f.polynomial(ERF_NEAR, f.mul(x, x)), x, x)
+    near = f.binary("fmul", x, f.add(f.polynomial(ERF_NEAR, f.mul(x, x)), f.of(1.0)))
     t = f.select(f.compare("ogt", size, f.of(4.0)), f.of(4.0), size)
     power = f.fma(f.polynomial(ERF_FAR, t), t, f.neg(t))
-    far = f.binary("fsub", f.of(1.0), exp(f, power))
+    far = f.binary("fsub", f.of(1.0), _exp_within(f, power))
     return f.select(f.compare("olt", size, f.of(0.93)), near, with_sign(f, far, x))
 
 
