@@ -25,7 +25,7 @@ from nnspec.ops import elementwise as e
 from nnspec.ops.fused import Fused
 from nnspec.ops.movement import Unpack, concat, transpose
 from nnspec.ops.normalization import LayerNorm
-from nnspec.ops.reduce import all_finite, max_, min_, sum_
+from nnspec.ops.reduce import all_finite, argmax, max_, min_, sum_
 from nnspec.ops.softmax import log_softmax, softmax, softmax_cross_entropy
 from nnspec.passes import run_pipeline
 from nnspec_numpy import BACKEND
@@ -176,6 +176,34 @@ def test_rows_give_their_largest_their_least_and_their_sum(n: int, cpu: str) -> 
     graph = Graph({"least": min_(x * s, 1), "kept": max_(shifted, 1, keep=True), "y": shifted / sum_(shifted, 1, keep=True), "ok": all_finite(shifted),
                    "columns": max_(shifted, 0), "total": sum_(shifted)})
     check_equal(fused(graph), fed(graph), 2e-5)
+
+
+@pytest.mark.parametrize("n", ROWS)
+def test_the_first_largest_of_a_row_is_numpys(n: int, cpu: str) -> None:
+    x = value(40, n)
+    graph = fused(Graph({"at": argmax(x), "y": e.exp(x)}))
+    assert len(nests(graph)) == 1
+    r = np.random.default_rng(n)
+    feed = {"x": r.integers(-2, 3, (40, n)).astype(np.float32)}
+    feed["x"][:4, n // 2] = np.nan, np.inf, -np.nan, -np.inf
+    feed["x"][4] = -np.inf
+    feed["x"][5] = -0.0
+    feed["x"][5, -1] = 0.0
+    run, _ = bound(graph, feed)
+    run.run()
+    np.testing.assert_array_equal(run.outputs["at"], np.argmax(feed["x"], 1))
+
+
+def test_proofs_of_a_loss_and_of_new_weights_are_one() -> None:
+    """A number may be proven finite in any nest."""
+    graph = fused(mlp(optimizer=adam))
+    assert not any(c.op.name == "AllFinite" for c in graph.calls)
+    assert sum("allfinite" in str(n) for n in nests(graph)) == 1
+    feed = fed(graph)
+    feed["image"][0, 0] = np.inf
+    run, _ = bound(graph, feed)
+    run.run()
+    assert not run.outputs["finite"]
 
 
 def test_a_row_with_nan_has_no_largest(cpu: str) -> None:

@@ -11,7 +11,8 @@ from nnspec.ir.interpret import interpret
 from nnspec.ir.op import Array, Constant, Input, Op
 from nnspec.ir.types import Shape, TensorType, known
 from nnspec.ops.elementwise import Elementwise
-from nnspec.ops.reduce import AllFinite, Reduction
+from nnspec.ops.index import Pick
+from nnspec.ops.reduce import AllFinite, ArgMax, Reduction
 
 INFIX = {"Add": "+", "Subtract": "-", "Multiply": "*", "Divide": "/", "Less": "<", "LessEqual": "<=", "Equal": "=="}
 
@@ -53,7 +54,7 @@ class Fused(Op, abstract=True):
 def _walked(c: Call) -> tuple[Shape, ...]:
     if isinstance(c.op, Input | Constant):
         return ()
-    return tuple(v.shape for v in (c.inputs if isinstance(c.op, AllFinite | Reduction) else c.outputs))
+    return tuple(v.shape for v in (c.inputs if isinstance(c.op, AllFinite | Reduction | ArgMax | Pick) else c.outputs))
 
 
 def ends(c: Call) -> bool:

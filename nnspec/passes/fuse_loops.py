@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from nnspec.ir.graph import Call, Graph, Value, abstract, constant, origin
 from nnspec.ir.op import Constant, Input
-from nnspec.ir.types import count
+from nnspec.ir.types import TensorType, count
+from nnspec.ops.elementwise import both
 from nnspec.ops.fused import Fused, letter
 from nnspec.ops.reduce import AllFinite
 from nnspec.passes.nests import Loops, Nest, Nests
@@ -24,17 +25,20 @@ def fuse_loops(graph: Graph, loops: Loops | None = None) -> Graph:
 
 
 def _apart(value: Value, uses: Uses) -> Value | None:
-    """``AllFinite(x, y)`` of two shapes as ``And(AllFinite(x), AllFinite(y))``: each belongs to other loops."""
+    """``AllFinite(x, y, n)`` of two shapes as ``And(AllFinite(x, n), AllFinite(y))``: each belongs to other loops, a number to any."""
     if not isinstance(value.op, AllFinite):
         return None
-    from nnspec.ops.elementwise import both
-
-    by_shape: dict[object, list[Value]] = {}
+    groups: dict[TensorType, list[Value]] = {}
     for v in value.inputs:
-        by_shape.setdefault(v.shape if count(v.shape) > 1 else (), []).append(v)
-    if len(by_shape) < 2:
+        if count(v.shape) > 1:
+            groups.setdefault(v.type, []).append(v)
+    for v in value.inputs:
+        if count(v.shape) <= 1:
+            like = next((t for t in groups if t.dtype == v.dtype), v.type)
+            groups.setdefault(like, []).append(v)
+    if len(groups) < 2:
         return None
-    first, *rest = (AllFinite().one(*group) for group in by_shape.values())
+    first, *rest = (AllFinite().one(*group) for group in groups.values())
     for other in rest:
         first = both(first, other)
     return first

@@ -36,7 +36,7 @@ from nnspec.ops.elementwise import (
 )
 from nnspec.ops.fused import ends
 from nnspec.ops.index import OneHot, Pick
-from nnspec.ops.reduce import AllFinite, Reduction
+from nnspec.ops.reduce import AllFinite, ArgMax, Reduction
 
 UPDATE = "update:"
 CHEAP = (Add, And, Cast, Equal, Less, LessEqual, Maximum, Minimum, Multiply, Negative, Not, Or, Relu, Square, Step, Subtract, Where)
@@ -87,11 +87,13 @@ class Nests:
 
     def domain(self, c: Call, domains: dict[Call, Domain | None]) -> Domain | None:
         """The shape that the loops around a call walk; None where it can be in no nest."""
-        if c in self.guarded or not isinstance(c.op, Elementwise | AllFinite | Reduction | OneHot | Pick):
+        if c in self.guarded or not isinstance(c.op, Elementwise | AllFinite | Reduction | ArgMax | OneHot | Pick):
             return None
-        shapes = {v.shape for v in (c.inputs if isinstance(c.op, AllFinite | Reduction) else c.inputs[:1] if isinstance(c.op, Pick) else c.outputs)}
+        shapes = {v.shape for v in _walked(c)}
+        if len(shapes) != 1 or not self.loops.takes(c):
+            return None
         shape = shapes.pop()
-        if shapes or count(shape) <= 1 or not all(isinstance(d, int) for d in shape) or not self.loops.takes(c):
+        if count(shape) <= 1 or not all(isinstance(d, int) for d in shape):
             return None
         if isinstance(c.op, Elementwise) and shape[-1] == 1:
             shape = _rows_of(c, domains) or shape
@@ -156,9 +158,10 @@ class Nests:
         for nest in self.nests():
             if not any(isinstance(c.op, AllFinite) for c in nest.calls):
                 continue
-            written = {v for c in nest.calls for v in c.outputs if any(r in self.guarded for r in self.readers[v])}
-            others = {v for c in nest.calls for v in c.outputs if v in self.results or any(
-                r not in self.guarded and r not in nest.calls for r in self.readers[v])}
+            made = [(v, r) for c in nest.calls for v in c.outputs for r in self.readers[v]]
+            written = {v for v, r in made if r in self.guarded and v is r.inputs[1]}
+            others = {v for v, r in made if r not in nest.calls and not (r in self.guarded and v is r.inputs[1])}
+            others |= {v for c in nest.calls for v in c.outputs if v in self.results}
             chain = self._needed(nest, written)
             if not written or any(isinstance(c.op, AllFinite) for c in chain) or written & others:
                 continue
@@ -275,9 +278,16 @@ def _rows_of(c: Call, domains: dict[Call, Domain | None]) -> Domain | None:
     return None
 
 
+def _walked(c: Call) -> Sequence[Value]:
+    """The values whose elements the loops around a call walk; a number in a proof is of any loops."""
+    if isinstance(c.op, AllFinite):
+        return [v for v in c.inputs if count(v.shape) > 1]
+    return c.inputs if isinstance(c.op, Reduction | ArgMax) else c.inputs[:1] if isinstance(c.op, Pick) else c.outputs
+
+
 def _is_closed(c: Call) -> bool:
     """Whether a result is read by other nests alone: it is there after all loops, or has an axis less than what they walk."""
-    return ends(c) or isinstance(c.op, Pick) or isinstance(c.op, Reduction) and not c.op.keep
+    return ends(c) or isinstance(c.op, Pick | ArgMax) or isinstance(c.op, Reduction) and not c.op.keep
 
 
 def _waits(v: Value) -> bool:

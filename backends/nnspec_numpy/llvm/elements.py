@@ -9,7 +9,7 @@ from nnspec.ir.op import Op
 from nnspec.ir.types import DType, count
 from nnspec.ops import elementwise as e
 from nnspec.ops.index import OneHot, Pick
-from nnspec.ops.reduce import AllFinite, Max, Min, Sum
+from nnspec.ops.reduce import AllFinite, ArgMax, Max, Min, Sum
 from nnspec.ops.rows import StopGradient
 from nnspec_numpy.llvm import functions
 from nnspec_numpy.llvm.code import IN_REGISTER, Code, Register, vector
@@ -116,7 +116,9 @@ def takes(c: Call) -> bool:
     if isinstance(op, e.Power):
         return dtypes[0].is_float and op.exponent in POWERS
     if isinstance(op, AllFinite):
-        return all(d.is_float for d in dtypes)
+        return all(d.is_float and d == dtypes[0] for d in dtypes)
+    if isinstance(op, ArgMax):
+        return dtypes == [DType.float32] and c.inputs[0].rank > 1 and op.axis == c.inputs[0].rank - 1 and _wide(c)
     if isinstance(op, OneHot):
         return op.dtype == DType.float32 and dtypes[0] in SIGNED and op.depth > 1
     if isinstance(op, Pick):
@@ -132,7 +134,7 @@ def _wide(c: Call) -> bool:
 
 
 PLAIN = (e.Add, e.Subtract, e.Multiply, e.Divide, e.Maximum, e.Minimum, e.Negative, e.Square, e.Sqrt, e.Abs, e.Less, e.LessEqual, e.Equal,
-         e.And, e.Or, e.Not, e.Cast, e.Relu, StopGradient, AllFinite, Sum, Max, Min, OneHot, Pick)
+         e.And, e.Or, e.Not, e.Cast, e.Relu, StopGradient, Sum, Max, Min, OneHot, Pick)
 
 
 def worth(calls: list[Call]) -> bool:
@@ -190,6 +192,8 @@ def _cast(code: Code, x: Register, old: DType, new: DType, lanes: int) -> Regist
 
 def combine(op: Op, f: Lanes, a: Register, b: Register) -> Register:
     """One step of a reduction."""
+    if isinstance(op, ArgMax):
+        return ARITHMETIC[e.Maximum](Lanes(f.code, DType.int64, f.lanes), [a, b])
     if isinstance(op, Max | Min):
         return ARITHMETIC[e.Maximum if isinstance(op, Max) else e.Minimum](f, [a, b])
     return f.add(a, b)

@@ -12,7 +12,7 @@ from nnspec.ir.op import Constant, Input
 from nnspec.ir.program import Array
 from nnspec.ir.types import DType, count
 from nnspec.ops.fused import Fused
-from nnspec.ops.reduce import AllFinite
+from nnspec.ops.reduce import AllFinite, ArgMax
 from nnspec_numpy.llvm import elements
 from nnspec_numpy.llvm.code import IN_MEMORY, IN_REGISTER, Carried, Code, Register, everywhere, lanes_below, mangled, number, vector
 from nnspec_numpy.llvm.cpu import Cpu
@@ -236,6 +236,8 @@ class Nest:
     def start(self, c: Call) -> Carried:
         """The type of a reduction's accumulator, and what it begins with."""
         f = self._of(c)
+        if isinstance(c.op, ArgMax):
+            return vector("i64", self.lanes), everywhere(str(-(1 << 63)), "i64", self.lanes)
         return f.type, f.of(0.0 if isinstance(c.op, AllFinite) else elements.neutral(c.op))
 
     def _of(self, c: Call) -> Lanes:
@@ -261,9 +263,11 @@ class Nest:
         if isinstance(c.op, AllFinite):
             fine = f.compare("oeq", acc, f.of(0.0))
             return self.code.call("i1", f"llvm.vector.reduce.and.{mangled('i1', n)}", f"{f.mask} {fine}")
+        kind = self.start(c)[0]
         while n > 1:
             n //= 2
             order = ", ".join(f"i32 {i + n if i < n else i}" for i in range(self.lanes))
-            other = self.code.let(f"shufflevector {f.type} {acc}, {f.type} poison, <{self.lanes} x i32> <{order}>")
+            other = self.code.let(f"shufflevector {kind} {acc}, {kind} poison, <{self.lanes} x i32> <{order}>")
             acc = elements.combine(c.op, f, acc, other)
-        return self.code.let(f"extractelement {f.type} {acc}, i64 0")
+        first = self.code.let(f"extractelement {kind} {acc}, i64 0")
+        return self.code.let(f"and i64 {self.code.let(f'xor i64 {first}, -1')}, {(1 << 32) - 1}") if isinstance(c.op, ArgMax) else first

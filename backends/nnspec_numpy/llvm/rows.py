@@ -14,9 +14,9 @@ from nnspec.ir.types import DType, count
 from nnspec.ops import elementwise as e
 from nnspec.ops.fused import Fused, ends
 from nnspec.ops.index import OneHot, Pick
-from nnspec.ops.reduce import Reduction
+from nnspec.ops.reduce import ArgMax, Reduction
 from nnspec_numpy.llvm import elements
-from nnspec_numpy.llvm.code import IN_MEMORY, IN_REGISTER, Carried, Register, vector
+from nnspec_numpy.llvm.code import IN_MEMORY, IN_REGISTER, Carried, Register, everywhere, lanes_below, vector
 from nnspec_numpy.llvm.columns import by_column
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.nest import Bases, Nest, Operand, Values, along
@@ -29,7 +29,7 @@ Place = tuple[Register, int | None]
 
 def by_row(c: Call) -> bool:
     """Whether a call gives one number for each row of the domain."""
-    return isinstance(c.op, Pick) or isinstance(c.op, Reduction) and not ends(c)
+    return isinstance(c.op, Pick | ArgMax) or isinstance(c.op, Reduction) and not ends(c)
 
 
 class Rows(Nest):
@@ -180,6 +180,8 @@ class _Row:
         """A row's accumulator after one more vector."""
         self.fetch(c.inputs[0], here, place, left)
         x = here[c.inputs[0]]
+        if isinstance(c.op, ArgMax):
+            return elements.combine(c.op, self.nest.single, acc, self.ranked(x, place, left))
         if isinstance(c.op, Pick):
             x = self.nest.single.select(self.is_chosen(c, place), x, self.nest.single.of(0.0))
         return self.nest.gathered(c, acc, [x], left)
@@ -187,6 +189,31 @@ class _Row:
     def hot(self, c: Call, place: Register) -> Register:
         f = self.nest.single
         return f.select(self.is_chosen(c, place), f.of(1.0), f.of(0.0))
+
+    def ranked(self, x: Register, place: Register, left: int | None) -> Register:
+        """Whole numbers in the order of (x, place from the last to the first), NaN above all: the largest says where the first largest is."""
+        code, lanes, f = self.code, self.nest.lanes, self.nest.single
+        wide = vector("i64", lanes)
+        bits = f.bits(f.binary("fadd", x, f.of(0.0)))  # -0 becomes 0
+        flipped = f.integer("and", f.integer("ashr", bits, 31), (1 << 31) - 1)
+        order = f.integer("xor", bits, flipped)
+        nan = everywhere(str((1 << 31) - 1), "i32", lanes)
+        order = code.let(f"select {f.mask} {f.compare('uno', x, x)}, {f.whole} {nan}, {f.whole} {order}")
+        key = code.let(f"shl {wide} {code.let(f'sext {f.whole} {order} to {wide}')}, {everywhere('32', 'i64', lanes)}")
+        numbers = code.let(f"zext {f.whole} {self.places(place)} to {wide}")
+        low = code.let(f"xor {wide} {numbers}, {everywhere(str((1 << 32) - 1), 'i64', lanes)}")
+        key = code.let(f"or {wide} {key}, {low}")
+        if left is None:
+            return key
+        lowest = everywhere(str(-(1 << 63)), "i64", lanes)
+        return code.let(f"select {f.mask} {lanes_below(left, lanes)}, {wide} {key}, {wide} {lowest}")
+
+    def places(self, place: Register) -> Register:
+        """The number of each element along the row."""
+        code, lanes = self.code, self.nest.lanes
+        first = place if not place.startswith("%") else code.let(f"trunc i64 {place} to i32")
+        order = "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">"
+        return code.let(f"add {vector('i32', lanes)} {self.nest.everywhere(first, DType.int32)}, {order}")
 
     def is_chosen(self, c: Call, place: Register) -> Register:
         """In which lanes the row's number is that of the element."""
@@ -196,10 +223,7 @@ class _Row:
         wanted = self.wide[v]
         if v.dtype == DType.int64:
             wanted = code.let(f"trunc {vector(IN_REGISTER[v.dtype], lanes)} {wanted} to {kind}")
-        first = place if not place.startswith("%") else code.let(f"trunc i64 {place} to i32")
-        order = "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">"
-        numbers = code.let(f"add {kind} {self.nest.everywhere(first, DType.int32)}, {order}")
-        return code.let(f"icmp eq {kind} {numbers}, {wanted}")
+        return code.let(f"icmp eq {kind} {self.places(place)}, {wanted}")
 
     # A row in several walks
 
