@@ -29,7 +29,9 @@ from nnspec.ops.reduce import all_finite, argmax, max_, min_, sum_
 from nnspec.ops.softmax import log_softmax, softmax, softmax_cross_entropy
 from nnspec.passes import run_pipeline
 from nnspec_numpy import BACKEND
-from nnspec_numpy.llvm.cpu import MASKS, chosen
+from nnspec_numpy.llvm import cpu as cpus
+from nnspec_numpy.llvm.build import module
+from nnspec_numpy.llvm.cpu import MASKS, Cpu, chosen
 from tests.program_graphs import adam, fed, graphs, lenet, mlp, sgd
 from tests.test_numpy_backend import bound, check_equal
 
@@ -406,6 +408,31 @@ def test_without_llvmlite_programs_are_those_of_numpy_alone(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, cwd=ROOT, capture_output=True, text=True, check=True)
     plain = BACKEND.source(BACKEND.plan(run_pipeline(mlp(), BACKEND.claims), "t"))
     assert done.stdout == plain + "\n"
+
+
+def test_a_system_that_forbids_compiled_code_computes_with_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    import llvmlite.binding as llvm
+
+    def forbidden() -> None:
+        raise OSError("cannot allocate executable memory")
+
+    monkeypatch.setattr(llvm, "check_jit_execution", forbidden)
+    monkeypatch.setattr(cpus, "_chosen", cpus._chosen.__wrapped__)
+    assert chosen() is None and BACKEND.loops() is None
+
+
+def test_nests_compile_for_other_machines() -> None:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    program = BACKEND.plan(fused(mlp()), "t")
+    for triple, cpu in (("aarch64-unknown-linux-gnu", Cpu("generic", "", 16, False)), ("x86_64-pc-windows-msvc", Cpu("x86-64-v3", "", 32, True)),
+                        ("arm64-apple-darwin", Cpu("apple-m1", "", 16, False))):
+        machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu.name, features=cpu.features, opt=2)
+        text = module(program, cpu, {})
+        parsed = llvm.parse_assembly(f'target datalayout = "{machine.target_data}"\ntarget triple = "{triple}"\n\n{text}')
+        assert b"nest_0" in machine.emit_object(parsed), triple
 
 
 @settings(max_examples=10, deadline=None)

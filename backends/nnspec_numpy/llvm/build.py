@@ -26,7 +26,7 @@ class Functions:
     def __init__(self, program: Program, cpu: Cpu) -> None:
         self.names: dict[int, str] = {}
         text = module(program, cpu, self.names)
-        self._engine = _loaded(kept(_key(text, cpu), partial(_compiled, text, cpu)), cpu)
+        self._engine = engine(text, cpu)
         self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for name in set(self.names.values())}
 
     def bind(self, index: int, inputs: Sequence[Array], outputs: Sequence[Array]) -> Run:
@@ -57,6 +57,11 @@ def module(program: Program, cpu: Cpu, names: dict[int, str]) -> str:
             names[i] = found.setdefault(f.text, f"nest_{len(found)}")
             declares.update(dict.fromkeys(f.declares))
     return "\n\n".join([*(text.replace("@NAME", f"@{name}") for text, name in found.items()), "\n".join(declares)]) + "\n"
+
+
+def engine(text: str, cpu: Cpu) -> Any:
+    """A module's functions in memory, from the object code on disk where it is there."""
+    return _loaded(kept(_key(text, cpu), partial(_compiled, text, cpu)), cpu)
 
 
 def _key(text: str, cpu: Cpu) -> bytes:

@@ -95,8 +95,9 @@ class Code:
         self.lines.append(f"{name}:")
         self.block = name
 
-    def loop(self, count: int, body: Callable[[Register, list[Register]], list[Register]], carried: Sequence[Carried] = ()) -> list[Register]:
-        """``body(i, values)`` for i from 0 to ``count`` - 1, giving the next values; the last of them."""
+    def loop(self, count: int | Register, body: Callable[[Register, list[Register]], list[Register]],
+             carried: Sequence[Carried] = ()) -> list[Register]:
+        """``body(i, values)`` for i from 0 to ``count`` - 1, at least once, giving the next values; the last of them."""
         if count == 1:
             return body("0", [v for _, v in carried])
         head, after, before = self.name("loop"), self.name("after"), self.block

@@ -39,6 +39,8 @@ def _chosen(mask: str) -> Cpu | None:
         return None
     try:
         import llvmlite.binding as llvm
+
+        llvm.check_jit_execution()  # some systems forbid memory that is written and then executed
     except (ImportError, OSError):
         return None
     has = {name for name, there in llvm.get_host_cpu_features().items() if there}
