@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("llvmlite")
+import tests.graphs
 from nnspec.autodiff import gradients
 from nnspec.codegen.check_plan import check_plan
 from nnspec.errors import SpecError
@@ -76,6 +77,23 @@ def test_a_fused_program_of_single_precision_gives_what_the_interpreter_gives(gr
     after = fused(graph)
     check_plan(after, BACKEND.plan(after, "t"))
     check_equal(after, fed(graph, 1), 2e-5)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.data())
+def test_networks_and_their_gradients_give_what_they_give_unfused(data: st.DataObject) -> None:
+    """Random graphs of normalisations, softmax, products and packs with their gradients."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tests.graphs, "D", DType.float32)
+        graph = data.draw(tests.graphs.graphs())
+    feed = {label: x.astype(np.float32) for label, x in tests.graphs.feed(graph).items()}
+    programs = [run_pipeline(graph, BACKEND.claims, loops) for loops in (None, BACKEND.loops())]
+    plain, fast = (bound(g, {label: x for label, x in feed.items() if label in g.inputs})[0] for g in programs)
+    for run in (plain, fast):
+        run.run()
+    for name, wanted in plain.outputs.items():
+        largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1.0)
+        np.testing.assert_allclose(fast.outputs[name], wanted, rtol=2e-3, atol=2e-4 * largest, err_msg=name)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
