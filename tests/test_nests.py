@@ -26,6 +26,7 @@ from nnspec.ops import elementwise as e
 from nnspec.ops.fused import Fused
 from nnspec.ops.movement import Unpack, concat, transpose
 from nnspec.ops.normalization import LayerNorm
+from nnspec.ops.random import RandomBits
 from nnspec.ops.reduce import all_finite, argmax, max_, min_, sum_
 from nnspec.ops.softmax import log_softmax, softmax, softmax_cross_entropy
 from nnspec.passes import run_pipeline
@@ -403,6 +404,15 @@ def test_constants_of_one_element_stand_in_the_body_and_others_are_read() -> Non
     (nest,) = nests(graph)
     assert str(nest) == "Fused[(a + b) * 0.25]"
     check_equal(graph, fed(graph), 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (3, 8), (5, 24), (2, 3, 16), (33, 128), (7, 5, 8)])
+def test_draws_are_those_of_the_reference_to_the_bit(shape: tuple[int, ...], cpu: str) -> None:
+    seed, step = abstract(TensorType((), DType.uint32), "seed"), abstract(TensorType((), DType.int64), "step")
+    graph = Graph({"bits": RandomBits(shape, 0xDEADBEEF).one(seed, step)})
+    program = BACKEND.plan(graph, "t")
+    assert program.steps[0].workspace == ()
+    check_equal(graph, {"seed": np.array(0xFFFFFFF0, np.uint32), "step": np.array((5 << 32) + 7, np.int64)}, 0)
 
 
 # Without it

@@ -14,7 +14,6 @@ from nnspec.ir.graph import Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import Program
 from nnspec.ir.types import TensorType
-from nnspec.ops.fused import Fused
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
 from nnspec_numpy.kernels import KERNELS
@@ -42,7 +41,7 @@ class NumpyExecutable:
         def kernel(index: int, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]],
                    workspace: Sequence[NDArray[Any]]) -> Any:
             op = program.steps[index].call.op
-            if nests is not None and isinstance(op, Fused):
+            if nests is not None and index in nests:
                 return nests.bind(index, inputs, outputs)
             return KERNELS[type(op)].bind(op, inputs, outputs, workspace)
 

@@ -13,7 +13,9 @@ from nnspec.ir.program import contiguous
 from nnspec.ir.types import TensorType
 from nnspec.ops.fused import Fused
 from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.llvm import philox
 from nnspec_numpy.llvm import rules as nests
+from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.statements import STATEMENTS
 
 
@@ -48,7 +50,7 @@ class NumpyRules:
 
     def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType],
                   ) -> Sequence[TensorType | NDArray[Any]]:
-        if isinstance(op, Fused):
+        if isinstance(op, Fused) or philox.takes(op) and chosen() is not None:
             return ()
         owner = STATEMENTS.get(type(op)) or KERNELS[type(op)]
         return owner.workspace(op, inputs, outputs)

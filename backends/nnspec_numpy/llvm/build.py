@@ -9,8 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from nnspec.ir.op import Array
-from nnspec.ir.program import Program
+from nnspec.ir.program import Program, Step
 from nnspec.ops.fused import Fused
+from nnspec.ops.random import RandomBits
+from nnspec_numpy.llvm import philox
 from nnspec_numpy.llvm.cache import kept
 from nnspec_numpy.llvm.cpu import Cpu, chosen
 from nnspec_numpy.llvm.nest import Function
@@ -29,6 +31,9 @@ class Functions:
         self._engine = engine(text, cpu)
         self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for name in set(self.names.values())}
 
+    def __contains__(self, index: int) -> bool:
+        return index in self.names
+
     def bind(self, index: int, inputs: Sequence[Array], outputs: Sequence[Array]) -> Run:
         """A step's function over its arrays, whose addresses are read here and never again."""
         arrays = (*inputs, *outputs)
@@ -39,11 +44,12 @@ class Functions:
 
 
 def functions(program: Program) -> Functions | None:
-    """The compiled nests of a program; None where it has none."""
-    if not any(isinstance(s.call.op, Fused) for s in program.steps):
-        return None
+    """The compiled nests and draws of a program; None where it has none, or there is no llvmlite."""
     cpu = chosen()
-    assert cpu is not None, "a program of fused calls was planned where nothing is fused"
+    fused = any(isinstance(s.call.op, Fused) for s in program.steps)
+    assert cpu is not None or not fused, "a program of fused calls was planned where nothing is fused"
+    if cpu is None or not (fused or any(philox.takes(s.call.op) for s in program.steps)):
+        return None
     return Functions(program, cpu)
 
 
@@ -52,11 +58,18 @@ def module(program: Program, cpu: Cpu, names: dict[int, str]) -> str:
     found: dict[str, str] = {}
     declares: dict[str, None] = {}
     for i, step in enumerate(program.steps):
-        if isinstance(step.call.op, Fused):
-            f: Function = render(step.call.op, step.inputs, step.outputs, cpu)
+        f = _rendered(step, cpu)
+        if f is not None:
             names[i] = found.setdefault(f.text, f"nest_{len(found)}")
             declares.update(dict.fromkeys(f.declares))
     return "\n\n".join([*(text.replace("@NAME", f"@{name}") for text, name in found.items()), "\n".join(declares)]) + "\n"
+
+
+def _rendered(step: Step, cpu: Cpu) -> Function | None:
+    op = step.call.op
+    if isinstance(op, Fused):
+        return render(op, step.inputs, step.outputs, cpu)
+    return philox.render(op, step.outputs, cpu) if isinstance(op, RandomBits) and philox.takes(op) else None
 
 
 def engine(text: str, cpu: Cpu) -> Any:
