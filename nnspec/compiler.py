@@ -100,11 +100,11 @@ def finish(document: Document) -> Spec:
     return Spec(document, build(document))
 
 
-def compile_graph(graph: Graph, backend: Backend, title: str) -> Program:
-    """Passes, then the backend's plan."""
+def compile_graph(graph: Graph, backend: Backend, title: str, strict: bool = False) -> Program:
+    """Passes, then the backend's plan; ``strict`` where nothing may be reordered."""
     from nnspec.passes import run_pipeline  # not needed to check a spec
 
-    return backend.plan(run_pipeline(graph, backend.claims, backend.loops()), title)
+    return backend.plan(run_pipeline(graph, backend.claims, backend.loops(strict)), title)
 
 
 def check_trainable(spec: Spec) -> None:

@@ -321,6 +321,20 @@ def test_a_step_that_would_ruin_the_weights_leaves_them() -> None:
         np.testing.assert_array_equal(memory.read(label), feed[label])
 
 
+def test_strict_nests_round_as_numpy_does_and_leave_sums_alone() -> None:
+    x, w = value(33, 40), value(33, 40, label="w")
+    y = e.relu(x * w + x * 0.1 - w)
+    graph = Graph({"y": y, "divided": y / (e.sqrt(e.square(w)) + 1e-7), "sum": sum_(y * w, 0)})
+    feed = fed(graph)
+    after = run_pipeline(graph, BACKEND.claims, BACKEND.loops(strict=True))
+    assert nests(after) and not any("sum" in str(n) for n in nests(after))
+    strict, plain = (bound(g, feed)[0] for g in (after, run_pipeline(graph, BACKEND.claims)))
+    for run in (strict, plain):
+        run.run()
+    for name, wanted in plain.outputs.items():
+        assert strict.outputs[name].tobytes() == wanted.tobytes(), name
+
+
 def test_a_run_is_equal_to_the_last_bit_every_time() -> None:
     def once() -> bytes:
         graph = fused(mlp())

@@ -69,10 +69,10 @@ class NumpyBackend:
         """Whether there is a kernel for the whole composite."""
         return type(op) in KERNELS
 
-    def loops(self) -> Nests | None:
-        """What loop nests take; None without llvmlite."""
+    def loops(self, strict: bool = False) -> Nests | None:
+        """What loop nests take; None without llvmlite. Where it is ``strict`` they reorder nothing."""
         cpu = chosen()
-        return Nests(cpu) if cpu is not None else None
+        return Nests(cpu, strict) if cpu is not None else None
 
     def plan(self, graph: Graph, title: str) -> Program:
         """Steps and memory for a graph that went through the passes."""

@@ -38,7 +38,7 @@ def command(
 
     device = load_backend(backend_name(backend))
     sizes = lengths(axes, open_axes(parsed))
-    stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, sizes), device))
+    stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, sizes), device, parsed.settings.strict))
     program = planned(parsed, stages, device)
     if source:
         click.echo(device.source(program), nl=False)

@@ -30,7 +30,7 @@ def command(spec: str, settings: dict[str, str], allowed: tuple[Path, ...], as_j
     memory: int | None = None
     if trains(parsed) and not open_axes(parsed):
         backend = load_backend("numpy")
-        memory = planned(parsed, list(passed(trace(parsed, batch, {}), backend)), backend).peak
+        memory = planned(parsed, list(passed(trace(parsed, batch, {}), backend, parsed.settings.strict)), backend).peak
     if as_json:
         print_json(summary.as_json(parsed.graph, memory))
         return

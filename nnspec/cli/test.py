@@ -121,7 +121,7 @@ def static(spec: Spec) -> Iterator[tuple[str, float | None]]:
         yield name, value if isinstance(value, int) else None
     if "memory" in expected and not open_axes(spec):
         backend = load_backend("numpy")
-        yield "memory", planned(spec, list(passed(trace(spec, spec.settings.batch_size, {}), backend)), backend).peak
+        yield "memory", planned(spec, list(passed(trace(spec, spec.settings.batch_size, {}), backend, spec.settings.strict)), backend).peak
 
 
 def trained(spec: Spec, backend: str, out: Path | None) -> Mapping[str, float]:

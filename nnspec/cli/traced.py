@@ -47,12 +47,12 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
     return step(bound(types, rows, sizes), spec.document.data is not None and spec.document.data.weighted)
 
 
-def passed(graph: Graph, backend: Backend) -> Iterator[Stage]:
+def passed(graph: Graph, backend: Backend, strict: bool = False) -> Iterator[Stage]:
     """The graph before, and after each pass by its name."""
     from nnspec.passes import pipeline
 
     yield "", graph
-    for step in pipeline(backend.claims, backend.loops()):
+    for step in pipeline(backend.claims, backend.loops(strict)):
         graph = step(graph)
         yield step.__name__, graph
 

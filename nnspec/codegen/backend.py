@@ -52,8 +52,8 @@ class Backend(Protocol):
     def claims(self, op: Composite) -> bool:
         """Whether the backend has a kernel for the whole composite, so that it is not expanded."""
 
-    def loops(self) -> Loops | None:
-        """What its loop nests take; None where it has none."""
+    def loops(self, strict: bool = False) -> Loops | None:
+        """What its loop nests take; None where it has none. Where it is ``strict`` they reorder nothing."""
 
     def plan(self, graph: Graph, title: str) -> Program:
         """Steps and memory for a graph that went through the passes."""

@@ -24,6 +24,7 @@ class Fused(Op, abstract=True):
     """
 
     body: Graph
+    exact: bool = False  # whether every rounding is as the body has it: no product and sum at once
 
     @property
     def domain(self) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from nnspec.passes.rewrite import Uses, again, rewrite
 def fuse_loops(graph: Graph, loops: Loops | None = None) -> Graph:
     if loops is None:
         return graph
-    return _Rebuilt(Nests(rewrite(graph, _apart), loops)).graph
+    return _Rebuilt(Nests(rewrite(graph, _apart), loops), loops.exact).graph
 
 
 def _apart(value: Value, uses: Uses) -> Value | None:
@@ -47,8 +47,8 @@ def _apart(value: Value, uses: Uses) -> Value | None:
 class _Rebuilt:
     """A graph made again with its nests as calls."""
 
-    def __init__(self, nests: Nests) -> None:
-        self.nests = nests
+    def __init__(self, nests: Nests, exact: bool) -> None:
+        self.nests, self.exact = nests, exact
         self.found: dict[Value, Value] = {}
         last = {nest: c for c in nests.graph.calls for nest in [nests.home.get(c)] if nest is not None}
         for c in nests.graph.calls:
@@ -102,7 +102,7 @@ class _Rebuilt:
             own.update(zip(c.outputs, made.outputs, strict=True))
         outputs = sorted(nest.outputs, key=lambda v: v.call.serial)
         body = Graph({f"y{i}": own[v] for i, v in enumerate(outputs)})
-        op = Fused(body)
+        op = Fused(body, self.exact)
         layer, stage = calls[-1].origin
         with origin(layer, stage):
             made = Call(op, tuple(self.found[v] for v in given), tuple(v.type for v in outputs), calls[-1].origin)

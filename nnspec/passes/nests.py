@@ -47,6 +47,8 @@ Domain = tuple[int, ...]
 class Loops(Protocol):
     """What a backend says of loop nests."""
 
+    exact: bool  # whether nests round as their bodies do, and never reorder a sum
+
     def takes(self, c: Call) -> bool:
         """Whether a nest may hold this call."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-DECIDES_BITS = ("nnspec", "numpy", "machine", "cpu_features", "blas")  # where these differ, so may the last bits
+DECIDES_BITS = ("nnspec", "numpy", "machine", "cpu_features", "blas", "loops")  # where these differ, so may the last bits
 
 
 def environment() -> dict[str, Any]:

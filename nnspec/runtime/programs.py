@@ -107,11 +107,12 @@ class Programs:
         graph = self.graph(kind, types, weighted, stretch)
         if isinstance(self.model.memory, HostMemory):
             return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph), kind in COMPARING)
-        program = compile_graph(graph, self.model.backend, self._title(kind, rows))
+        strict = self.model.spec.settings.strict
+        program = compile_graph(graph, self.model.backend, self._title(kind, rows), strict)
 
         def peak(n: int) -> int:
             other = {name: TensorType((n, *t.shape[1:]), t.dtype) for name, t in types.items()}
-            return compile_graph(self.graph(kind, other, weighted, stretch), self.model.backend, "").peak
+            return compile_graph(self.graph(kind, other, weighted, stretch), self.model.backend, "", strict).peak
 
         refuse(program, rows, peak if types else None)
         return Ready(self.model.backend.bind(program, self.model.memory), graph, program, limits(graph), kind in COMPARING)

@@ -37,6 +37,7 @@ def record(model: Model, splits: Splits, epochs: int) -> dict[str, Any]:
         "batch_size": settings.batch_size,
         "data": fingerprint(splits),
         "prepared": sorted(model.preparation.steps) if model.preparation is not None else [],
+        "loops": str(model.backend.loops(settings.strict) or "none"),
         "choices": {"math": settings.math},
         "threads": model.threads,
         "weights": [part.to_json() for part in model.transferred or ()],

@@ -57,3 +57,8 @@ class Settings(Config):
     checkpoint: Annotated[Checkpoint, BeforeValidator(_keep)] = Checkpoint()
     expect: dict[str, Bounds] | None = Field(default=None, min_length=1)
     sweep: Sweep | None = None
+
+    @property
+    def strict(self) -> bool:
+        """Whether nothing may be reordered."""
+        return self.math == "strict"

@@ -51,7 +51,8 @@ def lanes_below(count: int, lanes: int) -> str:
 class Code:
     """Lines of a function in the making; ``block`` is the label that instructions now go to."""
 
-    def __init__(self) -> None:
+    def __init__(self, exact: bool = False) -> None:
+        self.exact = exact  # whether a product and a sum round twice
         self.lines: list[str] = []
         self.head: list[str] = []  # places on the stack, before everything else
         self.block = "entry"

@@ -28,7 +28,7 @@ class Lanes:
 
     @property
     def flags(self) -> str:
-        return " contract" if self.dtype == DType.float32 else ""
+        return " contract" if self.dtype == DType.float32 and not self.code.exact else ""
 
     def add(self, a: Register, b: Register) -> Register:
         return self.binary(f"fadd{self.flags}", a, b)

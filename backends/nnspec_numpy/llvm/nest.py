@@ -49,7 +49,7 @@ class Nest:
     """A function in the making; subclasses write its loops."""
 
     def __init__(self, op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> None:
-        self.code, self.cpu = Code(), cpu
+        self.code, self.cpu = Code(op.exact), cpu
         self.lanes = cpu.width // 4
         self.whole = op.domain
         self.single = Lanes(self.code, DType.float32, self.lanes)

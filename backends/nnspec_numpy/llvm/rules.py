@@ -8,6 +8,7 @@ from nnspec.codegen.views import Layout
 from nnspec.ir.graph import Call
 from nnspec.ir.program import contiguous
 from nnspec.ops.fused import Fused
+from nnspec.ops.reduce import Sum
 from nnspec_numpy.llvm import elements
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.nest import along
@@ -16,14 +17,14 @@ from nnspec_numpy.llvm.nest import along
 class Nests:
     """``nnspec.passes.nests.Loops`` of the LLVM renderer."""
 
-    def __init__(self, cpu: Cpu) -> None:
-        self.cpu = cpu
+    def __init__(self, cpu: Cpu, exact: bool = False) -> None:
+        self.cpu, self.exact = cpu, exact
 
     def __str__(self) -> str:
         return f"LLVM for {self.cpu}"
 
     def takes(self, c: Call) -> bool:
-        return elements.takes(c)
+        return elements.takes(c) and not (self.exact and isinstance(c.op, Sum))
 
     def worth(self, calls: Sequence[Call]) -> bool:
         return elements.worth(list(calls))
