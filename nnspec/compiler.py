@@ -103,7 +103,9 @@ def finish(document: Document) -> Spec:
 def compile_graph(graph: Graph, backend: Backend, title: str, strict: bool = False) -> Program:
     """Passes, then the backend's plan; ``strict`` where nothing may be reordered."""
     from nnspec.passes import run_pipeline  # not needed to check a spec
+    from nnspec.passes.keep_order import keep_order
 
+    graph = keep_order(graph) if strict else graph
     return backend.plan(run_pipeline(graph, backend.claims, backend.loops(strict)), title)
 
 

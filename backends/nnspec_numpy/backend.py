@@ -12,7 +12,7 @@ from nnspec.codegen import plan
 from nnspec.codegen.module import load
 from nnspec.ir.graph import Graph
 from nnspec.ir.op import Composite
-from nnspec.ir.program import Program
+from nnspec.ir.program import Program, Step
 from nnspec.ir.types import TensorType
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
@@ -77,6 +77,12 @@ class NumpyBackend:
     def plan(self, graph: Graph, title: str) -> Program:
         """Steps and memory for a graph that went through the passes."""
         return plan.plan(graph, title, NumpyRules(), reserved=WORDS)
+
+    def choice(self, step: Step) -> str:
+        """The way a step is computed and why, where there are several; else nothing."""
+        call = step.call
+        own = KERNELS.get(type(call.op))
+        return own.choice(call.op, [v.type for v in call.inputs], [v.type for v in call.outputs]) if own else ""
 
     def source(self, program: Program) -> str:
         """The Python that ``bind`` runs."""

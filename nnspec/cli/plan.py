@@ -14,6 +14,7 @@ from nnspec.errors import Problem, SpecError, nearest, one_of
 
 if TYPE_CHECKING:
     from nnspec.cli.traced import Stage
+    from nnspec.codegen.backend import Backend
     from nnspec.ir.program import Program
 
 ROWS = 10  # of each table
@@ -43,7 +44,7 @@ def command(
     if source:
         click.echo(device.source(program), nl=False)
         return
-    click.echo("\n".join(report(program, stages)))
+    click.echo("\n".join(report(program, stages, device)))
 
 
 def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
@@ -60,7 +61,7 @@ def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
     return found
 
 
-def report(program: Program, stages: list[Stage]) -> Iterator[str]:
+def report(program: Program, stages: list[Stage], device: Backend) -> Iterator[str]:
     """The plan as a person reads it."""
     from nnspec.view import amounts
 
@@ -82,6 +83,7 @@ def report(program: Program, stages: list[Stage]) -> Iterator[str]:
     if len(each) > ROWS:
         yield f"   {len(each) - ROWS} more"
     yield from nests(program)
+    yield from ways(program, device)
     yield "\nmemory"
     for name, size in program.arenas.items():
         yield f"   {name:<32} {amounts.memory(size):>12}"
@@ -107,3 +109,18 @@ def nests(program: Program) -> Iterator[str]:
         yield f"   {where[text]:<24} {text if len(text) <= LONGEST else text[: LONGEST - 2] + ' …'}"
     if len(found) > ROWS:
         yield f"   {len(found) - ROWS} more"
+
+
+def ways(program: Program, device: Backend) -> Iterator[str]:
+    """How each step is computed for which there are several ways, in the order of the steps; equal lines as one."""
+    from nnspec.ir.types import show
+
+    found: Counter[tuple[str, str]] = Counter()
+    for step in program.steps:
+        if chosen := device.choice(step):
+            shapes = "  ".join(show(v.type.shape) for v in step.call.inputs)
+            found[f"{step.call.op.name:<16} {shapes:<40}", chosen] += 1
+    if found:
+        yield "\nways"
+    for (what, chosen), times in found.items():
+        yield f"   {what} {chosen}{f', {times} x' if times > 1 else ''}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nnspec.errors import MissingExtraError, Problem, SpecError, nearest, one_of
 from nnspec.ir.graph import Graph
 from nnspec.ir.op import Composite
-from nnspec.ir.program import Program
+from nnspec.ir.program import Program, Step
 from nnspec.ir.types import TensorType
 from nnspec.passes.nests import Loops
 
@@ -57,6 +57,9 @@ class Backend(Protocol):
 
     def plan(self, graph: Graph, title: str) -> Program:
         """Steps and memory for a graph that went through the passes."""
+
+    def choice(self, step: Step) -> str:
+        """The way a step of a plan is computed and why, in a few words; nothing where there is one way."""
 
     def source(self, program: Program) -> str:
         """Python that a person can read, and that ``bind`` runs."""

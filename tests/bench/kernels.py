@@ -1,7 +1,7 @@
 """Times the NumPy kernels against PyTorch, both on one thread, in the same run: ``python tests/bench/kernels.py [word]``.
 
-Prints microseconds a call, the least of several rounds taken in turns, and their ratio: below 1 is faster. PyTorch runs
-in the better of its two layouts. With a word, only the lines whose name holds it.
+Prints microseconds a call of the thread's own time (others on the machine do not count), the least of several rounds taken in
+turns, and their ratio: below 1 is faster. PyTorch runs in the better of its two layouts. With a word, only the lines whose name holds it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # read when NumPy is loaded
@@ -135,16 +135,16 @@ def least(runs: Sequence[Call]) -> list[float]:
     times = []
     for run in runs:
         run()
-        start = perf_counter()
+        start = thread_time()
         run()
-        times.append(max(1, int(SECONDS / (perf_counter() - start))))
+        times.append(max(1, int(SECONDS / (thread_time() - start))))
     best = [float("inf")] * len(runs)
     for _ in range(ROUNDS):
         for i, run in enumerate(runs):
-            start = perf_counter()
+            start = thread_time()
             for _ in range(times[i]):
                 run()
-            best[i] = min(best[i], (perf_counter() - start) / times[i] * 1e6)
+            best[i] = min(best[i], (thread_time() - start) / times[i] * 1e6)
     return best
 
 

@@ -1,4 +1,4 @@
-"""Convolution as matrix products over columns; one product where a window is one place."""
+"""Convolution as matrix products: over columns, over transformed tiles, or one where a window is one place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import Conv
 
-from . import depthwise
+from . import depthwise, winograd
+from .algorithm import Way, way
 from .columns import Columns
 from .kernel import Arrays, Kernel, Run, Step, Types, rows_of, sequence, sizes
 from .windows import Windows, of_convolution
@@ -38,27 +39,42 @@ def _windows(op: Conv, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...
     return of_convolution(op, x, w[:-2], y)
 
 
+def _way(op: Conv, windows: Windows, w: tuple[int, ...], dtype: DType) -> Way:
+    return way(windows, w[-1], op.groups, dtype, op.exact)
+
+
+def choice(op: Conv, inputs: Types, outputs: Types) -> str:
+    x, w = inputs
+    return str(_way(op, _windows(op, sizes(x), sizes(w), sizes(outputs[0])), sizes(w), x.dtype))
+
+
 def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     x, w = inputs
     windows = _windows(op, sizes(x), sizes(w), sizes(outputs[0]))
-    if windows.pointwise:
+    chosen = _way(op, windows, sizes(w), x.dtype)
+    if chosen.tiles:
+        return winograd.workspace(chosen.tiles, sizes(w)[-1])
+    if chosen.name == "one product":
         return ()
-    if w.shape[-2] == 1 and op.groups > 1:
+    if chosen.name == "taps":
         return depthwise.workspace(windows, x.dtype, sizes(w)[-1])
     return tuple(Columns(windows, op.groups, x.dtype).workspace())
 
 
 def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
     x, w = inputs
-    y = outputs[0]
+    y, dtype = outputs[0], DType(x.dtype.name)
     windows = _windows(op, x.shape, w.shape, y.shape)
+    chosen = _way(op, windows, w.shape, dtype)
     kernels = parts(rows_of(w), op.groups)
-    if windows.pointwise:
+    if chosen.tiles:
+        return sequence(winograd.convolve(chosen.tiles, x, w, y, space))
+    if chosen.name == "one product":
         pairs = zip(parts(rows_of(x), op.groups), kernels, parts(rows_of(y), op.groups), strict=True)
         return sequence([partial(np.matmul, a, b, out) for a, b, out in pairs])
-    if w.shape[-2] == 1 and op.groups > 1:
+    if chosen.name == "taps":
         return sequence(depthwise.forward(windows, x, w, y, space))
-    return sequence(products(Columns(windows, op.groups, DType(x.dtype.name)), x, kernels, y, space))
+    return sequence(products(Columns(windows, op.groups, dtype), x, kernels, y, space))
 
 
-CONV: dict[type[Any], Kernel] = {Conv: Kernel(bind, workspace)}
+CONV: dict[type[Any], Kernel] = {Conv: Kernel(bind, workspace, choice=choice)}

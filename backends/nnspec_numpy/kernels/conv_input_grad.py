@@ -16,7 +16,8 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvInputGrad
 
-from . import depthwise
+from . import depthwise, winograd
+from .algorithm import Way, way
 from .columns import Columns
 from .conv import parts, products
 from .grid import Grid
@@ -55,18 +56,44 @@ def _windows(op: ConvInputGrad, g: tuple[int, ...], w: tuple[int, ...], x: tuple
     return of_convolution(op, x, w[:-2], g)
 
 
+def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) -> Way:
+    if windows.pointwise:
+        return Way("one product", "a window is one place")
+    if w[-2] == 1 and op.groups > 1:
+        return Way("taps", "every channel by itself")
+    flipped = mirrored(windows, w[-1])
+    if flipped is not None:
+        return way(flipped, windows.channels, 1, dtype, op.exact, "input") if op.groups == 1 else Way("columns", f"{op.groups} groups")
+    if few(windows, op.groups):
+        return Way("lines", f"{windows.channels} channels")
+    return Way("scattered taps", "a stride" if prod(windows.stride) != 1 else "a border wider than the window")
+
+
+def _gathering(w: Windows, filters: int) -> Windows | None:
+    """Windows over the gradient of a convolution of every channel by itself: a sum is gathered in half the time of a scattered one."""
+    return mirrored(w, filters) if filters == w.channels else None
+
+
+def choice(op: ConvInputGrad, inputs: Types, outputs: Types) -> str:
+    g, w = inputs
+    return str(_way(op, _windows(op, sizes(g), sizes(w), sizes(outputs[0])), sizes(w), g.dtype))
+
+
 def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     g, w = inputs
     kernel, dtype = sizes(w), g.dtype
     windows = _windows(op, sizes(g), kernel, sizes(outputs[0]))
-    if windows.pointwise:
+    chosen = _way(op, windows, kernel, dtype)
+    if chosen.name == "one product":
         return ()
-    if kernel[-2] == 1 and op.groups > 1:
-        return depthwise.workspace(windows, dtype, kernel[-1])
+    if chosen.name == "taps":
+        return depthwise.workspace(_gathering(windows, kernel[-1]) or windows, dtype, kernel[-1])
+    if chosen.tiles:
+        return flat(prod(kernel), dtype), *winograd.workspace(chosen.tiles, windows.channels)
     flipped = mirrored(windows, kernel[-1])
     if flipped is not None:
         return flat(prod(kernel), dtype), *Columns(flipped, op.groups, dtype).workspace()
-    if few(windows, op.groups):
+    if chosen.name == "lines":
         grid = _plane_grid(windows, dtype)
         places = grid.images * prod(grid.extent)
         return (flat(prod(kernel[:-1]) * places, dtype), flat(len(grid.phases) * places * windows.channels, dtype),
@@ -80,15 +107,22 @@ def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> R
     g, w = inputs
     x = outputs[0]
     windows = _windows(op, g.shape, w.shape, x.shape)
-    if windows.pointwise:
+    chosen = _way(op, windows, w.shape, DType(g.dtype.name))
+    if chosen.name == "one product":
         triples = zip(*(parts(rows_of(a), op.groups) for a in (g, w, x)), strict=True)
         return sequence([partial(np.matmul, a, b.T, out) for a, b, out in triples])
-    if w.shape[-2] == 1 and op.groups > 1:
-        return sequence(depthwise.backward(windows, g, w, x, space))
+    if chosen.name == "taps":
+        gathering = _gathering(windows, w.shape[-1])
+        return sequence(depthwise.backward(windows, g, w, x, space) if gathering is None
+                        else depthwise.forward(gathering, g, w, x, space, turned=True))
+    if chosen.tiles:
+        turned = cut(space[0], (*w.shape[:2], w.shape[3], w.shape[2]))
+        before = partial(np.copyto, turned, np.swapaxes(w, -1, -2))
+        return sequence([before, *winograd.convolve(chosen.tiles, g, turned, x, space[1:], turned=True)])
     flipped = mirrored(windows, w.shape[-1])
     if flipped is not None:
         return sequence(_convolve(op, flipped, g, w, x, space))
-    if few(windows, op.groups):
+    if chosen.name == "lines":
         return sequence(_scatter_planes(windows, g, w, x, space))
     return sequence(_scatter(op, windows, g, w, x, list(space)))
 
@@ -156,4 +190,4 @@ def _scatter_planes(w: Windows, g: Array, kernel: Array, x: Array, space: Arrays
     return steps
 
 
-CONV_INPUT_GRAD: dict[type[Any], Kernel] = {ConvInputGrad: Kernel(bind, workspace)}
+CONV_INPUT_GRAD: dict[type[Any], Kernel] = {ConvInputGrad: Kernel(bind, workspace, choice=choice)}

@@ -1,4 +1,4 @@
-"""The gradient of a convolution in its kernel: columns of the input times the output's gradient, chunk after chunk."""
+"""The gradient of a convolution in its kernel: columns, or transformed tiles, times the output's gradient, chunk after chunk."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvKernelGrad
 
-from . import depthwise
+from . import depthwise, winograd
+from .algorithm import Way, way
 from .columns import Columns
 from .conv import parts
 from .kernel import Arrays, Kernel, Run, Step, Types, cut, flat, rows_of, sequence, sizes
@@ -24,28 +26,51 @@ def _windows(op: ConvKernelGrad, x: tuple[int, ...], g: tuple[int, ...]) -> Wind
     return of_convolution(op, x, op.size, g)
 
 
+def _way(op: ConvKernelGrad, windows: Windows, g: tuple[int, ...], dtype: DType) -> Way:
+    return way(windows, g[-1], op.groups, dtype, op.exact, "kernel")
+
+
+def choice(op: ConvKernelGrad, inputs: Types, outputs: Types) -> str:
+    x, g = inputs
+    return str(_way(op, _windows(op, sizes(x), sizes(g)), sizes(g), x.dtype))
+
+
 def workspace(op: ConvKernelGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     x, g = inputs
     kernel = sizes(outputs[0])
     windows = _windows(op, sizes(x), sizes(g))
-    if windows.pointwise:
+    chosen = _way(op, windows, sizes(g), x.dtype)
+    if chosen.tiles:
+        return winograd.gradient_workspace(chosen.tiles, kernel[-1])
+    if chosen.name == "one product":
         return ()
-    if kernel[-2] == 1 and op.groups > 1:
+    if chosen.name == "taps":
         return depthwise.workspace(windows, x.dtype, kernel[-1])
     return flat(prod(kernel), x.dtype), *Columns(windows, op.groups, x.dtype, LEAST).workspace()
 
 
 def bind(op: ConvKernelGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
     x, g = inputs
-    w = outputs[0]
+    w, dtype = outputs[0], DType(x.dtype.name)
     windows = _windows(op, x.shape, g.shape)
-    whole = parts(rows_of(w), op.groups)
-    if windows.pointwise:
-        pairs = zip(parts(rows_of(x), op.groups), parts(rows_of(g), op.groups), whole, strict=True)
-        return sequence([partial(np.matmul, a.T, b, out) for a, b, out in pairs])
-    if w.shape[-2] == 1 and op.groups > 1:
+    chosen = _way(op, windows, g.shape, dtype)
+    if chosen.tiles:
+        return sequence(winograd.kernel_gradient(chosen.tiles, x, g, w, space))
+    if chosen.name == "one product":
+        return sequence(_product(op, x, g, w))
+    if chosen.name == "taps":
         return sequence(depthwise.kernel_gradient(windows, x, g, w, space))
+    return sequence(_columns(op, windows, x, g, w, space))
+
+
+def _product(op: ConvKernelGrad, x: Array, g: Array, w: Array) -> list[Step]:
+    pairs = zip(parts(rows_of(x), op.groups), parts(rows_of(g), op.groups), parts(rows_of(w), op.groups), strict=True)
+    return [partial(np.matmul, a.T, b, out) for a, b, out in pairs]
+
+
+def _columns(op: ConvKernelGrad, windows: Windows, x: Array, g: Array, w: Array, space: Arrays) -> list[Step]:
     columns = Columns(windows, op.groups, DType(x.dtype.name), LEAST)
+    whole = parts(rows_of(w), op.groups)
     share = parts(cut(space[0], rows_of(w).shape), op.groups)
     steps: list[Step] = columns.begin(space[1:])
     for i, piece in enumerate(columns.pieces(x, space[1:])):
@@ -55,7 +80,7 @@ def bind(op: ConvKernelGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> 
             steps.append(partial(np.matmul, a.T, b, out))
         if i:
             steps.append(partial(np.add, rows_of(w), cut(space[0], rows_of(w).shape), rows_of(w)))
-    return sequence(steps)
+    return steps
 
 
-CONV_KERNEL_GRAD: dict[type[Any], Kernel] = {ConvKernelGrad: Kernel(bind, workspace)}
+CONV_KERNEL_GRAD: dict[type[Any], Kernel] = {ConvKernelGrad: Kernel(bind, workspace, choice=choice)}

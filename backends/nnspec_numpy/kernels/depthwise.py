@@ -40,10 +40,10 @@ def workspace(w: Windows, dtype: DType, channels: int) -> tuple[TensorType, ...]
     return _tiles(grid, times), flat(_tile(grid), dtype), *grid.grids(), *values
 
 
-def _spread(tiles: Array, kernel: Array, channels: int) -> Step:
-    """The step that repeats the kernel into ``tiles``: (tap, multiple, elements of a pass)."""
+def _spread(tiles: Array, kernel: Array, channels: int, turned: bool = False) -> Step:
+    """The step that repeats the kernel into ``tiles``: (tap, multiple, elements of a pass), from the last tap where ``turned``."""
     taps, times, size = tiles.shape
-    rows = kernel.reshape(taps, 1, channels, times).transpose(0, 3, 1, 2)
+    rows = kernel.reshape(taps, 1, channels, times)[:: -1 if turned else 1].transpose(0, 3, 1, 2)
     return partial(np.copyto, tiles.reshape(taps, times, size // channels, channels), rows)
 
 
@@ -51,11 +51,11 @@ def _shaped(space: Array, grid: Grid, times: int) -> Array:
     return space.reshape(len(grid.taps), times, -1)
 
 
-def forward(w: Windows, x: Array, kernel: Array, y: Array, workspace: Arrays) -> list[Step]:
-    """Steps for ``y[..., c * m + j] = sum over taps of x[..., c] * kernel[tap, 0, c * m + j]``."""
+def forward(w: Windows, x: Array, kernel: Array, y: Array, workspace: Arrays, turned: bool = False) -> list[Step]:
+    """Steps for ``y[..., c * m + j] = sum over taps of x[..., c] * kernel[tap, 0, c * m + j]``; ``turned``: the taps reversed."""
     grid, times, space = Grid(w, DType(x.dtype.name)), _times(w, y.shape[-1]), list(workspace)
     tiles, product = _shaped(space.pop(0), grid, times), space.pop(0)
-    steps = [_spread(tiles, kernel, w.channels)]
+    steps = [_spread(tiles, kernel, w.channels, turned)]
     grids = [] if grid.plain else grid.of(space.pop(0))
     steps += [partial(g.fill, 0) for g in grids] if w.bordered else []
     for images in grid.chunks():

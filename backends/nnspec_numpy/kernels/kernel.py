@@ -21,6 +21,11 @@ def nothing(op: Any, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     return ()
 
 
+def plain(op: Any, inputs: Types, outputs: Types) -> str:
+    """No choice."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """How an op runs where NumPy has no single call for it.
@@ -28,12 +33,14 @@ class Kernel:
     ``bind(op, inputs, outputs, workspace)`` gives the callable that reads ``inputs`` and fills ``outputs``, which
     are C-contiguous and share no memory with the inputs. ``workspace(op, input types, output types)`` says which
     scratch arrays it wants: contiguous, of any content, and free for others between two runs. ``contiguous`` names
-    the inputs that have to be C-contiguous: all of them (True), or those at some positions.
+    the inputs that have to be C-contiguous: all of them (True), or those at some positions. ``choice`` says, where there
+    are several ways, which one is taken and why, in a few words.
     """
 
     bind: Callable[[Any, Arrays, Arrays, Arrays], Run]
     workspace: Callable[[Any, Types, Types], tuple[TensorType, ...]] = nothing
     contiguous: bool | tuple[int, ...] = True
+    choice: Callable[[Any, Types, Types], str] = plain
 
     def wants_contiguous(self, position: int) -> bool:
         """Whether the input at ``position`` has to be C-contiguous."""

@@ -1,0 +1,85 @@
+"""Which way a convolution is computed: from shapes alone, by what each way costs, never by a clock.
+
+Costs are nanoseconds on one core of a processor with AVX-512, and only their ratios matter.
+
+Forward, tiles of 2x2 err as columns do. Tiles of 4x4 err three times as much, which turns a relu or a largest of a window now and
+then, and what follows is another trajectory. In gradients nothing is decided: there their error is lost in that of the update.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from nnspec.ir.types import DType
+
+from .windows import Windows
+from .winograd import TAPS, Tiles
+
+PRODUCT, TRANSFORM, MOVED = 200.0, 110.0, 12.0  # floating point operations and bytes in a nanosecond
+GAIN = {"forward": 0.85, "input": 0.85, "kernel": 0.75}  # columns are left where tiles cost at most this share of them
+KERNEL = 8 << 20  # bytes of a transformed kernel, at most
+TILES = {"forward": (2,), "input": (2, 4), "kernel": (2, 4)}
+
+
+@dataclass(frozen=True)
+class Way:
+    """The name of an algorithm, why it was chosen, and the tiles of Winograd's."""
+
+    name: str
+    why: str
+    tiles: Tiles | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.why}"
+
+
+def way(w: Windows, filters: int, groups: int, dtype: DType, exact: bool, part: str = "forward") -> Way:
+    """For the windows of a convolution; ``part``: ``forward``, or the gradient in ``input`` or ``kernel``."""
+    if w.pointwise:
+        return Way("one product", "a window is one place")
+    if groups == w.channels and groups > 1:
+        return Way("taps", "every channel by itself")
+    reason = _not_winograd(w, groups, dtype, exact)
+    if reason:
+        return Way("columns", reason)
+    plain, fits = _columns(w, filters, dtype), [t for t in (Tiles(w, m, dtype) for m in TILES[part]) if _kernel(t, filters) <= KERNEL]
+    if not fits:
+        return Way("columns", "a kernel too large to transform")
+    best = min(fits, key=lambda t: winograd(t, filters))
+    share = winograd(best, filters) / plain
+    if share > GAIN[part]:
+        return Way("columns", "transforming would cost more than it saves")
+    return Way(f"Winograd {best.m}x{best.m}", f"{TAPS * TAPS * best.m**2 / best.n**2:g} times fewer products", best)
+
+
+def _not_winograd(w: Windows, groups: int, dtype: DType, exact: bool) -> str:
+    if w.size != (TAPS, TAPS):
+        return f"windows of {'x'.join(map(str, w.size))}"
+    if prod(w.stride) != 1 or prod(w.dilation) != 1:
+        return "a stride" if prod(w.stride) != 1 else "a dilation"
+    if groups != 1:
+        return f"{groups} groups"
+    if dtype != DType.float32:
+        return f"{dtype} is strict"
+    return "math: strict" if exact else ""
+
+
+def _kernel(t: Tiles, filters: int) -> int:
+    return t.n * t.n * t.windows.channels * filters * t.dtype.size
+
+
+def _columns(w: Windows, filters: int, dtype: DType) -> float:
+    """Of columns and one product."""
+    depth = prod(w.size) * w.channels
+    return w.n * prod(w.out) * (2 * depth * filters / PRODUCT + depth * dtype.size / MOVED)
+
+
+def winograd(t: Tiles, filters: int) -> float:
+    """Of transformations, products and moves, for a kernel and all tiles."""
+    w, n, m = t.windows, t.n * t.n, t.m * t.m
+    tiles = w.n * prod(t.grid.out)
+    products = 2 * n * w.channels * filters / PRODUCT
+    transforms = (2 * n * n * w.channels + 2 * n * m * filters) / TRANSFORM
+    moves = ((n + m) * w.channels + m * filters) * t.dtype.size / MOVED
+    return tiles * (products + transforms + moves) + 2 * n * TAPS * TAPS * w.channels * filters / TRANSFORM

@@ -1,0 +1,156 @@
+"""Winograd's algorithm: exact as algebra, as near as columns in float32, chosen from shapes, and turned off where exactness is asked."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nnspec
+import nnspec.ops
+from nnspec.compiler import loads
+from nnspec.ir.types import DType, TensorType, known
+from nnspec.ops.conv import Conv
+from nnspec_numpy.kernels import KERNELS, winograd
+from nnspec_numpy.kernels.algorithm import KERNEL, way
+from nnspec_numpy.kernels.kernel import sequence
+from nnspec_numpy.kernels.windows import Windows, of_convolution
+from nnspec_numpy.kernels.winograd import Tiles
+from tests.test_numpy_kernels import bound, numbers, peak, spoiled, type_of
+
+CLOSE = {2: 1e-6, 4: 4e-6}  # of the largest element, in float32
+
+
+@pytest.mark.parametrize("m", [2, 4])
+def test_its_matrices_give_a_correlation_of_three_places_and_its_gradients(m: int) -> None:
+    a, g, b = winograd.matrices(m)
+    x, w, dy = np.random.default_rng(0).normal(size=(m + 2,)), np.array([0.3, -2.0, 0.7]), np.arange(1.0, m + 1)
+    np.testing.assert_allclose(a @ ((g @ w) * (b @ x)), np.correlate(x, w), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(g.T @ ((a.T @ dy) * (b @ x)), np.correlate(x, dy), rtol=1e-12, atol=1e-12)
+
+
+def _run(steps: Any) -> None:
+    with np.errstate(all="ignore"):
+        sequence(steps)()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 5), st.integers(3, 23), st.integers(3, 19), st.integers(1, 9), st.integers(1, 9),
+       st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2), st.sampled_from([2, 4]), st.booleans())
+def test_every_size_and_border_gives_what_the_references_give(
+        n: int, height: int, width: int, channels: int, filters: int, padding: Any, m: int, small: bool) -> None:
+    op = Conv((1, 1), padding, (1, 1))
+    x, w = numbers((n, height, width, channels), "float32"), numbers((3, 3, channels, filters), "float32", 1)
+    g = numbers(known(op.infer(type_of(x), type_of(w)).shape), "float32", 2)
+    tiles = Tiles(of_convolution(op, x.shape, (3, 3), g.shape), m, DType.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        if small:  # parts of one image at a time
+            patch.setattr(winograd, "LEAST", 2)
+            patch.setattr(winograd, "BYTES", 1)
+        y, dw = spoiled(g.shape, g.dtype), spoiled(w.shape, w.dtype)
+        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.workspace(tiles, filters)]
+        _run(winograd.convolve(tiles, x, w, y, space))
+        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.gradient_workspace(tiles, filters)]
+        _run(winograd.kernel_gradient(tiles, x, g, dw, space))
+    x, w, g = (a.astype(np.float64) for a in (x, w, g))
+    for found, wanted in ((y, op.reference(x, w)), (dw, op.kernel_grad(w.shape).reference(x, g))):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=CLOSE[m] * max(1.0, float(np.abs(wanted).max())))
+
+
+def windows(n: int, side: int, channels: int, size: int = 3, stride: int = 1) -> Windows:
+    op = Conv((stride, stride), "same", (1, 1))
+    out = -(-side // stride)
+    return of_convolution(op, (n, side, side, channels), (size, size), (n, out, out, 1))
+
+
+def test_many_channels_take_tiles_and_gradients_larger_ones() -> None:
+    assert way(windows(16, 32, 64), 64, 1, DType.float32, False).name == "Winograd 2x2"
+    assert way(windows(16, 32, 64), 64, 1, DType.float32, False, "kernel").name == "Winograd 4x4"
+    assert way(windows(16, 32, 64), 64, 1, DType.float32, False, "input").name == "Winograd 4x4"
+
+
+@pytest.mark.parametrize(("kind", "why"), [
+    ((windows(16, 32, 64), 64, 1, DType.float64, False), "float64 is strict"),
+    ((windows(16, 32, 64), 64, 1, DType.float32, True), "math: strict"),
+    ((windows(16, 32, 64), 64, 2, DType.float32, False), "2 groups"),
+    ((windows(16, 32, 64, 5), 64, 1, DType.float32, False), "windows of 5x5"),
+    ((windows(16, 32, 64, 3, 2), 64, 1, DType.float32, False), "a stride"),
+    ((windows(16, 32, 3), 16, 1, DType.float32, False), "transforming would cost more than it saves"),
+    ((windows(16, 4, 2048), 2048, 1, DType.float32, False), "a kernel too large to transform")])
+def test_other_convolutions_take_columns_and_say_why(kind: Any, why: str) -> None:
+    assert str(way(*kind)) == f"columns: {why}"
+
+
+def test_scratch_stays_small_whatever_the_images_are() -> None:
+    for n, side, channels in ((256, 32, 64), (8, 224, 64), (64, 16, 256)):
+        op, x, w = Conv((1, 1), "same", (1, 1)), TensorType((n, side, side, channels)), TensorType((3, 3, channels, channels))
+        y = op.infer(x, w)
+        for grad, inputs in ((op, (x, w)), (op.input_grad(x.shape), (y, w)), (op.kernel_grad(w.shape), (x, y))):
+            space = KERNELS[type(grad)].workspace(grad, inputs, grad.types(*inputs))
+            kernels = 2 * KERNEL if type(grad) is not Conv else KERNEL
+            assert sum(prod(known(t.shape)) * t.dtype.size for t in space) <= kernels + (26 << 20)
+
+
+def test_a_product_of_tiles_asks_for_no_memory_and_repeats_to_the_bit() -> None:
+    op = Conv((1, 1), "same", (1, 1))
+    x, w = numbers((6, 21, 22, 48), "float32"), numbers((3, 3, 48, 64), "float32", 1)
+    run, (y,), _ = bound(op, x, w)
+    assert KERNELS[Conv].choice(op, [type_of(x), type_of(w)], [type_of(y)]).startswith("Winograd")
+    assert peak(run) <= 4096
+    first = y.copy()
+    run()
+    assert first.tobytes() == y.tobytes()
+
+
+SMOOTH = """nnspec: 1
+data: digits
+layers:
+  - conv2d: {filters: 48, kernel: 3, padding: same, activation: tanh}
+  - conv2d: {filters: 48, kernel: 3, padding: same}
+  - batch_norm
+  - activation: tanh
+  - avg_pool2d: 2
+  - conv2d: {filters: 48, kernel: 3, padding: same, activation: tanh}
+  - flatten
+  - dense: 10
+loss: cross_entropy
+optimizer: {sgd: {learning_rate: 0.02, momentum: 0.9}}
+batch_size: 16
+epochs: 1
+"""
+
+
+def test_a_training_run_strays_from_float64_at_most_three_times_as_far_as_the_interpreter() -> None:
+    rng = np.random.default_rng(0)
+    batches = [{"image": rng.uniform(0, 1, (16, 8, 8, 1)).astype(np.float32), "digit": rng.integers(0, 10, 16)} for _ in range(8)]
+
+    def trained(spec: Any, backend: str) -> list[dict[str, Any]]:
+        model, found = nnspec.compile(spec, backend=backend), []
+        for batch in batches:
+            model.train_batch(batch)
+            found.append({k: np.array(v, np.float64) for k, v in model.parameters.items()})
+        return found
+
+    def stray(a: dict[str, Any], b: dict[str, Any]) -> float:
+        return float(np.sqrt(sum(((a[k] - b[k]) ** 2).sum() for k in a)))
+
+    spec = loads(SMOOTH)
+    exact = trained(spec.with_(precision="float64"), "interpret")
+    usual, ours = trained(spec, "interpret"), trained(spec, "numpy")
+    for step, wanted in enumerate(exact):
+        assert stray(ours[step], wanted) <= 3 * stray(usual[step], wanted), step
+
+
+def test_strict_math_takes_no_tiles() -> None:
+    fast, strict = (nnspec.compile(loads(SMOOTH, set={"math": math})) for math in ("fast", "strict"))
+    batch = {"image": np.random.default_rng(0).uniform(0, 1, (16, 8, 8, 1)).astype(np.float32)}
+    used = []
+    for model in (fast, strict):
+        model.predict(batch)
+        graphs = [ready.graph for ready in model.programs._kept.values()]
+        used.append({c.op.exact for graph in graphs for c in graph.calls if isinstance(c.op, Conv)})
+    assert used == [{False}, {True}]
