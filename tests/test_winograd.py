@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -33,6 +34,16 @@ def test_its_matrices_give_a_correlation_of_three_places_and_its_gradients(m: in
     np.testing.assert_allclose(g.T @ ((a.T @ dy) * (b @ x)), np.correlate(x, dy), rtol=1e-12, atol=1e-12)
 
 
+@cache
+def _has_avx2() -> bool:
+    try:
+        import llvmlite.binding as llvm
+    except ImportError:
+        return False
+    features = llvm.get_host_cpu_features()
+    return bool(features.get("avx2") and features.get("fma"))
+
+
 def _run(steps: Any) -> None:
     with np.errstate(all="ignore"):
         sequence(steps)()
@@ -40,21 +51,24 @@ def _run(steps: Any) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 5), st.integers(3, 23), st.integers(3, 19), st.integers(1, 9), st.integers(1, 9),
-       st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2), st.sampled_from([2, 4]), st.booleans())
+       st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2), st.sampled_from([2, 4]), st.booleans(),
+       st.sampled_from([0, 0, 16, 33]), st.sampled_from(["", "avx2", "none"]))
 def test_every_size_and_border_gives_what_the_references_give(
-        n: int, height: int, width: int, channels: int, filters: int, padding: Any, m: int, small: bool) -> None:
+        n: int, height: int, width: int, channels: int, filters: int, padding: Any, m: int, small: bool, more: int, cpu: str) -> None:
+    channels, filters = channels + more, filters + more  # of 16 and more there are compiled transformations
     op = Conv((1, 1), padding, (1, 1))
     x, w = numbers((n, height, width, channels), "float32"), numbers((3, 3, channels, filters), "float32", 1)
     g = numbers(known(op.infer(type_of(x), type_of(w)).shape), "float32", 2)
-    tiles = Tiles(of_convolution(op, x.shape, (3, 3), g.shape), m, DType.float32)
+    tiles = Tiles(of_convolution(op, x.shape, (3, 3), g.shape), m, DType.float32, filters)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NNSPEC_CPU", cpu if cpu != "avx2" or _has_avx2() else "")
         if small:  # parts of one image at a time
             patch.setattr(winograd, "LEAST", 2)
             patch.setattr(winograd, "BYTES", 1)
         y, dw = spoiled(g.shape, g.dtype), spoiled(w.shape, w.dtype)
-        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.workspace(tiles, filters)]
+        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.workspace(tiles)]
         _run(winograd.convolve(tiles, x, w, y, space))
-        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.gradient_workspace(tiles, filters)]
+        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.gradient_workspace(tiles)]
         _run(winograd.kernel_gradient(tiles, x, g, dw, space))
     x, w, g = (a.astype(np.float64) for a in (x, w, g))
     for found, wanted in ((y, op.reference(x, w)), (dw, op.kernel_grad(w.shape).reference(x, g))):
@@ -95,7 +109,9 @@ def test_scratch_stays_small_whatever_the_images_are() -> None:
             assert sum(prod(known(t.shape)) * t.dtype.size for t in space) <= kernels + (26 << 20)
 
 
-def test_a_product_of_tiles_asks_for_no_memory_and_repeats_to_the_bit() -> None:
+@pytest.mark.parametrize("cpu", ["", "none"])
+def test_a_product_of_tiles_asks_for_no_memory_and_repeats_to_the_bit(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
     op = Conv((1, 1), "same", (1, 1))
     x, w = numbers((6, 21, 22, 48), "float32"), numbers((3, 3, 48, 64), "float32", 1)
     run, (y,), _ = bound(op, x, w)
@@ -124,7 +140,9 @@ epochs: 1
 """
 
 
-def test_a_training_run_strays_from_float64_at_most_three_times_as_far_as_the_interpreter() -> None:
+@pytest.mark.parametrize("cpu", ["", "none"])
+def test_a_training_run_strays_from_float64_at_most_three_times_as_far_as_the_interpreter(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
     rng = np.random.default_rng(0)
     batches = [{"image": rng.uniform(0, 1, (16, 8, 8, 1)).astype(np.float32), "digit": rng.integers(0, 10, 16)} for _ in range(8)]
 

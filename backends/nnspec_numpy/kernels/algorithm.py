@@ -18,7 +18,7 @@ from .winograd import TAPS, Tiles
 
 PRODUCT, TRANSFORM, MOVED = 200.0, 110.0, 12.0  # floating point operations and bytes in a nanosecond
 GAIN = {"forward": 0.85, "input": 0.85, "kernel": 0.75}  # columns are left where tiles cost at most this share of them
-KERNEL = 8 << 20  # bytes of a transformed kernel, at most
+KERNEL = 10 << 20  # bytes of a transformed kernel, at most
 TILES = {"forward": (2,), "input": (2, 4), "kernel": (2, 4)}
 
 
@@ -43,11 +43,11 @@ def way(w: Windows, filters: int, groups: int, dtype: DType, exact: bool, part: 
     reason = _not_winograd(w, groups, dtype, exact)
     if reason:
         return Way("columns", reason)
-    plain, fits = _columns(w, filters, dtype), [t for t in (Tiles(w, m, dtype) for m in TILES[part]) if _kernel(t, filters) <= KERNEL]
+    plain, fits = _columns(w, filters, dtype), [t for t in (Tiles(w, m, dtype, filters) for m in TILES[part]) if _kernel(t) <= KERNEL]
     if not fits:
         return Way("columns", "a kernel too large to transform")
-    best = min(fits, key=lambda t: winograd(t, filters))
-    share = winograd(best, filters) / plain
+    best = min(fits, key=winograd)
+    share = winograd(best) / plain
     if share > GAIN[part]:
         return Way("columns", "transforming would cost more than it saves")
     return Way(f"Winograd {best.m}x{best.m}", f"{TAPS * TAPS * best.m**2 / best.n**2:g} times fewer products", best)
@@ -65,8 +65,8 @@ def _not_winograd(w: Windows, groups: int, dtype: DType, exact: bool) -> str:
     return "math: strict" if exact else ""
 
 
-def _kernel(t: Tiles, filters: int) -> int:
-    return t.n * t.n * t.windows.channels * filters * t.dtype.size
+def _kernel(t: Tiles) -> int:
+    return t.n * t.n * t.windows.channels * t.filters * t.dtype.size
 
 
 def _columns(w: Windows, filters: int, dtype: DType) -> float:
@@ -75,11 +75,11 @@ def _columns(w: Windows, filters: int, dtype: DType) -> float:
     return w.n * prod(w.out) * (2 * depth * filters / PRODUCT + depth * dtype.size / MOVED)
 
 
-def winograd(t: Tiles, filters: int) -> float:
-    """Of transformations, products and moves, for a kernel and all tiles."""
-    w, n, m = t.windows, t.n * t.n, t.m * t.m
+def winograd(t: Tiles) -> float:
+    """Of transformations, products and moves, for a kernel and all tiles; compiled, a transformation is no more than its moves."""
+    w, filters, n, m = t.windows, t.filters, t.n * t.n, t.m * t.m
     tiles = w.n * prod(t.grid.out)
     products = 2 * n * w.channels * filters / PRODUCT
-    transforms = (2 * n * n * w.channels + 2 * n * m * filters) / TRANSFORM
-    moves = ((n + m) * w.channels + m * filters) * t.dtype.size / MOVED
+    transforms = 0.0 if t.compiled else (2 * n * n * w.channels + 2 * n * m * filters) / TRANSFORM
+    moves = ((n + m) * w.channels + (n if t.compiled else m) * filters) * t.dtype.size / MOVED
     return tiles * (products + transforms + moves) + 2 * n * TAPS * TAPS * w.channels * filters / TRANSFORM

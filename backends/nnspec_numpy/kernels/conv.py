@@ -53,7 +53,7 @@ def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]
     windows = _windows(op, sizes(x), sizes(w), sizes(outputs[0]))
     chosen = _way(op, windows, sizes(w), x.dtype)
     if chosen.tiles:
-        return winograd.workspace(chosen.tiles, sizes(w)[-1])
+        return winograd.workspace(chosen.tiles)
     if chosen.name == "one product":
         return ()
     if chosen.name == "taps":

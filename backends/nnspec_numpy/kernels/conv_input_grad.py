@@ -89,7 +89,7 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
     if chosen.name == "taps":
         return depthwise.workspace(_gathering(windows, kernel[-1]) or windows, dtype, kernel[-1])
     if chosen.tiles:
-        return flat(prod(kernel), dtype), *winograd.workspace(chosen.tiles, windows.channels)
+        return flat(prod(kernel), dtype), *winograd.workspace(chosen.tiles)
     flipped = mirrored(windows, kernel[-1])
     if flipped is not None:
         return flat(prod(kernel), dtype), *Columns(flipped, op.groups, dtype).workspace()

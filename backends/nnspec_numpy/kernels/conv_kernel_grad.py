@@ -41,7 +41,7 @@ def workspace(op: ConvKernelGrad, inputs: Types, outputs: Types) -> tuple[Tensor
     windows = _windows(op, sizes(x), sizes(g))
     chosen = _way(op, windows, sizes(g), x.dtype)
     if chosen.tiles:
-        return winograd.gradient_workspace(chosen.tiles, kernel[-1])
+        return winograd.gradient_workspace(chosen.tiles)
     if chosen.name == "one product":
         return ()
     if chosen.name == "taps":

@@ -28,6 +28,10 @@ from numpy.lib.stride_tricks import as_strided
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
+from nnspec_numpy.llvm import tiles as compiled
+from nnspec_numpy.llvm.code import Code
+from nnspec_numpy.llvm.cpu import Cpu
+from nnspec_numpy.llvm.library import Kernels, library
 
 from .kernel import Arrays, Step, cut, flat
 from .move import move
@@ -76,6 +80,14 @@ def both(matrix: Array, dtype: np.dtype[np.floating]) -> Array:
     return np.kron(matrix, matrix).astype(dtype)
 
 
+def family(cpu: Cpu) -> Iterator[tuple[str, Code]]:
+    """The compiled transformations of every size of tiles."""
+    for m in POINTS:
+        a, _, b = matrices(m)
+        for name, matrix, reads in compiled.winograd(m, a, b):
+            yield name, compiled.write(cpu, matrix, m, reads)
+
+
 @dataclass(frozen=True)
 class Tiles:
     """The tiles of a convolution: windows of ``n x n`` that move by ``m``; ``windows`` are the convolution's own."""
@@ -83,6 +95,7 @@ class Tiles:
     windows: Windows
     m: int
     dtype: DType
+    filters: int
 
     @property
     def n(self) -> int:
@@ -101,29 +114,34 @@ class Tiles:
         """Whether tiles fill the output, none of them in part."""
         return all(o % self.m == 0 for o in self.windows.out)
 
-    def wanted(self, channels: int) -> int:
-        return max(LEAST, BYTES // (self.n * self.n * channels * self.dtype.size))
+    @property
+    def compiled(self) -> Kernels | None:
+        """The compiled transformations, where there are enough channels for a vector."""
+        kernels = library(family) if self.dtype == DType.float32 else None
+        return kernels if kernels and min(self.windows.channels, self.filters) >= kernels.lanes else None
 
-    def most(self, channels: int) -> int:
-        """Tiles in a chunk."""
-        grid, wanted = self.grid, self.wanted(channels)
-        return grid.images(wanted) * grid.lines(wanted) * grid.out[1]
+    @property
+    def wanted(self) -> int:
+        """Tiles in a chunk, about."""
+        return max(LEAST, BYTES // (self.n * self.n * max(self.windows.channels, self.filters) * self.dtype.size))
 
-    def source(self, channels: int) -> list[TensorType]:
-        """Memory for a chunk of the input with its border; none where there is no border."""
+    def chunks(self) -> list[Chunk]:
+        return self.grid.chunks(self.wanted)
+
+    def workspace(self, buffers: int) -> list[TensorType]:
+        """So many buffers for a chunk's transformed tiles, and one for its input with the border where there is one."""
         grid = self.grid
-        return [flat(prod(self._around(channels)), self.dtype)] if grid.bordered else []
+        tiles = grid.images(self.wanted) * grid.lines(self.wanted) * grid.out[1]
+        size = self.n * self.n * tiles * max(self.windows.channels, self.filters)
+        around = [flat(prod(self._around), self.dtype)] if grid.bordered and self.compiled is None else []
+        return [*(flat(size, self.dtype) for _ in range(buffers)), *around]
 
-    def _around(self, channels: int) -> tuple[int, int, int, int]:
-        grid, wanted = self.grid, self.wanted(channels)
-        return grid.images(wanted), grid.lines(wanted) * self.m + TAPS - 1, grid.padded[1], grid.channels
+    @property
+    def _around(self) -> tuple[int, int, int, int]:
+        grid = self.grid
+        return grid.images(self.wanted), grid.lines(self.wanted) * self.m + TAPS - 1, grid.padded[1], grid.channels
 
-    def space(self, filters: int) -> int:
-        """Elements of a chunk of transformed tiles, of the input or of the output."""
-        channels = max(self.windows.channels, filters)
-        return self.n * self.n * self.most(channels) * channels
-
-    def read(self, x: Array, chunk: Chunk, channels: int, space: list[Array]) -> tuple[list[Step], Array]:
+    def read(self, x: Array, chunk: Chunk, space: list[Array]) -> tuple[list[Step], Array]:
         """Steps that add the border to a chunk of ``x``, and its tiles: (n, n, image, *tile, channel)."""
         grid, m = self.grid, self.m
         count, lines = chunk.last - chunk.first, chunk.bottom - chunk.top
@@ -131,7 +149,7 @@ class Tiles:
         steps: list[Step] = []
         if grid.bordered:
             height, left = lines * m + TAPS - 1, grid.low[1]
-            seen = cut(space[0], self._around(channels))[:count, :height]
+            seen = cut(space[0], self._around)[:count, :height]
             low = min(height, max(0, grid.low[0] - first))
             high = max(low, min(height, grid.low[0] + grid.spatial[0] - first))
             start = first + low - grid.low[0]
@@ -159,66 +177,106 @@ class Tiles:
                     yield part, tiles[i, j, :, : part.shape[1], : part.shape[2]]
 
 
-def workspace(tiles: Tiles, filters: int) -> tuple[TensorType, ...]:
+def workspace(tiles: Tiles) -> tuple[TensorType, ...]:
     """For the transformed kernel, transformed tiles twice, and the input with its border."""
-    w, size = tiles.windows, tiles.space(filters)
-    kernel = tiles.n * tiles.n * w.channels * filters
-    return flat(kernel, tiles.dtype), flat(size, tiles.dtype), flat(size, tiles.dtype), *tiles.source(max(w.channels, filters))
+    kernel = tiles.n * tiles.n * tiles.windows.channels * tiles.filters
+    return flat(kernel, tiles.dtype), *tiles.workspace(2)
 
 
 def convolve(tiles: Tiles, x: Array, taps: Array, y: Array, space: Arrays, turned: bool = False) -> list[Step]:
     """Steps for ``y``; ``taps`` is (9, channels, filters), its places in reverse order where it is ``turned``."""
-    n, m, channels, filters = tiles.n, tiles.m, tiles.windows.channels, y.shape[-1]
-    a, g, b = matrices(m)
-    a, g, b = (both(matrix, x.dtype) for matrix in (a, g[:, ::-1] if turned else g, b))
+    n, channels, filters = tiles.n, tiles.windows.channels, tiles.filters
+    g = matrices(tiles.m)[1]
     kernel = cut(space[0], (n * n, channels, filters))
-    steps: list[Step] = [partial(np.matmul, g, taps.reshape(TAPS * TAPS, -1), kernel.reshape(n * n, -1))]
-    wide = max(channels, filters)
-    for chunk in tiles.grid.chunks(tiles.wanted(wide)):
-        before, seen = tiles.read(x, chunk, wide, list(space[3:]))
-        count = prod(seen.shape[2:5])
-        read, seen_through = cut(space[1], seen.shape), cut(space[2], (n * n, count, channels))
-        summed, made = cut(space[1], (n * n, count, filters)), cut(space[2], (m, m, *seen.shape[2:5], filters))
-        steps += [
-            *before,
-            move(read, seen),
-            partial(np.matmul, b, read.reshape(n * n, -1), seen_through.reshape(n * n, -1)),
-            partial(np.matmul, seen_through, kernel, summed),
-            partial(np.matmul, a, summed.reshape(n * n, -1), made.reshape(m * m, -1)),
-            *(move(place, part) for place, part in tiles.written(y, made, chunk)),
-        ]
+    change = both(g[:, ::-1] if turned else g, x.dtype)
+    steps: list[Step] = [partial(np.matmul, change, taps.reshape(TAPS * TAPS, -1), kernel.reshape(n * n, -1))]
+    through = Compiled(tiles, tiles.compiled) if tiles.compiled else Products(tiles, x.dtype)
+    for chunk in tiles.chunks():
+        count = (chunk.last - chunk.first) * (chunk.bottom - chunk.top) * tiles.grid.out[1]
+        changed, summed = cut(space[1], (n * n, count, channels)), cut(space[2], (n * n, count, filters))
+        steps += through.read(x, chunk, changed, space[2:])
+        steps.append(partial(np.matmul, changed, kernel, summed))
+        steps += through.write(y, chunk, summed, space[1])
     return steps
 
 
-def gradient_workspace(tiles: Tiles, filters: int) -> tuple[TensorType, ...]:
-    """For the transformed gradient and a chunk's share of it, transformed tiles three times, and the input with its border."""
-    w, size = tiles.windows, tiles.space(filters)
-    kernel = flat(tiles.n * tiles.n * w.channels * filters, tiles.dtype)
-    return kernel, kernel, *(flat(size, tiles.dtype) for _ in range(3)), *tiles.source(max(w.channels, filters))
+def gradient_workspace(tiles: Tiles) -> tuple[TensorType, ...]:
+    """For the transformed gradient and a chunk's share of it, transformed tiles, and the input with its border."""
+    kernel = flat(tiles.n * tiles.n * tiles.windows.channels * tiles.filters, tiles.dtype)
+    return kernel, kernel, *tiles.workspace(2 if tiles.compiled else 3)
 
 
 def kernel_gradient(tiles: Tiles, x: Array, g: Array, w: Array, space: Arrays) -> list[Step]:
     """Steps for ``w``, (3, 3, channels, filters), from the input and the output's gradient."""
-    n, m, channels, filters = tiles.n, tiles.m, tiles.windows.channels, g.shape[-1]
-    a, k, b = (both(matrix, x.dtype) for matrix in matrices(m))
-    a, k = np.ascontiguousarray(a.T), np.ascontiguousarray(k.T)
+    n, channels, filters = tiles.n, tiles.windows.channels, tiles.filters
+    change = both(np.ascontiguousarray(matrices(tiles.m)[1].T), x.dtype)
     total, share = (cut(s, (n * n, channels, filters)) for s in space[:2])
+    through = Compiled(tiles, tiles.compiled) if tiles.compiled else Products(tiles, x.dtype)
     steps: list[Step] = []
-    wide = max(channels, filters)
-    for i, chunk in enumerate(tiles.grid.chunks(tiles.wanted(wide))):
-        before, seen = tiles.read(x, chunk, wide, list(space[5:]))
-        count = prod(seen.shape[2:5])
-        read, seen_through = cut(space[2], seen.shape), cut(space[3], (n * n, count, channels))
-        upstream, through = cut(space[2], (m, m, *seen.shape[2:5], filters)), cut(space[4], (n * n, count, filters))
-        steps += [
-            *before,
-            move(read, seen),
-            partial(np.matmul, b, read.reshape(n * n, -1), seen_through.reshape(n * n, -1)),
-            *([] if tiles.even else [partial(upstream.fill, 0)]),
-            *(move(part, place) for place, part in tiles.written(g, upstream, chunk)),
-            partial(np.matmul, a, upstream.reshape(m * m, -1), through.reshape(n * n, -1)),
-            partial(np.matmul, seen_through.transpose(0, 2, 1), through, share if i else total),
-            *([partial(np.add, total, share, total)] if i else []),
-        ]
-    steps.append(partial(np.matmul, k, total.reshape(n * n, -1), w.reshape(TAPS * TAPS, -1)))
+    for i, chunk in enumerate(tiles.chunks()):
+        count = (chunk.last - chunk.first) * (chunk.bottom - chunk.top) * tiles.grid.out[1]
+        changed, upstream = cut(space[2], (n * n, count, channels)), cut(space[3], (n * n, count, filters))
+        steps += through.read(x, chunk, changed, space[4:])
+        steps += through.spread(g, chunk, upstream, space[4:])
+        steps.append(partial(np.matmul, changed.transpose(0, 2, 1), upstream, share if i else total))
+        steps += [partial(np.add, total, share, total)] if i else []
+    steps.append(partial(np.matmul, change, total.reshape(n * n, -1), w.reshape(TAPS * TAPS, -1)))
     return steps
+
+
+class Products:
+    """Transformations as products with Kronecker's matrices, between moves."""
+
+    def __init__(self, tiles: Tiles, dtype: np.dtype[np.floating]) -> None:
+        self.tiles = tiles
+        a, _, b = matrices(tiles.m)
+        self.a, self.b, self.spreading = both(a, dtype), both(b, dtype), both(np.ascontiguousarray(a.T), dtype)
+
+    def read(self, x: Array, chunk: Chunk, changed: Array, space: Arrays) -> list[Step]:
+        """The input's tiles, changed; ``space`` holds them as they are and the input with its border."""
+        steps, seen = self.tiles.read(x, chunk, list(space[1:]))
+        plain = cut(space[0], seen.shape)
+        planes = len(changed)
+        return [*steps, move(plain, seen), partial(np.matmul, self.b, plain.reshape(planes, -1), changed.reshape(planes, -1))]
+
+    def spread(self, g: Array, chunk: Chunk, changed: Array, space: Arrays) -> list[Step]:
+        """The tiles of the output's gradient, changed."""
+        plain = cut(space[0], self._made(chunk))
+        empty: list[Step] = [] if self.tiles.even else [partial(plain.fill, 0)]
+        moves = [move(part, place) for place, part in self.tiles.written(g, plain, chunk)]
+        return [*empty, *moves, partial(np.matmul, self.spreading, plain.reshape(self.tiles.m**2, -1), changed.reshape(len(changed), -1))]
+
+    def write(self, y: Array, chunk: Chunk, summed: Array, space: Array) -> list[Step]:
+        """The output's tiles from summed ones."""
+        made = cut(space, self._made(chunk))
+        change = partial(np.matmul, self.a, summed.reshape(len(summed), -1), made.reshape(self.tiles.m**2, -1))
+        return [change, *(move(place, part) for place, part in self.tiles.written(y, made, chunk))]
+
+    def _made(self, chunk: Chunk) -> tuple[int, ...]:
+        m = self.tiles.m
+        return m, m, chunk.last - chunk.first, chunk.bottom - chunk.top, self.tiles.grid.out[1], self.tiles.filters
+
+
+class Compiled:
+    """Transformations in registers, from where things lie to where they are wanted."""
+
+    def __init__(self, tiles: Tiles, kernels: Kernels) -> None:
+        self.tiles, self.kernels = tiles, kernels
+        self.zeros = np.zeros(max(tiles.windows.channels, tiles.filters), np.float32)
+        self.nowhere = np.zeros_like(self.zeros)
+
+    def read(self, x: Array, chunk: Chunk, changed: Array, space: Arrays) -> list[Step]:
+        low = self.tiles.windows.low
+        return [self._bound("read", x, chunk, changed, self.zeros, (low[0], low[1]))]
+
+    def spread(self, g: Array, chunk: Chunk, changed: Array, space: Arrays) -> list[Step]:
+        return [self._bound("spread", g, chunk, changed, self.zeros, (0, 0))]
+
+    def write(self, y: Array, chunk: Chunk, summed: Array, space: Array) -> list[Step]:
+        return [self._bound("write", y, chunk, summed, self.nowhere, (0, 0))]
+
+    def _bound(self, name: str, images: Array, chunk: Chunk, changed: Array, row: Array, low: tuple[int, int]) -> Step:
+        some, m = images[chunk.images], self.tiles.m
+        count, height, width, channels = some.shape
+        return self.kernels.bind(f"{name}_{m}", some, changed, row, count, chunk.bottom - chunk.top, self.tiles.grid.out[1], channels,
+                                 height, width, chunk.top * m - low[0], -low[1], changed.shape[1] * channels)

@@ -1,0 +1,72 @@
+"""Compiled kernels for shapes of any size, by family: made once for a processor, kept on disk, loaded when first asked for.
+
+A kernel takes one table of addresses and whole numbers, eight bytes each, so that a call costs no more than a pointer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from typing import TypeAlias
+
+from nnspec.ir.op import Array
+from nnspec_numpy.llvm.build import PROTOTYPE, engine
+from nnspec_numpy.llvm.code import Code, Register
+from nnspec_numpy.llvm.cpu import Cpu, chosen
+
+Text: TypeAlias = str
+Family: TypeAlias = Callable[[Cpu], Iterator[tuple[str, Code]]]
+
+
+class Kernels:
+    """A family's functions by name."""
+
+    def __init__(self, family: Family, cpu: Cpu) -> None:
+        self.lanes = cpu.width // 4
+        written = list(family(cpu))
+        declares = dict.fromkeys(line for _, code in written for line in code.declared)
+        text = "\n\n".join([*(function(name, code) for name, code in written), "\n".join(declares)]) + "\n"
+        self._engine = engine(text, cpu)
+        self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for name, _ in written}
+
+    def bind(self, name: str, *arguments: Array | int) -> Callable[[], object]:
+        """A call over arrays, whose addresses are read here and never again, and whole numbers."""
+        table = (ctypes.c_int64 * len(arguments))(*(a if isinstance(a, int) else a.ctypes.data for a in arguments))
+        run = partial(self._functions[name], ctypes.c_void_p(ctypes.addressof(table)))
+        run.keep = (self, table, arguments)  # type: ignore[attr-defined]  # what the address leads to
+        return run
+
+
+def library(family: Family) -> Kernels | None:
+    """A family for this processor; None without llvmlite."""
+    cpu = chosen()
+    return None if cpu is None else _kernels(family, cpu)
+
+
+@cache
+def _kernels(family: Family, cpu: Cpu) -> Kernels:
+    return Kernels(family, cpu)
+
+
+def function(name: str, code: Code) -> Text:
+    lines = "\n".join(code.lines)
+    return f"define void @{name}(ptr noalias nocapture readonly %table) nounwind {{\nentry:\n{lines}\n  ret void\n}}"
+
+
+class Table:
+    """The arguments of a kernel, in the order in which they are taken."""
+
+    def __init__(self, code: Code) -> None:
+        self._code, self._next = code, 0
+
+    def pointers(self, count: int) -> Sequence[Register]:
+        return [self._code.let(f"inttoptr i64 {x} to ptr") for x in self.sizes(count)]
+
+    def sizes(self, count: int) -> Sequence[Register]:
+        found = []
+        for _ in range(count):
+            place = self._code.let(f"getelementptr i64, ptr %table, i64 {self._next}")
+            found.append(self._code.let(f"load i64, ptr {place}, align 8"))
+            self._next += 1
+        return found
