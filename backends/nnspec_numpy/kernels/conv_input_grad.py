@@ -69,9 +69,9 @@ def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) 
     return Way("scattered taps", "a stride" if prod(windows.stride) != 1 else "a border wider than the window")
 
 
-def _gathering(w: Windows, filters: int) -> Windows | None:
+def _gathering(w: Windows, filters: int, dtype: DType) -> Windows | None:
     """Windows over the gradient of a convolution of every channel by itself: a sum is gathered in half the time of a scattered one."""
-    return mirrored(w, filters) if filters == w.channels else None
+    return mirrored(w, filters) if filters == w.channels and not depthwise.native(w, dtype, filters) else None
 
 
 def choice(op: ConvInputGrad, inputs: Types, outputs: Types) -> str:
@@ -87,7 +87,7 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
     if chosen.name == "one product":
         return ()
     if chosen.name == "taps":
-        return depthwise.workspace(_gathering(windows, kernel[-1]) or windows, dtype, kernel[-1])
+        return depthwise.workspace(_gathering(windows, kernel[-1], dtype) or windows, dtype, kernel[-1])
     if chosen.tiles:
         return flat(prod(kernel), dtype), *winograd.workspace(chosen.tiles)
     flipped = mirrored(windows, kernel[-1])
@@ -112,7 +112,7 @@ def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> R
         triples = zip(*(parts(rows_of(a), op.groups) for a in (g, w, x)), strict=True)
         return sequence([partial(np.matmul, a, b.T, out) for a, b, out in triples])
     if chosen.name == "taps":
-        gathering = _gathering(windows, w.shape[-1])
+        gathering = _gathering(windows, w.shape[-1], DType(g.dtype.name))
         return sequence(depthwise.backward(windows, g, w, x, space) if gathering is None
                         else depthwise.forward(gathering, g, w, x, space, turned=True))
     if chosen.tiles:

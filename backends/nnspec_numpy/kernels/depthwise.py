@@ -1,4 +1,4 @@
-"""Convolution of every channel by itself: for each tap one multiplication and one addition over parted images.
+"""Convolution of every channel by itself: a compiled kernel, or for each tap one multiplication and one addition over parted images.
 
 The factors of a tap are repeated into a tile as long as a pass, so that all arithmetic is one-dimensional.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 
+from . import compiled
 from .grid import PIECE, Grid
 from .kernel import Arrays, Step, flat
 from .move import move
@@ -33,8 +34,15 @@ def _tiles(grid: Grid, times: int) -> TensorType:
     return flat(len(grid.taps) * times * _tile(grid), grid.dtype)
 
 
+def native(w: Windows, dtype: DType, channels: int) -> bool:
+    """Whether a compiled kernel does it: one output a channel."""
+    return channels == w.channels and compiled.possible(w, dtype)
+
+
 def workspace(w: Windows, dtype: DType, channels: int) -> tuple[TensorType, ...]:
     """For the kernel's tiles or their gradients, a product, the grids, and values of windows that are not the grid."""
+    if native(w, dtype, channels):
+        return ()
     grid, times = Grid(w, dtype), _times(w, channels)
     values = [] if grid.tight and times == 1 else [flat(grid.images * grid.pitch, dtype)]
     return _tiles(grid, times), flat(_tile(grid), dtype), *grid.grids(), *values
@@ -53,6 +61,8 @@ def _shaped(space: Array, grid: Grid, times: int) -> Array:
 
 def forward(w: Windows, x: Array, kernel: Array, y: Array, workspace: Arrays, turned: bool = False) -> list[Step]:
     """Steps for ``y[..., c * m + j] = sum over taps of x[..., c] * kernel[tap, 0, c * m + j]``; ``turned``: the taps reversed."""
+    if native(w, DType(x.dtype.name), y.shape[-1]) and not turned:
+        return [compiled.call("depthwise", w, x, kernel, y, compiled.row(0.0, w.channels))]
     grid, times, space = Grid(w, DType(x.dtype.name)), _times(w, y.shape[-1]), list(workspace)
     tiles, product = _shaped(space.pop(0), grid, times), space.pop(0)
     steps = [_spread(tiles, kernel, w.channels, turned)]
@@ -84,6 +94,8 @@ def _upstream(grid: Grid, g: Array, images: slice, j: int, times: int, space: li
 
 def backward(w: Windows, g: Array, kernel: Array, x: Array, workspace: Arrays) -> list[Step]:
     """Steps for the gradient in the input: each tap's products added where the tap looked."""
+    if native(w, DType(g.dtype.name), g.shape[-1]):
+        return [compiled.call("depthwise", w, g, kernel, x, compiled.row(0.0, w.channels), back=True)]
     grid, times, space = Grid(w, DType(g.dtype.name)), _times(w, g.shape[-1]), list(workspace)
     tiles, product = _shaped(space.pop(0), grid, times), space.pop(0)
     steps = [_spread(tiles, kernel, w.channels)]
@@ -108,6 +120,8 @@ def backward(w: Windows, g: Array, kernel: Array, x: Array, workspace: Arrays) -
 
 def kernel_gradient(w: Windows, x: Array, g: Array, kernel: Array, workspace: Arrays) -> list[Step]:
     """Steps for the gradient in the kernel: products added up pass by pass, then over the rows of a tile."""
+    if native(w, DType(x.dtype.name), g.shape[-1]):
+        return [compiled.call("depthwise_kernel", w, x, g, kernel, compiled.row(0.0, w.channels))]
     grid, times, space = Grid(w, DType(x.dtype.name)), _times(w, g.shape[-1]), list(workspace)
     sums, product = _shaped(space.pop(0), grid, times), space.pop(0)
     steps: list[Step] = [partial(sums.fill, 0)]

@@ -1,4 +1,4 @@
-"""Pooling and its gradients: for each place of the window, arithmetic on one contiguous slice of parted images.
+"""Pooling and its gradients: compiled kernels, or for each place of the window arithmetic on one contiguous slice of parted images.
 
 A choice by masks takes NumPy ten times as long as arithmetic, so a tap's share of a gradient is its bits times 0 or 1.
 """
@@ -15,6 +15,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolPick, Pool
 
+from . import compiled
 from .grid import PIECE, Grid
 from .kernel import Arrays, Kernel, Run, Step, Types, flat, sequence, sizes
 from .move import move
@@ -33,6 +34,11 @@ def _forward(op: Pool, inputs: Types, outputs: Types) -> Grid:
 
 def _backward(op: Pool, inputs: Types, outputs: Types) -> Grid:
     return grid_of(op, sizes(outputs[0]), sizes(inputs[0]), inputs[0].dtype)
+
+
+def native(grid: Grid) -> bool:
+    """Whether a compiled kernel does it."""
+    return compiled.possible(grid.windows, grid.dtype)
 
 
 def _piece(dtype: DType) -> TensorType:
@@ -106,6 +112,8 @@ def _codes(grid: Grid) -> DType:
 
 def max_workspace(op: MaxPool, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     grid = _forward(op, inputs, outputs)
+    if native(grid):
+        return ()
     codes = _codes(grid)
     return *grid.grids(), *grid.starts(), flat(grid.images * grid.pitch, codes), _piece(codes), _piece(DType.bool)
 
@@ -114,6 +122,8 @@ def bind_max(op: MaxPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) ->
     """The first of equals: a later one has to be larger. NaN stays."""
     x, (y, index), space = inputs[0], outputs, list(workspace)
     grid = grid_of(op, x.shape, y.shape, DType(x.dtype.name))
+    if native(grid):
+        return sequence([compiled.call("largest", grid.windows, x, y, index, compiled.row(-np.inf, x.shape[-1]))])
     read = Read(grid, x, space, -np.inf)
     values = None if grid.tight else space.pop(0)
     codes, number, larger = space
@@ -156,6 +166,8 @@ def _share(i: int, index: Array, bits: Array, mask: Array, here: Array, out: Arr
 
 def max_grad_workspace(op: MaxPoolGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     grid = _backward(op, inputs, outputs)
+    if native(grid):
+        return ()
     bits = BITS[grid.dtype.size]
     return (*grid.grids(), *grid.starts(), *grid.starts(DType.int32),
             _piece(bits), _piece(grid.dtype), _piece(DType.bool))
@@ -164,6 +176,9 @@ def max_grad_workspace(op: MaxPoolGrad, inputs: Types, outputs: Types) -> tuple[
 def bind_max_grad(op: MaxPoolGrad, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     (g, index), x, space = inputs, outputs[0], list(workspace)
     grid = grid_of(op, x.shape, g.shape, DType(g.dtype.name))
+    if native(grid):
+        rows = compiled.row(0.0, x.shape[-1]), compiled.row(-1, x.shape[-1], "int32")
+        return sequence([compiled.call("largest_gradient", grid.windows, g, index, x, *rows, back=True)])
     write = Write(grid, x, space)
     values, places = (None, None) if grid.tight else (space.pop(0), space.pop(0))
     mask, share, here = space
@@ -226,12 +241,14 @@ def counts(op: Pool, grid: Grid) -> Array:
 
 def avg_workspace(op: AvgPool, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     grid = _forward(op, inputs, outputs)
-    return *grid.grids(), *grid.starts()
+    return () if native(grid) else (*grid.grids(), *grid.starts())
 
 
 def bind_avg(op: AvgPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     x, y, space = inputs[0], outputs[0], list(workspace)
     grid = grid_of(op, x.shape, y.shape, DType(x.dtype.name))
+    if native(grid):
+        return sequence([compiled.call("mean", grid.windows, x, y, compiled.row(0.0, x.shape[-1]))])
     read, divisor = Read(grid, x, space, 0.0), counts(op, grid)
     values = None if grid.tight else space.pop(0)
     for images, seen in read.chunks():
@@ -248,12 +265,14 @@ def bind_avg(op: AvgPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) ->
 
 def avg_grad_workspace(op: AvgPoolGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     grid = _backward(op, inputs, outputs)
-    return *grid.grids(), *grid.starts(), _piece(grid.dtype)
+    return () if native(grid) and not grid.windows.bordered else (*grid.grids(), *grid.starts(), _piece(grid.dtype))
 
 
 def bind_avg_grad(op: AvgPoolGrad, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     g, x, space = inputs[0], outputs[0], list(workspace)
     grid = grid_of(op, x.shape, g.shape, DType(g.dtype.name))
+    if native(grid) and not grid.windows.bordered:
+        return sequence([compiled.call("mean_gradient", grid.windows, g, x, compiled.row(0.0, x.shape[-1]), back=True)])
     write, divisor = Write(grid, x, space), counts(op, grid)
     values = None if grid.tight else space.pop(0)
     for images, upstream in write.values(g, values):

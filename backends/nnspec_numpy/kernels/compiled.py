@@ -1,0 +1,40 @@
+"""Windows of up to two axes by compiled kernels, where llvmlite is installed: for float32, and windows of not too many places."""
+
+from __future__ import annotations
+
+from functools import cache
+from math import prod
+
+import numpy as np
+
+from nnspec.ir.op import Array
+from nnspec.ir.types import DType
+from nnspec_numpy.llvm.cpu import chosen
+from nnspec_numpy.llvm.library import library
+from nnspec_numpy.llvm.windows import Family
+
+from .kernel import Step
+from .windows import Windows
+
+MOST = 64  # places of a window, each of which is an instruction
+
+
+def possible(w: Windows, dtype: DType) -> bool:
+    """Whether there are kernels for these windows here."""
+    return dtype == DType.float32 and len(w.spatial) <= 2 and prod(w.size) <= MOST and chosen() is not None
+
+
+def call(kind: str, w: Windows, *arrays: Array, back: bool = False) -> Step:
+    """The step over ``arrays``; ``back`` where the result is what the windows look at."""
+    size, stride, dilation, low = ((1,) * (2 - len(a)) + a for a in (w.size, w.stride, w.dilation, (0,) * (2 - len(w.low)) + w.low))
+    spatial, out = ((1,) * (2 - len(a)) + a for a in (w.spatial, w.out))
+    kernels = library(Family(kind, (size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), back))
+    assert kernels is not None
+    result, source = (spatial, out) if back else (out, spatial)
+    return kernels.bind(kind, *arrays, w.n, *result, *source, w.channels, *low)
+
+
+@cache
+def row(value: float, channels: int, dtype: str = "float32") -> Array:
+    """What a place outside holds, for all channels."""
+    return np.full(channels, value, dtype)
