@@ -16,6 +16,7 @@ from nnspec_numpy.llvm.windows import Family
 from .kernel import Step
 from .windows import Windows
 
+TOGETHER = 4  # places of a convolution side by side, which share what they read
 MOST = 64  # places of a window, each of which is an instruction
 
 
@@ -24,17 +25,28 @@ def possible(w: Windows, dtype: DType) -> bool:
     return dtype == DType.float32 and len(w.spatial) <= 2 and prod(w.size) <= MOST and chosen() is not None
 
 
+def apart(w: Windows) -> bool:
+    """Whether no place is in two windows: what is scattered then needs no zeros to be added to."""
+    return all(s >= (k - 1) * d + 1 for s, k, d in zip(w.stride, w.size, w.dilation, strict=True))
+
+
 def call(kind: str, w: Windows, *arrays: Array, back: bool = False) -> Step:
     """The step over ``arrays``; ``back`` where the result is what the windows look at."""
     size, stride, dilation, low = ((1,) * (2 - len(a)) + a for a in (w.size, w.stride, w.dilation, (0,) * (2 - len(w.low)) + w.low))
     spatial, out = ((1,) * (2 - len(a)) + a for a in (w.spatial, w.out))
-    kernels = library(Family(kind, (size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), back))
-    assert kernels is not None
     result, source = (spatial, out) if back else (out, spatial)
+    together = TOGETHER if kind.startswith("depthwise") and result[1] >= TOGETHER and stride[1] == 1 + (stride[1] == 2 and not back) else 1
+    kernels = library(Family(kind, (size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), back, together))
+    assert kernels is not None
     return kernels.bind(kind, *arrays, w.n, *result, *source, w.channels, *low)
 
 
 @cache
-def row(value: float, channels: int, dtype: str = "float32") -> Array:
+def row(value: float, channels: int) -> Array:
     """What a place outside holds, for all channels."""
-    return np.full(channels, value, dtype)
+    return np.full(channels, value, np.float32)
+
+
+def nowhere(channels: int) -> Array:
+    """Where what belongs outside is written, for all channels."""
+    return np.zeros(channels, np.float32)

@@ -121,7 +121,7 @@ def backward(w: Windows, g: Array, kernel: Array, x: Array, workspace: Arrays) -
 def kernel_gradient(w: Windows, x: Array, g: Array, kernel: Array, workspace: Arrays) -> list[Step]:
     """Steps for the gradient in the kernel: products added up pass by pass, then over the rows of a tile."""
     if native(w, DType(x.dtype.name), g.shape[-1]):
-        return [compiled.call("depthwise_kernel", w, x, g, kernel, compiled.row(0.0, w.channels))]
+        return [partial(kernel.fill, 0), compiled.call("depthwise_kernel", w, x, g, kernel, compiled.row(0.0, w.channels))]
     grid, times, space = Grid(w, DType(x.dtype.name)), _times(w, g.shape[-1]), list(workspace)
     sums, product = _shaped(space.pop(0), grid, times), space.pop(0)
     steps: list[Step] = [partial(sums.fill, 0)]

@@ -41,6 +41,11 @@ def native(grid: Grid) -> bool:
     return compiled.possible(grid.windows, grid.dtype)
 
 
+def _cleared(grid: Grid, x: Array) -> list[Step]:
+    """Zeros to add to; none where every place is in one window."""
+    return [] if compiled.apart(grid.windows) and grid.covers else [partial(x.fill, 0)]
+
+
 def _piece(dtype: DType) -> TensorType:
     return flat(PIECE, dtype)
 
@@ -177,8 +182,7 @@ def bind_max_grad(op: MaxPoolGrad, inputs: Arrays, outputs: Arrays, workspace: A
     (g, index), x, space = inputs, outputs[0], list(workspace)
     grid = grid_of(op, x.shape, g.shape, DType(g.dtype.name))
     if native(grid):
-        rows = compiled.row(0.0, x.shape[-1]), compiled.row(-1, x.shape[-1], "int32")
-        return sequence([compiled.call("largest_gradient", grid.windows, g, index, x, *rows, back=True)])
+        return sequence([*_cleared(grid, x), compiled.call("largest_gradient", grid.windows, g, index, x, compiled.nowhere(x.shape[-1]))])
     write = Write(grid, x, space)
     values, places = (None, None) if grid.tight else (space.pop(0), space.pop(0))
     mask, share, here = space
@@ -265,14 +269,14 @@ def bind_avg(op: AvgPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) ->
 
 def avg_grad_workspace(op: AvgPoolGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     grid = _backward(op, inputs, outputs)
-    return () if native(grid) and not grid.windows.bordered else (*grid.grids(), *grid.starts(), _piece(grid.dtype))
+    return () if native(grid) else (*grid.grids(), *grid.starts(), _piece(grid.dtype))
 
 
 def bind_avg_grad(op: AvgPoolGrad, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     g, x, space = inputs[0], outputs[0], list(workspace)
     grid = grid_of(op, x.shape, g.shape, DType(g.dtype.name))
-    if native(grid) and not grid.windows.bordered:
-        return sequence([compiled.call("mean_gradient", grid.windows, g, x, compiled.row(0.0, x.shape[-1]), back=True)])
+    if native(grid):
+        return sequence([*_cleared(grid, x), compiled.call("mean_gradient", grid.windows, g, x, compiled.nowhere(x.shape[-1]))])
     write, divisor = Write(grid, x, space), counts(op, grid)
     values = None if grid.tight else space.pop(0)
     for images, upstream in write.values(g, values):

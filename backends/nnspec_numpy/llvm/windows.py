@@ -1,7 +1,8 @@
 """Windows of two axes as compiled kernels: pools, convolutions of every channel by itself, and the gradients of both.
 
-Results are gathered: a place of the result asks every tap where it looked, so that each is written once and no sum is split.
-Places outside are addresses of a row that holds what a border does. Vectors run along channels, the last ones under a mask.
+A convolution is gathered, backwards too: a place of the result asks every tap where it looked. A pool's gradient is scattered, window
+after window. Places outside are addresses of a row that holds what a border does, or of one that nobody reads. Vectors run along
+channels, the last ones under a mask.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 from nnspec.ir.types import DType
 from nnspec_numpy.llvm.code import Code, Register, everywhere, mangled
@@ -28,13 +30,49 @@ class Family:
     stride: Pair
     dilation: Pair = (1, 1)
     back: bool = False
+    together: int = 1  # places of the result at a time, side by side
+
+    def offset(self, place: int, tap: int) -> int:
+        """How far a tap of a place among those at a time looks; backwards it has no other's where there is a stride."""
+        if not self.back:
+            return place * self.stride[1] + tap * self.dilation[1]
+        return place - tap * self.dilation[1] if self.stride[1] == 1 else place * self.size[1] + tap
 
     def __call__(self, cpu: Cpu) -> Iterator[tuple[str, Code]]:
         yield self.kind, KINDS[self.kind](self, cpu)
 
     @property
+    def apart(self) -> bool:
+        """Whether no place is in two windows."""
+        return all(s >= (k - 1) * d + 1 for s, k, d in zip(self.stride, self.size, self.dilation, strict=True))
+
+    @property
     def taps(self) -> list[Pair]:
         return list(product(range(self.size[0]), range(self.size[1])))
+
+
+class Reach(NamedTuple):
+    """What a tap of a place sees: a name that equal ones share, where its channels begin, and whether it is there."""
+
+    key: Pair
+    place: Register
+    inside: Register
+
+
+class Line(NamedTuple):
+    """A line of the result: its first place's number, and for each row of taps where its source's line begins and whether it is there."""
+
+    start: Register
+    sources: list[Register]
+    fits: list[Register]
+
+
+class Block(NamedTuple):
+    """Places of a line: where their channels begin, whether they came before, and what their taps see: a place, a row, a tap of it."""
+
+    firsts: list[Register]
+    again: list[Register]
+    reached: list[list[list[Reach]]]
 
 
 class Walk:
@@ -49,30 +87,65 @@ class Walk:
         self.result, self.source, self.border = sizes[:2], sizes[2:], (top, left)
         more = code.let(f"add i64 {self.channels}, {self.f.lanes - 1}")
         self.vectors = code.let(f"udiv i64 {more}, {self.f.lanes}")
+        width, together = self.result[1], family.together
+        self.last = code.let(f"sub i64 {width}, {together}")
+        self.blocks = width if together == 1 else code.let(f"udiv i64 {self.plus(width, str(together - 1))}, {together}")
 
     def each_place(self, body: Callable[[Register, list[list[Register]], list[list[Register]]], None]) -> None:
         """``body(first, places, inside)`` for every place of the result: where its channels begin, and for each tap where those of
         its source do, and whether it is there."""
-        code, (height, width) = self.code, self.result
+        def one(firsts: list[Register], reached: list[list[list[Reach]]]) -> None:
+            body(firsts[0], [[r.place for r in line] for line in reached[0]], [[r.inside for r in line] for line in reached[0]])
 
+        self.each_block(one)
+
+    def each_block(self, body: Callable[[list[Register], list[list[list[Reach]]]], None]) -> None:
+        """``body(firsts, reached)`` for ``together`` places side by side, of which the last may come twice."""
+        def line(line: Line) -> None:
+            def block(number: Register, _: list[Register]) -> list[Register]:
+                b = self.block(line, number)
+                body(b.firsts, b.reached)
+                return []
+
+            self.code.loop(self.blocks, block)
+
+        self.each_line(line)
+
+    def each_line(self, body: Callable[[Line], None]) -> None:
+        """``body`` for every line of the result."""
         def image(n: Register, _: list[Register]) -> list[Register]:
             def line(y: Register, _: list[Register]) -> list[Register]:
                 rows = [self.seen(0, y, i) for i in range(self.family.size[0])]
                 starts = [self.times(self.plus(self.times(n, self.source[0]), row), self.source[1]) for row, _ in rows]
+                body(Line(self.times(self.plus(self.times(n, self.result[0]), y), self.result[1]), starts, [fits for _, fits in rows]))
+                return []
 
-                def place(x: Register, _: list[Register]) -> list[Register]:
-                    columns = [self.seen(1, x, j) for j in range(self.family.size[1])]
-                    at = self.plus(self.times(self.plus(self.times(n, height), y), width), x)
-                    places = [[self.times(self.plus(start, column), self.channels) for column, _ in columns] for start in starts]
-                    inside = [[code.let(f"and i1 {a}, {b}") for _, b in columns] for _, a in rows]
-                    body(self.times(at, self.channels), places, inside)
-                    return []
+            return self.code.loop(self.result[0], line)
 
-                return code.loop(width, place)
+        self.code.loop(self.images, image)
 
-            return code.loop(height, line)
-
-        code.loop(self.images, image)
+    def block(self, line: Line, number: Register) -> Block:
+        """Places side by side; where the line ends before them they are moved back, and come twice."""
+        code, together, x = self.code, self.family.together, number
+        start = self.times(number, str(together))
+        if together > 1:
+            x = code.let(f"select i1 {code.let(f'icmp slt i64 {start}, {self.last}')}, i64 {start}, i64 {self.last}")
+        xs = [self.plus(x, str(k)) if k else x for k in range(together)]
+        firsts = [self.times(self.plus(line.start, x), self.channels) for x in xs]
+        again = ["false" if together == 1 else code.let(f"icmp slt i64 {x}, {start}") for x in xs]
+        columns: dict[int, tuple[Register, Register]] = {}
+        made: dict[Pair, Reach] = {}
+        reached = []
+        for k, own in enumerate(xs):
+            offsets = [self.family.offset(k, j) for j in range(self.family.size[1])]
+            columns.update({o: self.seen(1, own, j) for j, o in enumerate(offsets) if o not in columns})
+            for key in ((i, o) for i in range(self.family.size[0]) for o in offsets):
+                if key not in made:
+                    at, inside = columns[key[1]]
+                    made[key] = Reach(key, self.times(self.plus(line.sources[key[0]], at), self.channels),
+                                      code.let(f"and i1 {line.fits[key[0]]}, {inside}"))
+            reached.append([[made[i, o] for o in offsets] for i in range(self.family.size[0])])
+        return Block(firsts, again, reached)
 
     def seen(self, axis: int, place: Register, tap: int) -> tuple[Register, Register]:
         """Where tap ``tap`` of the window at ``place`` looks along an axis, or which window looks there with it; and whether there is one."""
@@ -118,6 +191,20 @@ class Walk:
         self.code.run(f"llvm.masked.store.{mangled(element, self.f.lanes)}.p0", f"<{self.f.lanes} x {element}> {x}", f"ptr {p}", "i32 4",
                       f"<{self.f.lanes} x i1> {mask}")
 
+    def add(self, x: Register, p: Register, mask: Register) -> None:
+        """To what is there, or in its place where no two windows share anything."""
+        if not self.family.apart:
+            x = self.f.add(self.load(p, mask), x)
+        self.store(x, p, mask)
+
+    def count(self, inside: list[list[Register]]) -> Register:
+        """How many taps are in the image, in every lane."""
+        code, f, many = self.code, self.f, "0"
+        for i, j in self.family.taps:
+            many = self.plus(many, code.let(f"zext i1 {inside[i][j]} to i64"))
+        one = code.let(f"insertelement {f.type} poison, float {code.let(f'uitofp i64 {many} to float')}, i64 0")
+        return code.let(f"shufflevector {f.type} {one}, {f.type} poison, <{f.lanes} x i32> zeroinitializer")
+
     def at(self, base: Register, place: Register) -> Register:
         return base if place == "0" else self.code.let(f"getelementptr i32, ptr {base}, i64 {place}")
 
@@ -135,57 +222,56 @@ def depthwise(family: Family, cpu: Cpu) -> Code:
     x, kernel, y, zeros = table.pointers(4)
     walk = Walk(family, cpu, table, code)
 
-    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
-        sources = [walk.chosen(inside[i][j], x, places[i][j], zeros) for i, j in family.taps]
+    def places(firsts: list[Register], reached: list[list[list[Reach]]]) -> None:
+        sources = {key: walk.chosen(inside, x, at, zeros) for block in reached for line in block for key, at, inside in line}
+        asked = [[block[i][j][0] for i, j in family.taps] for block in reached]
 
         def vector(c: Register, mask: Register) -> None:
-            total = walk.f.of(0.0)
-            for t, source in enumerate(sources):
-                weight = walk.load(walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c)), mask)
-                total = walk.f.fma(walk.load(walk.at(source, c), mask), weight, total)
-            walk.store(total, walk.at(walk.at(y, first), c), mask)
+            weights = [walk.load(walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c)), mask) for t in range(len(family.taps))]
+            totals, values = [walk.f.of(0.0)] * len(firsts), dict[Pair, Register]()
+            for t, weight in enumerate(weights):
+                for k, keys in enumerate(asked):
+                    if keys[t] not in values:
+                        values[keys[t]] = walk.load(walk.at(sources[keys[t]], c), mask)
+                    totals[k] = walk.f.fma(values[keys[t]], weight, totals[k])
+            for first, total in zip(firsts, totals, strict=True):
+                walk.store(total, walk.at(walk.at(y, first), c), mask)
 
         walk.each_vector(vector)
 
-    walk.each_place(place)
+    walk.each_block(places)
     return code
 
 
 def depthwise_kernel(family: Family, cpu: Cpu) -> Code:
-    """The gradient of every tap of the kernel: x, g, kernel, a row of zeros. Sums of a line are added to those of its image, and so on."""
+    """The gradient of every tap of the kernel: x, g, kernel, a row of zeros. The sums of each line are added to what is there."""
     code = Code()
     table = Table(code)
     x, g, kernel, zeros = table.pointers(4)
     walk = Walk(family, cpu, table, code)
-    f, (height, width) = walk.f, walk.result
-    taps, zero = len(family.taps), [(f.type, "zeroinitializer")] * len(family.taps)
+    f, zero = walk.f, [(walk.f.type, "zeroinitializer")] * len(family.taps)
 
-    def vector(c: Register, mask: Register) -> None:
-        def image(n: Register, total: list[Register]) -> list[Register]:
-            def line(oy: Register, sums: list[Register]) -> list[Register]:
-                rows = [walk.seen(0, oy, i) for i in range(family.size[0])]
-                starts = [walk.times(walk.plus(walk.times(n, walk.source[0]), row), walk.source[1]) for row, _ in rows]
-                before = walk.times(walk.plus(walk.times(n, height), oy), width)
+    def vectors(line: Line) -> None:
+        def vector(c: Register, mask: Register) -> None:
+            def block(number: Register, sums: list[Register]) -> list[Register]:
+                b, sums = walk.block(line, number), list(sums)
+                seen: dict[Pair, Register] = {}
+                for k, (first, again) in enumerate(zip(b.firsts, b.again, strict=True)):
+                    upstream = walk.load(walk.at(code.let(f"select i1 {again}, ptr {zeros}, ptr {walk.at(g, first)}"), c), mask)
+                    for t, (i, j) in enumerate(family.taps):
+                        r = b.reached[k][i][j]
+                        if r.key not in seen:
+                            seen[r.key] = walk.load(walk.at(walk.chosen(r.inside, x, r.place, zeros), c), mask)
+                        sums[t] = f.fma(seen[r.key], upstream, sums[t])
+                return sums
 
-                def place(ox: Register, own: list[Register]) -> list[Register]:
-                    columns = [walk.seen(1, ox, j) for j in range(family.size[1])]
-                    upstream = walk.load(walk.at(g, walk.plus(walk.times(walk.plus(before, ox), walk.channels), c)), mask)
-                    found = []
-                    for (i, j), acc in zip(family.taps, own, strict=True):
-                        here = walk.times(walk.plus(starts[i], columns[j][0]), walk.channels)
-                        source = walk.chosen(code.let(f"and i1 {rows[i][1]}, {columns[j][1]}"), x, here, zeros)
-                        found.append(f.fma(walk.load(walk.at(source, c), mask), upstream, acc))
-                    return found
+            for t, total in enumerate(code.loop(walk.blocks, block, zero)):
+                place = walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c))
+                walk.store(f.add(walk.load(place, mask), total), place, mask)
 
-                return [f.add(a, b) for a, b in zip(sums, code.loop(width, place, zero), strict=True)]
+        walk.each_vector(vector)
 
-            return [f.add(a, b) for a, b in zip(total, code.loop(height, line, zero), strict=True)]
-
-        for t, total in enumerate(code.loop(walk.images, image, zero)):
-            walk.store(total, walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c)), mask)
-
-    assert taps
-    walk.each_vector(vector)
+    walk.each_line(vectors)
     return code
 
 
@@ -217,26 +303,21 @@ def largest(family: Family, cpu: Cpu) -> Code:
 
 
 def largest_gradient(family: Family, cpu: Cpu) -> Code:
-    """Each window's gradient where its largest stood: g, numbers, x, a row of zeros, a row of -1."""
+    """Each window's gradient where its largest stood: g, numbers, x, a row that nobody reads."""
     code = Code()
     table = Table(code)
-    g, numbers, x, zeros, nowhere = table.pointers(5)
+    g, numbers, x, nowhere = table.pointers(4)
     walk = Walk(family, cpu, table, code)
     f = walk.f
 
     def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
-        sources = [(walk.chosen(inside[i][j], g, places[i][j], zeros), walk.chosen(inside[i][j], numbers, places[i][j], nowhere))
-                   for i, j in family.taps]
+        targets = [walk.chosen(inside[i][j], x, places[i][j], nowhere) for i, j in family.taps]
 
         def vector(c: Register, mask: Register) -> None:
-            total: Register | None = None
-            for t, (source, which) in enumerate(sources):
-                number = walk.load(walk.at(which, c), mask, "i32")
+            value, number = walk.load(walk.at(walk.at(g, first), c), mask), walk.load(walk.at(walk.at(numbers, first), c), mask, "i32")
+            for t, target in enumerate(targets):
                 hit = code.let(f"icmp eq {f.whole} {number}, {everywhere(str(t), 'i32', f.lanes)}")
-                share = f.select(hit, walk.load(walk.at(source, c), mask), f.of(0.0))
-                total = share if total is None else f.add(total, share)
-            assert total is not None
-            walk.store(total, walk.at(walk.at(x, first), c), mask)
+                walk.add(f.select(hit, value, f.of(0.0)), walk.at(target, c), mask)
 
         walk.each_vector(vector)
 
@@ -254,11 +335,7 @@ def mean(family: Family, cpu: Cpu) -> Code:
 
     def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
         sources = [walk.chosen(inside[i][j], x, places[i][j], zeros) for i, j in family.taps]
-        count = "0"
-        for i, j in family.taps:
-            count = walk.plus(count, code.let(f"zext i1 {inside[i][j]} to i64"))
-        one = code.let(f"insertelement {f.type} poison, float {code.let(f'uitofp i64 {count} to float')}, i64 0")
-        many = code.let(f"shufflevector {f.type} {one}, {f.type} poison, <{f.lanes} x i32> zeroinitializer")
+        many = walk.count(inside)
 
         def vector(c: Register, mask: Register) -> None:
             total = walk.load(walk.at(sources[0], c), mask)
@@ -273,21 +350,20 @@ def mean(family: Family, cpu: Cpu) -> Code:
 
 
 def mean_gradient(family: Family, cpu: Cpu) -> Code:
-    """Each window's gradient over all of its places, none of which lies outside: g, x, a row of zeros."""
+    """Each window's gradient over all of its places in the image: g, x, a row that nobody reads."""
     code = Code()
     table = Table(code)
-    g, x, zeros = table.pointers(3)
+    g, x, nowhere = table.pointers(3)
     walk = Walk(family, cpu, table, code)
-    f = walk.f
 
     def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
-        sources = [walk.chosen(inside[i][j], g, places[i][j], zeros) for i, j in family.taps]
+        targets = [walk.chosen(inside[i][j], x, places[i][j], nowhere) for i, j in family.taps]
+        many = walk.count(inside)
 
         def vector(c: Register, mask: Register) -> None:
-            total = walk.load(walk.at(sources[0], c), mask)
-            for source in sources[1:]:
-                total = f.add(total, walk.load(walk.at(source, c), mask))
-            walk.store(f.div(total, f.of(float(len(sources)))), walk.at(walk.at(x, first), c), mask)
+            share = walk.f.div(walk.load(walk.at(walk.at(g, first), c), mask), many)
+            for target in targets:
+                walk.add(share, walk.at(target, c), mask)
 
         walk.each_vector(vector)
 
