@@ -21,6 +21,7 @@ from nnspec_numpy.kernels.algorithm import KERNEL, way
 from nnspec_numpy.kernels.kernel import sequence
 from nnspec_numpy.kernels.windows import Windows, of_convolution
 from nnspec_numpy.kernels.winograd import Tiles
+from nnspec_numpy.llvm.cpu import chosen
 from tests.test_numpy_kernels import bound, numbers, peak, spoiled, type_of
 
 CLOSE = {2: 1e-6, 4: 4e-6}  # of the largest element, in float32
@@ -95,8 +96,11 @@ def test_many_channels_take_tiles_and_gradients_larger_ones() -> None:
     ((windows(16, 32, 64, 3, 2), 64, 1, DType.float32, False), "a stride"),
     ((windows(16, 32, 3), 16, 1, DType.float32, False), "transforming would cost more than it saves"),
     ((windows(16, 4, 2048), 2048, 1, DType.float32, False), "a kernel too large to transform")])
-def test_other_convolutions_take_columns_and_say_why(kind: Any, why: str) -> None:
-    assert str(way(*kind)) == f"columns: {why}"
+@pytest.mark.parametrize("cpu", ["", "none"])
+def test_other_convolutions_take_another_way_and_say_why(kind: Any, why: str, cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
+    usual = "columns" if chosen() is None or kind[3] == DType.float64 else "direct"
+    assert str(way(*kind)) == f"{usual}: {why}"
 
 
 def test_scratch_stays_small_whatever_the_images_are() -> None:

@@ -13,10 +13,11 @@ from math import prod
 
 from nnspec.ir.types import DType
 
+from . import direct
 from .windows import Windows
 from .winograd import TAPS, Tiles
 
-PRODUCT, TRANSFORM, MOVED = 200.0, 110.0, 12.0  # floating point operations and bytes in a nanosecond
+PRODUCT, TRANSFORM, MOVED, COMPILED = 200.0, 110.0, 12.0, 40.0  # floating point operations and bytes in a nanosecond; compiled, more
 GAIN = {"forward": 0.85, "input": 0.85, "kernel": 0.75}  # columns are left where tiles cost at most this share of them
 KERNEL = 10 << 20  # bytes of a transformed kernel, at most
 TILES = {"forward": (2,), "input": (2, 4), "kernel": (2, 4)}
@@ -35,21 +36,22 @@ class Way:
 
 
 def way(w: Windows, filters: int, groups: int, dtype: DType, exact: bool, part: str = "forward") -> Way:
-    """For the windows of a convolution; ``part``: ``forward``, or the gradient in ``input`` or ``kernel``."""
+    """For the windows of a convolution; ``part``: ``forward``, or the gradient in ``input`` (windows over the output's) or ``kernel``."""
     if w.pointwise:
         return Way("one product", "a window is one place")
-    if groups == w.channels and groups > 1:
+    if groups == w.channels and groups > 1 and part != "input":
         return Way("taps", "every channel by itself")
+    usual = "direct" if direct.worth(w, filters, groups, dtype, part) else "columns"
     reason = _not_winograd(w, groups, dtype, exact)
     if reason:
-        return Way("columns", reason)
-    plain, fits = _columns(w, filters, dtype), [t for t in (Tiles(w, m, dtype, filters) for m in TILES[part]) if _kernel(t) <= KERNEL]
+        return Way(usual, reason)
+    plain, fits = _plain(w, filters, dtype, usual), [t for t in (Tiles(w, m, dtype, filters) for m in TILES[part]) if _kernel(t) <= KERNEL]
     if not fits:
-        return Way("columns", "a kernel too large to transform")
+        return Way(usual, "a kernel too large to transform")
     best = min(fits, key=winograd)
     share = winograd(best) / plain
     if share > GAIN[part]:
-        return Way("columns", "transforming would cost more than it saves")
+        return Way(usual, "transforming would cost more than it saves")
     return Way(f"Winograd {best.m}x{best.m}", f"{TAPS * TAPS * best.m**2 / best.n**2:g} times fewer products", best)
 
 
@@ -69,10 +71,10 @@ def _kernel(t: Tiles) -> int:
     return t.n * t.n * t.windows.channels * t.filters * t.dtype.size
 
 
-def _columns(w: Windows, filters: int, dtype: DType) -> float:
-    """Of columns and one product."""
+def _plain(w: Windows, filters: int, dtype: DType, usual: str) -> float:
+    """Of all products, and of columns where they are made."""
     depth = prod(w.size) * w.channels
-    return w.n * prod(w.out) * (2 * depth * filters / PRODUCT + depth * dtype.size / MOVED)
+    return w.n * prod(w.out) * (2 * depth * filters / PRODUCT + (depth * dtype.size / MOVED if usual == "columns" else 0.0))
 
 
 def winograd(t: Tiles) -> float:
@@ -81,5 +83,5 @@ def winograd(t: Tiles) -> float:
     tiles = w.n * prod(t.grid.out)
     products = 2 * n * w.channels * filters / PRODUCT
     transforms = 0.0 if t.compiled else (2 * n * n * w.channels + 2 * n * m * filters) / TRANSFORM
-    moves = ((n + m) * w.channels + (n if t.compiled else m) * filters) * t.dtype.size / MOVED
+    moves = ((n + m) * w.channels + (n + m if t.compiled else m) * filters) * t.dtype.size / (COMPILED if t.compiled else MOVED)
     return tiles * (products + transforms + moves) + 2 * n * TAPS * TAPS * w.channels * filters / TRANSFORM

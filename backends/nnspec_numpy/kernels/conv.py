@@ -11,7 +11,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import Conv
 
-from . import depthwise, winograd
+from . import depthwise, direct, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .kernel import Arrays, Kernel, Run, Step, Types, rows_of, sequence, sizes
@@ -58,6 +58,8 @@ def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]
         return ()
     if chosen.name == "taps":
         return depthwise.workspace(windows, x.dtype, sizes(w)[-1])
+    if chosen.name == "direct":
+        return direct.Direct(windows, op.groups).workspace()
     return tuple(Columns(windows, op.groups, x.dtype).workspace())
 
 
@@ -74,6 +76,8 @@ def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
         return sequence([partial(np.matmul, a, b, out) for a, b, out in pairs])
     if chosen.name == "taps":
         return sequence(depthwise.forward(windows, x, w, y, space))
+    if chosen.name == "direct":
+        return sequence(direct.convolve(direct.Direct(windows, op.groups), x, kernels, y, space))
     return sequence(products(Columns(windows, op.groups, dtype), x, kernels, y, space))
 
 

@@ -16,7 +16,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvInputGrad
 
-from . import depthwise, winograd
+from . import depthwise, direct, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .conv import parts, products
@@ -63,7 +63,7 @@ def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) 
         return Way("taps", "every channel by itself")
     flipped = mirrored(windows, w[-1])
     if flipped is not None:
-        return way(flipped, windows.channels, 1, dtype, op.exact, "input") if op.groups == 1 else Way("columns", f"{op.groups} groups")
+        return way(flipped, windows.channels, op.groups, dtype, op.exact, "input")
     if few(windows, op.groups):
         return Way("lines", f"{windows.channels} channels")
     return Way("scattered taps", "a stride" if prod(windows.stride) != 1 else "a border wider than the window")
@@ -91,6 +91,8 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
     if chosen.tiles:
         return flat(prod(kernel), dtype), *winograd.workspace(chosen.tiles)
     flipped = mirrored(windows, kernel[-1])
+    if flipped is not None and chosen.name == "direct":
+        return flat(prod(kernel), dtype), *direct.Direct(flipped, op.groups).workspace()
     if flipped is not None:
         return flat(prod(kernel), dtype), *Columns(flipped, op.groups, dtype).workspace()
     if chosen.name == "lines":
@@ -121,18 +123,20 @@ def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> R
         return sequence([before, *winograd.convolve(chosen.tiles, g, turned, x, space[1:], turned=True)])
     flipped = mirrored(windows, w.shape[-1])
     if flipped is not None:
-        return sequence(_convolve(op, flipped, g, w, x, space))
+        return sequence(_convolve(op, flipped, g, w, x, space, chosen.name == "direct"))
     if chosen.name == "lines":
         return sequence(_scatter_planes(windows, g, w, x, space))
     return sequence(_scatter(op, windows, g, w, x, list(space)))
 
 
-def _convolve(op: ConvInputGrad, windows: Windows, g: Array, w: Array, x: Array, space: Arrays) -> list[Step]:
+def _convolve(op: ConvInputGrad, windows: Windows, g: Array, w: Array, x: Array, space: Arrays, directly: bool) -> list[Step]:
     size, share = w.shape[:-2], w.shape[-1] // op.groups
     turned = cut(space[0], (op.groups, *size, share, w.shape[-2]))
     back = w[(slice(None, None, -1),) * len(size)]
     steps: list[Step] = [partial(np.copyto, out, np.swapaxes(part, -1, -2))
                          for out, part in zip(turned, parts(back, op.groups), strict=True)]
+    if directly:
+        return steps + direct.convolve(direct.Direct(windows, op.groups), g, [rows_of(t) for t in turned], x, space[1:])
     columns = Columns(windows, op.groups, DType(g.dtype.name))
     return steps + products(columns, g, [rows_of(t) for t in turned], x, space[1:])
 

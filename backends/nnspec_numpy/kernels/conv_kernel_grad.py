@@ -12,7 +12,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvKernelGrad
 
-from . import depthwise, winograd
+from . import depthwise, direct, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .conv import parts
@@ -46,6 +46,8 @@ def workspace(op: ConvKernelGrad, inputs: Types, outputs: Types) -> tuple[Tensor
         return ()
     if chosen.name == "taps":
         return depthwise.workspace(windows, x.dtype, kernel[-1])
+    if chosen.name == "direct":
+        return direct.Direct(windows, op.groups).workspace()
     return flat(prod(kernel), x.dtype), *Columns(windows, op.groups, x.dtype, LEAST).workspace()
 
 
@@ -60,6 +62,9 @@ def bind(op: ConvKernelGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> 
         return sequence(_product(op, x, g, w))
     if chosen.name == "taps":
         return sequence(depthwise.kernel_gradient(windows, x, g, w, space))
+    if chosen.name == "direct":
+        own = direct.kernel_gradient(direct.Direct(windows, op.groups), x, g, parts(rows_of(w), op.groups), space)
+        return sequence([partial(w.fill, 0), *own])
     return sequence(_columns(op, windows, x, g, w, space))
 
 

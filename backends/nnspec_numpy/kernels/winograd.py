@@ -17,7 +17,7 @@ how much the points matter: those of ``POINTS`` err half as much as 0, 1, -1, 2,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, partial
@@ -33,6 +33,7 @@ from nnspec_numpy.llvm.code import Code
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.library import Kernels, library
 
+from . import direct
 from .kernel import Arrays, Step, cut, flat
 from .move import move
 from .windows import Chunk, Windows
@@ -195,7 +196,7 @@ def convolve(tiles: Tiles, x: Array, taps: Array, y: Array, space: Arrays, turne
         count = (chunk.last - chunk.first) * (chunk.bottom - chunk.top) * tiles.grid.out[1]
         changed, summed = cut(space[1], (n * n, count, channels)), cut(space[2], (n * n, count, filters))
         steps += through.read(x, chunk, changed, space[2:])
-        steps.append(partial(np.matmul, changed, kernel, summed))
+        steps.append(through.multiply(changed, kernel, summed))
         steps += through.write(y, chunk, summed, space[1])
     return steps
 
@@ -203,23 +204,23 @@ def convolve(tiles: Tiles, x: Array, taps: Array, y: Array, space: Arrays, turne
 def gradient_workspace(tiles: Tiles) -> tuple[TensorType, ...]:
     """For the transformed gradient and a chunk's share of it, transformed tiles, and the input with its border."""
     kernel = flat(tiles.n * tiles.n * tiles.windows.channels * tiles.filters, tiles.dtype)
-    return kernel, kernel, *tiles.workspace(2 if tiles.compiled else 3)
+    return (kernel, *tiles.workspace(2)) if tiles.compiled else (kernel, kernel, *tiles.workspace(3))
 
 
 def kernel_gradient(tiles: Tiles, x: Array, g: Array, w: Array, space: Arrays) -> list[Step]:
     """Steps for ``w``, (3, 3, channels, filters), from the input and the output's gradient."""
     n, channels, filters = tiles.n, tiles.windows.channels, tiles.filters
     change = both(np.ascontiguousarray(matrices(tiles.m)[1].T), x.dtype)
-    total, share = (cut(s, (n * n, channels, filters)) for s in space[:2])
+    total = cut(space[0], (n * n, channels, filters))
     through = Compiled(tiles, tiles.compiled) if tiles.compiled else Products(tiles, x.dtype)
-    steps: list[Step] = []
-    for i, chunk in enumerate(tiles.chunks()):
+    steps: list[Step] = [partial(total.fill, 0)]
+    share, space = ([], space[1:]) if tiles.compiled else ([cut(space[1], total.shape)], space[2:])
+    for chunk in tiles.chunks():
         count = (chunk.last - chunk.first) * (chunk.bottom - chunk.top) * tiles.grid.out[1]
-        changed, upstream = cut(space[2], (n * n, count, channels)), cut(space[3], (n * n, count, filters))
-        steps += through.read(x, chunk, changed, space[4:])
-        steps += through.spread(g, chunk, upstream, space[4:])
-        steps.append(partial(np.matmul, changed.transpose(0, 2, 1), upstream, share if i else total))
-        steps += [partial(np.add, total, share, total)] if i else []
+        changed, upstream = cut(space[0], (n * n, count, channels)), cut(space[1], (n * n, count, filters))
+        steps += through.read(x, chunk, changed, space[2:])
+        steps += through.spread(g, chunk, upstream, space[2:])
+        steps += through.add(changed, upstream, total, share)
     steps.append(partial(np.matmul, change, total.reshape(n * n, -1), w.reshape(TAPS * TAPS, -1)))
     return steps
 
@@ -238,6 +239,14 @@ class Products:
         plain = cut(space[0], seen.shape)
         planes = len(changed)
         return [*steps, move(plain, seen), partial(np.matmul, self.b, plain.reshape(planes, -1), changed.reshape(planes, -1))]
+
+    def multiply(self, changed: Array, kernel: Array, summed: Array) -> Step:
+        """The sums over channels."""
+        return partial(np.matmul, changed, kernel, summed)
+
+    def add(self, changed: Array, upstream: Array, total: Array, share: Sequence[Array]) -> list[Step]:
+        """The sums over tiles, added to ``total``."""
+        return [partial(np.matmul, changed.transpose(0, 2, 1), upstream, share[0]), partial(np.add, total, share[0], total)]
 
     def spread(self, g: Array, chunk: Chunk, changed: Array, space: Arrays) -> list[Step]:
         """The tiles of the output's gradient, changed."""
@@ -268,6 +277,12 @@ class Compiled:
     def read(self, x: Array, chunk: Chunk, changed: Array, space: Arrays) -> list[Step]:
         low = self.tiles.windows.low
         return [self._bound("read", x, chunk, changed, self.zeros, (low[0], low[1]))]
+
+    def multiply(self, changed: Array, kernel: Array, summed: Array) -> Step:
+        return direct.products("forward", changed, summed, kernel)
+
+    def add(self, changed: Array, upstream: Array, total: Array, share: Sequence[Array]) -> list[Step]:
+        return [direct.products("kernel_gradient", changed, upstream, total)]
 
     def spread(self, g: Array, chunk: Chunk, changed: Array, space: Arrays) -> list[Step]:
         return [self._bound("spread", g, chunk, changed, self.zeros, (0, 0))]

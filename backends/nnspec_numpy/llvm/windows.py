@@ -13,10 +13,11 @@ from itertools import product
 from typing import NamedTuple
 
 from nnspec.ir.types import DType
-from nnspec_numpy.llvm.code import Code, Register, everywhere, mangled
+from nnspec_numpy.llvm.code import Code, Register, everywhere
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
+from nnspec_numpy.llvm.vectors import Vectors
 
 Pair = tuple[int, int]
 
@@ -75,21 +76,21 @@ class Block(NamedTuple):
     reached: list[list[list[Reach]]]
 
 
-class Walk:
+class Walk(Vectors):
     """The arguments that every kernel begins with, and loops over places and channels.
 
     How many images there are, height and width of the result and of the source, channels, rows and columns of border before.
     """
 
     def __init__(self, family: Family, cpu: Cpu, table: Table, code: Code) -> None:
-        self.family, self.code, self.f = family, code, Lanes(code, DType.float32, cpu.width // 4)
-        self.images, *sizes, self.channels, top, left = table.sizes(8)
+        self.family = family
+        self.images, *sizes, channels, top, left = table.sizes(8)
+        super().__init__(code, Lanes(code, DType.float32, cpu.width // 4), channels)
         self.result, self.source, self.border = sizes[:2], sizes[2:], (top, left)
-        more = code.let(f"add i64 {self.channels}, {self.f.lanes - 1}")
-        self.vectors = code.let(f"udiv i64 {more}, {self.f.lanes}")
+        self.vectors = self.parts(channels, self.f.lanes)
         width, together = self.result[1], family.together
         self.last = code.let(f"sub i64 {width}, {together}")
-        self.blocks = width if together == 1 else code.let(f"udiv i64 {self.plus(width, str(together - 1))}, {together}")
+        self.blocks = self.parts(width, together)
 
     def each_place(self, body: Callable[[Register, list[list[Register]], list[list[Register]]], None]) -> None:
         """``body(first, places, inside)`` for every place of the result: where its channels begin, and for each tap where those of
@@ -169,27 +170,9 @@ class Walk:
 
         self.code.loop(self.vectors, vector)
 
-    def mask(self, c: Register) -> Register:
-        """The lanes from channel ``c`` on that are channels."""
-        code, n = self.code, self.f.lanes
-        left = code.let(f"trunc i64 {code.let(f'sub i64 {self.channels}, {c}')} to i32")
-        one = code.let(f"insertelement <{n} x i32> poison, i32 {left}, i64 0")
-        wide = code.let(f"shufflevector <{n} x i32> {one}, <{n} x i32> poison, <{n} x i32> zeroinitializer")
-        count = "<" + ", ".join(f"i32 {i}" for i in range(n)) + ">"
-        return code.let(f"icmp slt <{n} x i32> {count}, {wide}")
-
     def chosen(self, inside: Register, array: Register, place: Register, row: Register) -> Register:
         """The address of a place of an array, or ``row``."""
         return self.code.let(f"select i1 {inside}, ptr {self.at(array, place)}, ptr {row}")
-
-    def load(self, p: Register, mask: Register, element: str = "float") -> Register:
-        kind = f"<{self.f.lanes} x {element}>"
-        return self.code.call(kind, f"llvm.masked.load.{mangled(element, self.f.lanes)}.p0", f"ptr {p}", "i32 4",
-                              f"<{self.f.lanes} x i1> {mask}", f"{kind} zeroinitializer")
-
-    def store(self, x: Register, p: Register, mask: Register, element: str = "float") -> None:
-        self.code.run(f"llvm.masked.store.{mangled(element, self.f.lanes)}.p0", f"<{self.f.lanes} x {element}> {x}", f"ptr {p}", "i32 4",
-                      f"<{self.f.lanes} x i1> {mask}")
 
     def add(self, x: Register, p: Register, mask: Register) -> None:
         """To what is there, or in its place where no two windows share anything."""
@@ -199,20 +182,10 @@ class Walk:
 
     def count(self, inside: list[list[Register]]) -> Register:
         """How many taps are in the image, in every lane."""
-        code, f, many = self.code, self.f, "0"
+        many = "0"
         for i, j in self.family.taps:
-            many = self.plus(many, code.let(f"zext i1 {inside[i][j]} to i64"))
-        one = code.let(f"insertelement {f.type} poison, float {code.let(f'uitofp i64 {many} to float')}, i64 0")
-        return code.let(f"shufflevector {f.type} {one}, {f.type} poison, <{f.lanes} x i32> zeroinitializer")
-
-    def at(self, base: Register, place: Register) -> Register:
-        return base if place == "0" else self.code.let(f"getelementptr i32, ptr {base}, i64 {place}")
-
-    def plus(self, a: Register, b: Register) -> Register:
-        return a if b == "0" else b if a == "0" else self.code.let(f"add i64 {a}, {b}")
-
-    def times(self, a: Register, b: Register) -> Register:
-        return "0" if "0" in (a, b) else b if a == "1" else a if b == "1" else self.code.let(f"mul i64 {a}, {b}")
+            many = self.plus(many, self.code.let(f"zext i1 {inside[i][j]} to i64"))
+        return self.number(many)
 
 
 def depthwise(family: Family, cpu: Cpu) -> Code:

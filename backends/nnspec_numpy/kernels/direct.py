@@ -1,0 +1,156 @@
+"""Convolutions by compiled kernels that multiply where things lie, one or two axes, any stride, dilation, border and groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from math import prod
+
+from nnspec.ir.op import Array
+from nnspec.ir.types import DType, TensorType
+from nnspec_numpy.llvm.cpu import chosen
+from nnspec_numpy.llvm.direct import Block
+from nnspec_numpy.llvm.library import Kernels, library
+
+from .kernel import Arrays, Step, cut, flat
+from .move import move
+from .windows import Windows, border
+
+PLACES = 512  # of a line, where lines run on
+BYTES = 1 << 19  # of images with their border at a time
+SUMS = {16: 24, 8: 12, 4: 12}  # vectors of sums in registers, by how many numbers one holds
+
+
+@cache
+def block(kind: str, rows: int, filters: int, lanes: int) -> Block:
+    """Rows and vectors of filters at a time: those that take the fewest cycles, as a processor with two units multiplies and loads."""
+    vectors = -(-filters // lanes)
+
+    def cycles(shape: tuple[int, int]) -> tuple[float, int]:
+        p, q = shape
+        each = max(p * q / 2, (p + q) / 2, 4.0) + 0.5  # products, loads, and the time until a sum can be added to again
+        return -(-rows // p) * -(-vectors // q) * each, -p
+
+    shapes = [(p, q) for q in range(1, min(4, vectors) + 1) for p in range(1, min(rows, SUMS[lanes] // q) + 1)]
+    return Block(kind, *min(shapes, key=cycles))
+
+
+def lanes() -> int:
+    """Numbers in a vector; 0 without llvmlite."""
+    cpu = chosen()
+    return 0 if cpu is None else cpu.width // 4
+
+
+def possible(w: Windows, dtype: DType) -> bool:
+    """Whether there is a compiled kernel here."""
+    return dtype == DType.float32 and len(w.spatial) <= 2 and lanes() > 0
+
+
+def worth(w: Windows, filters: int, groups: int, dtype: DType, part: str) -> bool:
+    """Whether the kernel fills most of its registers and lanes: columns are not made of much else."""
+    if not possible(w, dtype):
+        return False
+    share, numbers = filters // groups, w.size[-1] * w.channels if groups == 1 and w.dilation[-1] == 1 else w.channels // groups
+    shape = block(part, numbers if part == "kernel" else w.out[-1], share, lanes())
+    return shape.rows * shape.vectors >= 6 and (groups == 1 or 2 * share >= lanes())
+
+
+def _two(w: Windows) -> Windows:
+    """The same windows over two axes."""
+    if len(w.spatial) == 2:
+        return w
+    one, none = (1,), (0,)
+    return replace(w, spatial=one + w.spatial, size=one + w.size, stride=one + w.stride, dilation=one + w.dilation, low=none + w.low,
+                   high=none + w.high, out=one + w.out)
+
+
+@dataclass(frozen=True)
+class Direct:
+    """A convolution of ``groups`` equal parts of the channels."""
+
+    windows: Windows
+    groups: int
+
+    @property
+    def images(self) -> int:
+        """Images at a time: all, or where they are copied to have a border, as many as fit the cache."""
+        w = self.windows
+        return w.images(max(1, BYTES // (4 * w.channels * prod(w.padded))) * prod(w.out)) if w.bordered else w.n
+
+    def workspace(self) -> tuple[TensorType, ...]:
+        """For images with their border."""
+        w = self.windows
+        return (flat(self.images * prod(w.padded) * w.channels, DType.float32),) if w.bordered else ()
+
+    def begin(self, space: Arrays) -> list[Step]:
+        """Steps before the first chunk: the borders, which chunks leave as they are."""
+        w = self.windows
+        return border(cut(space[0], (self.images, *w.padded, w.channels)), w.low, w.high, 0.0) if w.bordered else []
+
+    def chunks(self, x: Array, space: Arrays) -> list[tuple[slice, list[Step], Array]]:
+        """For every chunk its images, the steps that add the border, and the images with it."""
+        w, found = self.windows, []
+        for first in range(0, w.n, self.images):
+            some = slice(first, min(first + self.images, w.n))
+            seen, steps = x[some], list[Step]()
+            if w.bordered:
+                seen = cut(space[0], (self.images, *w.padded, w.channels))[: some.stop - some.start]
+                steps = [move(seen[(slice(None), *w.inside)], x[some])]
+            found.append((some, steps, seen))
+        return found
+
+    def call(self, kind: str, x: Array, g: Array, w: Array, group: int) -> Step:
+        """The step for one group; ``w`` and ``g`` are the group's own, (taps, channels, filters) and (…, filters) in rows of any pitch."""
+        two, filters, share = _two(self.windows), g.shape[-1], self.windows.channels // self.groups
+        height, width = two.padded if two.bordered else two.spatial
+        images, lines, places = x.shape[0], *two.out
+        line, channels = width * two.channels, two.channels
+        runs, numbers, run = two.size[1], share, two.dilation[1] * channels
+        if self.groups == 1 and two.dilation[1] == 1:
+            runs, numbers, run = 1, two.size[1] * share, 0
+        x_steps = (height * line, two.stride[0] * line, two.stride[1] * channels, two.dilation[0] * line, run)
+        pixel = g.strides[-2] // 4
+        g_steps = (lines * places * pixel, places * pixel, pixel)
+        if prod(two.size) == 1 and prod(two.stride) == 1 and not two.bordered:
+            together = next(n for n in range(lines, 0, -1) if lines % n == 0 and (n * places <= PLACES or n == 1))
+            lines, places = lines // together, places * together
+            x_steps, g_steps = (x_steps[0], places * channels, *x_steps[2:]), (g_steps[0], places * pixel, pixel)
+        shape = block(kind, places if kind == "forward" else numbers, filters, lanes())
+        kernels: Kernels | None = library(shape)
+        assert kernels is not None
+        arrays = (_from(x, group * share), w, g) if kind == "forward" else (_from(x, group * share), g, w)
+        return kernels.bind(kind, *arrays, images, lines, places, filters, two.size[0], runs, numbers, *x_steps, *g_steps, w.strides[-2] // 4, 0)
+
+
+def _from(x: Array, channel: int) -> Array:
+    return x[..., channel:]
+
+
+def convolve(d: Direct, x: Array, kernels: list[Array], y: Array, space: Arrays) -> list[Step]:
+    """Steps for ``y`` from the kernels of all groups, each (taps * channels, filters)."""
+    steps = d.begin(space)
+    filters = y.shape[-1] // d.groups
+    for some, before, seen in d.chunks(x, space):
+        steps += before
+        steps += [d.call("forward", seen, y[some][..., i * filters : (i + 1) * filters], w, i) for i, w in enumerate(kernels)]
+    return steps
+
+
+def kernel_gradient(d: Direct, x: Array, g: Array, kernels: list[Array], space: Arrays) -> list[Step]:
+    """Steps that add to the kernels of all groups, each (taps * channels, filters)."""
+    steps = d.begin(space)
+    filters = g.shape[-1] // d.groups
+    for some, before, seen in d.chunks(x, space):
+        steps += before
+        steps += [d.call("kernel_gradient", seen, g[some][..., i * filters : (i + 1) * filters], w, i) for i, w in enumerate(kernels)]
+    return steps
+
+
+def products(kind: str, x: Array, g: Array, w: Array) -> Step:
+    """Of matrices, (n, rows, channels), (n, rows, filters) and (n, channels, filters): ``g = x @ w``, or ``w += x.T @ g``."""
+    (n, rows, channels), filters = x.shape, g.shape[-1]
+    kernels = library(block(kind, rows if kind == "forward" else channels, filters, lanes()))
+    assert kernels is not None
+    sizes = n, 1, rows, filters, 1, 1, channels
+    steps = rows * channels, 0, channels, 0, 0, rows * filters, 0, filters, filters, channels * filters
+    return kernels.bind(kind, *((x, w, g) if kind == "forward" else (x, g, w)), *sizes, *steps)
