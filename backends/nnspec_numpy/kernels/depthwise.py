@@ -6,6 +6,7 @@ The factors of a tap are repeated into a tile as long as a pass, so that all ari
 from __future__ import annotations
 
 from functools import partial
+from math import prod
 
 import numpy as np
 
@@ -40,9 +41,9 @@ def native(w: Windows, dtype: DType, channels: int) -> bool:
 
 
 def workspace(w: Windows, dtype: DType, channels: int) -> tuple[TensorType, ...]:
-    """For the kernel's tiles or their gradients, a product, the grids, and values of windows that are not the grid."""
+    """For the kernel's tiles or their gradients, a product, the grids, and values of windows that are not the grid; compiled, for sums."""
     if native(w, dtype, channels):
-        return ()
+        return (flat(prod(w.size) * channels, dtype),)
     grid, times = Grid(w, dtype), _times(w, channels)
     values = [] if grid.tight and times == 1 else [flat(grid.images * grid.pitch, dtype)]
     return _tiles(grid, times), flat(_tile(grid), dtype), *grid.grids(), *values
@@ -121,7 +122,7 @@ def backward(w: Windows, g: Array, kernel: Array, x: Array, workspace: Arrays) -
 def kernel_gradient(w: Windows, x: Array, g: Array, kernel: Array, workspace: Arrays) -> list[Step]:
     """Steps for the gradient in the kernel: products added up pass by pass, then over the rows of a tile."""
     if native(w, DType(x.dtype.name), g.shape[-1]):
-        return [partial(kernel.fill, 0), compiled.call("depthwise_kernel", w, x, g, kernel, compiled.row(0.0, w.channels))]
+        return [partial(kernel.fill, 0), compiled.call("depthwise_kernel", w, x, g, kernel, compiled.row(0.0, w.channels), workspace[0])]
     grid, times, space = Grid(w, DType(x.dtype.name)), _times(w, g.shape[-1]), list(workspace)
     sums, product = _shaped(space.pop(0), grid, times), space.pop(0)
     steps: list[Step] = [partial(sums.fill, 0)]

@@ -217,34 +217,51 @@ def depthwise(family: Family, cpu: Cpu) -> Code:
 
 
 def depthwise_kernel(family: Family, cpu: Cpu) -> Code:
-    """The gradient of every tap of the kernel: x, g, kernel, a row of zeros. The sums of each line are added to what is there."""
+    """The gradient of every tap of the kernel, added to what is there: x, g, kernel, a row of zeros, and room for the sums of a line."""
     code = Code()
     table = Table(code)
-    x, g, kernel, zeros = table.pointers(4)
+    x, g, kernel, zeros, sums = table.pointers(5)
     walk = Walk(family, cpu, table, code)
-    f, zero = walk.f, [(walk.f.type, "zeroinitializer")] * len(family.taps)
+    f, taps = walk.f, range(len(family.taps))
 
-    def vectors(line: Line) -> None:
-        def vector(c: Register, mask: Register) -> None:
-            def block(number: Register, sums: list[Register]) -> list[Register]:
-                b, sums = walk.block(line, number), list(sums)
-                seen: dict[Pair, Register] = {}
-                for k, (first, again) in enumerate(zip(b.firsts, b.again, strict=True)):
-                    upstream = walk.load(walk.at(code.let(f"select i1 {again}, ptr {zeros}, ptr {walk.at(g, first)}"), c), mask)
-                    for t, (i, j) in enumerate(family.taps):
-                        r = b.reached[k][i][j]
-                        if r.key not in seen:
-                            seen[r.key] = walk.load(walk.at(walk.chosen(r.inside, x, r.place, zeros), c), mask)
-                        sums[t] = f.fma(seen[r.key], upstream, sums[t])
-                return sums
+    def tap(base: Register, t: int, c: Register) -> Register:
+        return walk.at(base, walk.plus(walk.times(walk.channels, str(t)), c))
 
-            for t, total in enumerate(code.loop(walk.blocks, block, zero)):
-                place = walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c))
-                walk.store(f.add(walk.load(place, mask), total), place, mask)
+    def clear(c: Register, mask: Register) -> None:
+        for t in taps:
+            walk.store(f.of(0.0), tap(sums, t, c), mask)
 
-        walk.each_vector(vector)
+    def add(c: Register, mask: Register) -> None:
+        for t in taps:
+            walk.store(f.add(walk.load(tap(kernel, t, c), mask), walk.load(tap(sums, t, c), mask)), tap(kernel, t, c), mask)
 
-    walk.each_line(vectors)
+    def line(line: Line) -> None:
+        def block(number: Register, _: list[Register]) -> list[Register]:
+            b = walk.block(line, number)
+            gradients = [code.let(f"select i1 {again}, ptr {zeros}, ptr {walk.at(g, first)}") for first, again in zip(b.firsts, b.again, strict=True)]
+            sources = {r.key: r for place in b.reached for row in place for r in row}
+            seen = {key: walk.chosen(r.inside, x, r.place, zeros) for key, r in sources.items()}
+
+            def vector(c: Register, mask: Register) -> None:
+                upstream = [walk.load(walk.at(p, c), mask) for p in gradients]
+                values = dict[Pair, Register]()
+                for t, (i, j) in enumerate(family.taps):
+                    total = walk.load(tap(sums, t, c), mask)
+                    for k, up in enumerate(upstream):
+                        key = b.reached[k][i][j].key
+                        if key not in values:
+                            values[key] = walk.load(walk.at(seen[key], c), mask)
+                        total = f.fma(values[key], up, total)
+                    walk.store(total, tap(sums, t, c), mask)
+
+            walk.each_vector(vector)
+            return []
+
+        walk.each_vector(clear)
+        code.loop(walk.blocks, block)
+        walk.each_vector(add)
+
+    walk.each_line(line)
     return code
 
 
