@@ -16,7 +16,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvInputGrad
 
-from . import depthwise, direct, winograd
+from . import depthwise, direct, phases, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .conv import parts, products
@@ -66,6 +66,8 @@ def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) 
         return way(flipped, windows.channels, op.groups, dtype, op.exact, "input")
     if few(windows, op.groups):
         return Way("lines", f"{windows.channels} channels")
+    if phases.possible(windows, w[-1], op.groups, dtype):
+        return Way("direct", "a stride, by remainders")
     return Way("scattered taps", "a stride" if prod(windows.stride) != 1 else "a border wider than the window")
 
 
@@ -100,6 +102,8 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
         places = grid.images * prod(grid.extent)
         return (flat(prod(kernel[:-1]) * places, dtype), flat(len(grid.phases) * places * windows.channels, dtype),
                 flat(places * kernel[-1], dtype))
+    if chosen.name == "direct":
+        return phases.workspace(windows, kernel, op.groups, dtype)
     grid = Grid(windows, dtype)
     starts = [] if grid.tight else [flat(grid.images * prod(grid.extent) * kernel[-1], dtype)]
     return flat(ROWS * windows.channels, dtype), *grid.grids(), *starts
@@ -126,6 +130,8 @@ def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> R
         return sequence(_convolve(op, flipped, g, w, x, space, chosen.name == "direct"))
     if chosen.name == "lines":
         return sequence(_scatter_planes(windows, g, w, x, space))
+    if chosen.name == "direct":
+        return sequence(phases.scatter(windows, g, w, x, op.groups, space))
     return sequence(_scatter(op, windows, g, w, x, list(space)))
 
 

@@ -109,9 +109,10 @@ class Direct:
         if self.groups == 1 and two.dilation[1] == 1:
             runs, numbers, run = 1, two.size[1] * share, 0
         x_steps = (height * line, two.stride[0] * line, two.stride[1] * channels, two.dilation[0] * line, run)
-        pixel = g.strides[-2] // 4
-        g_steps = (lines * places * pixel, places * pixel, pixel)
-        if prod(two.size) == 1 and prod(two.stride) == 1 and not two.bordered:
+        image, *rest = (n // 4 for n in g.strides[:-1])
+        g_steps = (image, rest[0] if len(rest) == 2 else 0, rest[-1])
+        pixel = rest[-1]
+        if prod(two.size) == 1 and prod(two.stride) == 1 and not two.bordered and image == lines * places * pixel:
             together = next(n for n in range(lines, 0, -1) if lines % n == 0 and (n * places <= PLACES or n == 1))
             lines, places = lines // together, places * together
             x_steps, g_steps = (x_steps[0], places * channels, *x_steps[2:]), (g_steps[0], places * pixel, pixel)
