@@ -19,7 +19,6 @@ from .winograd import TAPS, Tiles
 
 PRODUCT, TRANSFORM, MOVED, COMPILED = 200.0, 110.0, 12.0, 40.0  # floating point operations and bytes in a nanosecond; compiled, more
 GAIN = {"forward": 0.85, "input": 0.85, "kernel": 0.75}  # columns are left where tiles cost at most this share of them
-KERNEL = 10 << 20  # bytes of a transformed kernel, at most
 TILES = {"forward": (2,), "input": (2, 4), "kernel": (2, 4)}
 
 
@@ -45,11 +44,8 @@ def way(w: Windows, filters: int, groups: int, dtype: DType, exact: bool, part: 
     reason = _not_winograd(w, groups, dtype, exact)
     if reason:
         return Way(usual, reason)
-    plain, fits = _plain(w, filters, dtype, usual), [t for t in (Tiles(w, m, dtype, filters) for m in TILES[part]) if _kernel(t) <= KERNEL]
-    if not fits:
-        return Way(usual, "a kernel too large to transform")
-    best = min(fits, key=winograd)
-    share = winograd(best) / plain
+    best = min((Tiles(w, m, dtype, filters) for m in TILES[part]), key=winograd)
+    share = winograd(best) / _plain(w, filters, dtype, usual)
     if share > GAIN[part]:
         return Way(usual, "transforming would cost more than it saves")
     return Way(f"Winograd {best.m}x{best.m}", f"{TAPS * TAPS * best.m**2 / best.n**2:g} times fewer products", best)
@@ -67,10 +63,6 @@ def _not_winograd(w: Windows, groups: int, dtype: DType, exact: bool) -> str:
     return "math: strict" if exact else ""
 
 
-def _kernel(t: Tiles) -> int:
-    return t.n * t.n * t.windows.channels * t.filters * t.dtype.size
-
-
 def _plain(w: Windows, filters: int, dtype: DType, usual: str) -> float:
     """Of all products, and of columns where they are made."""
     depth = prod(w.size) * w.channels
@@ -84,4 +76,6 @@ def winograd(t: Tiles) -> float:
     products = 2 * n * w.channels * filters / PRODUCT
     transforms = 0.0 if t.compiled else (2 * n * n * w.channels + 2 * n * m * filters) / TRANSFORM
     moves = ((n + m) * w.channels + (n + m if t.compiled else m) * filters) * t.dtype.size / (COMPILED if t.compiled else MOVED)
-    return tiles * (products + transforms + moves) + 2 * n * TAPS * TAPS * w.channels * filters / TRANSFORM
+    reads = (len(t.blocks) - 1) * (n + m) * w.channels * t.dtype.size / (COMPILED if t.compiled else MOVED)  # again for each block of filters
+    kernel = n * w.channels * filters * (2 * TAPS * TAPS / TRANSFORM + 2 * t.dtype.size / MOVED)
+    return tiles * (products + transforms + moves + reads) + kernel

@@ -91,7 +91,7 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
     if chosen.name == "taps":
         return depthwise.workspace(_gathering(windows, kernel[-1], dtype) or windows, dtype, kernel[-1])
     if chosen.tiles:
-        return flat(prod(kernel), dtype), *winograd.workspace(chosen.tiles)
+        return winograd.workspace(chosen.tiles, turned=True)
     flipped = mirrored(windows, kernel[-1])
     if flipped is not None and chosen.name == "direct":
         return flat(prod(kernel), dtype), *direct.Direct(flipped, op.groups).workspace()
@@ -122,9 +122,7 @@ def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> R
         return sequence(depthwise.backward(windows, g, w, x, space) if gathering is None
                         else depthwise.forward(gathering, g, w, x, space, turned=True))
     if chosen.tiles:
-        turned = cut(space[0], (*w.shape[:2], w.shape[3], w.shape[2]))
-        before = partial(np.copyto, turned, np.swapaxes(w, -1, -2))
-        return sequence([before, *winograd.convolve(chosen.tiles, g, turned, x, space[1:], turned=True)])
+        return sequence(winograd.convolve(chosen.tiles, g, w, x, space, turned=True))
     flipped = mirrored(windows, w.shape[-1])
     if flipped is not None:
         return sequence(_convolve(op, flipped, g, w, x, space, chosen.name == "direct"))

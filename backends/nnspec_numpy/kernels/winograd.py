@@ -34,13 +34,14 @@ from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.library import Kernels, library
 
 from . import direct
-from .kernel import Arrays, Step, cut, flat
+from .kernel import Arrays, Step, cut, elements, flat
 from .move import move
 from .windows import Chunk, Windows
 
 TAPS = 3
 POINTS = {2: (0, 1, -1), 4: (0, Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2))}  # and infinity
 BYTES = 1 << 20  # of a chunk's tiles
+KERNEL = 10 << 20  # of a transformed kernel: of larger ones some filters at a time
 LEAST = 128  # tiles in a chunk: below it, packing the kernel costs more than multiplying
 
 
@@ -116,6 +117,13 @@ class Tiles:
         return all(o % self.m == 0 for o in self.windows.out)
 
     @property
+    def blocks(self) -> list[tuple[slice, Tiles]]:
+        """The filters, as many at a time as make a transformed kernel that is not too large."""
+        most = max(64, KERNEL // (self.n * self.n * self.windows.channels * self.dtype.size) // 64 * 64)
+        share = -(-self.filters // -(-self.filters // most))
+        return [(slice(i, min(i + share, self.filters)), replace(self, filters=min(share, self.filters - i))) for i in range(0, self.filters, share)]
+
+    @property
     def compiled(self) -> Kernels | None:
         """The compiled transformations, where there are enough channels for a vector."""
         kernels = library(family) if self.dtype == DType.float32 else None
@@ -178,50 +186,85 @@ class Tiles:
                     yield part, tiles[i, j, :, : part.shape[1], : part.shape[2]]
 
 
-def workspace(tiles: Tiles) -> tuple[TensorType, ...]:
-    """For the transformed kernel, transformed tiles twice, and the input with its border."""
-    kernel = tiles.n * tiles.n * tiles.windows.channels * tiles.filters
-    return flat(kernel, tiles.dtype), *tiles.workspace(2)
+def workspace(tiles: Tiles, turned: bool = False) -> tuple[TensorType, ...]:
+    """For the transformed kernel, transformed tiles twice, the input with its border, and the kernel where it does not lie in one run."""
+    found = []
+    for _, t in tiles.blocks:
+        kernel = t.windows.channels * t.filters
+        plain = [flat(TAPS * TAPS * kernel, t.dtype)] if turned or t.filters < tiles.filters else []
+        found.append([*plain, flat(t.n * t.n * kernel, t.dtype), *t.workspace(2)])
+    return _widest(found)
+
+
+def _widest(asked: list[list[TensorType]]) -> tuple[TensorType, ...]:
+    """What serves one after the other."""
+    return tuple(max(some, key=lambda t: elements(t.shape)) for some in zip(*asked, strict=True))
 
 
 def convolve(tiles: Tiles, x: Array, taps: Array, y: Array, space: Arrays, turned: bool = False) -> list[Step]:
-    """Steps for ``y``; ``taps`` is (9, channels, filters), its places in reverse order where it is ``turned``."""
-    n, channels, filters = tiles.n, tiles.windows.channels, tiles.filters
+    """Steps for ``y``; ``taps`` is (3, 3, channels, filters), or where they are ``turned`` (3, 3, filters, channels) from the last on."""
     g = matrices(tiles.m)[1]
-    kernel = cut(space[0], (n * n, channels, filters))
     change = both(g[:, ::-1] if turned else g, x.dtype)
-    steps: list[Step] = [partial(np.matmul, change, taps.reshape(TAPS * TAPS, -1), kernel.reshape(n * n, -1))]
-    through = Compiled(tiles, tiles.compiled) if tiles.compiled else Products(tiles, x.dtype)
-    for chunk in tiles.chunks():
-        count = (chunk.last - chunk.first) * (chunk.bottom - chunk.top) * tiles.grid.out[1]
-        changed, summed = cut(space[1], (n * n, count, channels)), cut(space[2], (n * n, count, filters))
-        steps += through.read(x, chunk, changed, space[2:])
+    steps: list[Step] = []
+    for some, t in tiles.blocks:
+        own, rest = np.swapaxes(taps, 2, 3)[..., some] if turned else taps[..., some], space
+        if turned or t.filters < tiles.filters:
+            plain, *rest = cut(space[0], own.shape), *space[1:]
+            steps.append(partial(np.copyto, plain, own))
+            own = plain
+        kernel = cut(rest[0], (t.n * t.n, t.windows.channels, t.filters))
+        steps.append(partial(np.matmul, change, own.reshape(TAPS * TAPS, -1), kernel.reshape(t.n * t.n, -1)))
+        steps += _multiply(t, x, kernel, y[..., some], rest[1:])
+    return steps
+
+
+def _multiply(t: Tiles, x: Array, kernel: Array, y: Array, space: Arrays) -> list[Step]:
+    steps: list[Step] = []
+    through = Compiled(t, t.compiled) if t.compiled else Products(t, x.dtype)
+    for chunk in t.chunks():
+        count = (chunk.last - chunk.first) * (chunk.bottom - chunk.top) * t.grid.out[1]
+        changed, summed = cut(space[0], (t.n * t.n, count, t.windows.channels)), cut(space[1], (t.n * t.n, count, t.filters))
+        steps += through.read(x, chunk, changed, space[1:])
         steps.append(through.multiply(changed, kernel, summed))
-        steps += through.write(y, chunk, summed, space[1])
+        steps += through.write(y, chunk, summed, space[0])
     return steps
 
 
 def gradient_workspace(tiles: Tiles) -> tuple[TensorType, ...]:
-    """For the transformed gradient and a chunk's share of it, transformed tiles, and the input with its border."""
-    kernel = flat(tiles.n * tiles.n * tiles.windows.channels * tiles.filters, tiles.dtype)
-    return (kernel, *tiles.workspace(2)) if tiles.compiled else (kernel, kernel, *tiles.workspace(3))
+    """For the transformed gradient and a chunk's share of it, transformed tiles, the input with its border, and the gradient of a block."""
+    found = []
+    for _, t in tiles.blocks:
+        size = t.windows.channels * t.filters
+        plain = [flat(TAPS * TAPS * size, t.dtype)] if t.filters < tiles.filters else []
+        kernel = flat(t.n * t.n * size, t.dtype)
+        found.append([*plain, *([kernel] if t.compiled else [kernel, kernel]), *t.workspace(2 if t.compiled else 3)])
+    return _widest(found)
 
 
 def kernel_gradient(tiles: Tiles, x: Array, g: Array, w: Array, space: Arrays) -> list[Step]:
     """Steps for ``w``, (3, 3, channels, filters), from the input and the output's gradient."""
-    n, channels, filters = tiles.n, tiles.windows.channels, tiles.filters
     change = both(np.ascontiguousarray(matrices(tiles.m)[1].T), x.dtype)
-    total = cut(space[0], (n * n, channels, filters))
-    through = Compiled(tiles, tiles.compiled) if tiles.compiled else Products(tiles, x.dtype)
-    steps: list[Step] = [partial(total.fill, 0)]
-    share, space = ([], space[1:]) if tiles.compiled else ([cut(space[1], total.shape)], space[2:])
-    for chunk in tiles.chunks():
-        count = (chunk.last - chunk.first) * (chunk.bottom - chunk.top) * tiles.grid.out[1]
-        changed, upstream = cut(space[0], (n * n, count, channels)), cut(space[1], (n * n, count, filters))
+    steps: list[Step] = []
+    for some, t in tiles.blocks:
+        whole = t.filters == tiles.filters
+        made, rest = (w, space) if whole else (cut(space[0], (*w.shape[:3], t.filters)), space[1:])
+        total = cut(rest[0], (t.n * t.n, t.windows.channels, t.filters))
+        steps += [partial(total.fill, 0), *_add_up(t, x, g[..., some], total, rest[1:])]
+        steps.append(partial(np.matmul, change, total.reshape(t.n * t.n, -1), made.reshape(TAPS * TAPS, -1)))
+        steps += [] if whole else [partial(np.copyto, w[..., some], made)]
+    return steps
+
+
+def _add_up(t: Tiles, x: Array, g: Array, total: Array, space: Arrays) -> list[Step]:
+    steps: list[Step] = []
+    through = Compiled(t, t.compiled) if t.compiled else Products(t, x.dtype)
+    share, space = ([], space) if t.compiled else ([cut(space[0], total.shape)], space[1:])
+    for chunk in t.chunks():
+        count = (chunk.last - chunk.first) * (chunk.bottom - chunk.top) * t.grid.out[1]
+        changed, upstream = cut(space[0], (t.n * t.n, count, t.windows.channels)), cut(space[1], (t.n * t.n, count, t.filters))
         steps += through.read(x, chunk, changed, space[2:])
         steps += through.spread(g, chunk, upstream, space[2:])
         steps += through.add(changed, upstream, total, share)
-    steps.append(partial(np.matmul, change, total.reshape(n * n, -1), w.reshape(TAPS * TAPS, -1)))
     return steps
 
 
@@ -294,4 +337,4 @@ class Compiled:
         some, m = images[chunk.images], self.tiles.m
         count, height, width, channels = some.shape
         return self.kernels.bind(f"{name}_{m}", some, changed, row, count, chunk.bottom - chunk.top, self.tiles.grid.out[1], channels,
-                                 height, width, chunk.top * m - low[0], -low[1], changed.shape[1] * channels)
+                                 height, width, chunk.top * m - low[0], -low[1], changed.shape[1] * channels, some.strides[2] // 4)

@@ -30,17 +30,17 @@ def write(cpu: Cpu, matrix: Array, step: int, reads: bool) -> Code:
     """A kernel that goes from images to tiles, or from tiles to images.
 
     Its table: image, tiles, a row of as many numbers as channels, then how many images, lines of tiles and tiles in a line there are,
-    channels, height and width, the first tile's row and column, and how far one number of a tile lies from the next. At least
-    as many channels as lanes: what is left at their end is computed twice.
+    channels, height and width, the first tile's row and column, how far one number of a tile lies from the next, and one pixel of an
+    image. At least as many channels as lanes: what is left at their end is computed twice.
     """
     code = Code()
     f = Lanes(code, DType.float32, cpu.width // 4)
     table = Table(code)
     image, tiles, row = table.pointers(3)
-    images, lines, places, channels, height, width, top, left, pitch = table.sizes(9)
+    images, lines, places, channels, height, width, top, left, pitch, pixel = table.sizes(10)
     last = code.let(f"sub i64 {channels}, {f.lanes}")
     vectors = code.let(f"udiv i64 {code.let(f'add i64 {channels}, {f.lanes - 1}')}, {f.lanes}")
-    whole = _times(code, _times(code, height, width), channels)
+    whole = _times(code, _times(code, height, width), pixel)
     size = matrix.shape[1] if reads else matrix.shape[0]
     planes = matrix.shape[0] if reads else matrix.shape[1]
 
@@ -54,7 +54,7 @@ def write(cpu: Cpu, matrix: Array, step: int, reads: bool) -> Code:
             def each_tile(tx: Register, _: list[Register]) -> list[Register]:
                 x = _plus(code, left, _times(code, tx, str(step)))
                 first = _at(code, tiles, _times(code, _plus(code, _times(code, line, places), tx), channels))
-                seen = _places(code, here, row, (y, x), (height, width), channels, size)
+                seen = _places(code, here, row, (y, x), (height, width), pixel, size)
 
                 def each_vector(i: Register, _: list[Register]) -> list[Register]:
                     c = _times(code, i, str(f.lanes))
@@ -96,14 +96,14 @@ def _load(f: Lanes, p: Register) -> Register:
 
 
 def _places(code: Code, image: Register, row: Register, at: tuple[Register, Register], size: tuple[Register, Register],
-            channels: Register, count: int) -> Grid:
+            pixel: Register, count: int) -> Grid:
     """Addresses of the places of a tile: in the image, or ``row``."""
     rows, columns = ([_plus(code, start, str(i)) for i in range(count)] for start in at)
     inside = [[code.let(f"icmp ult i64 {x}, {most}") for x in xs] for xs, most in zip((rows, columns), size, strict=True)]
     found: Grid = []
     for y, fits_y in zip(rows, inside[0], strict=True):
         start = _times(code, y, size[1])
-        places = [_at(code, image, _times(code, _plus(code, start, x), channels)) for x in columns]
+        places = [_at(code, image, _times(code, _plus(code, start, x), pixel)) for x in columns]
         both = [code.let(f"and i1 {fits_y}, {fits_x}") for fits_x in inside[1]]
         found.append([code.let(f"select i1 {fits}, ptr {p}, ptr {row}") for fits, p in zip(both, places, strict=True)])
     return found
