@@ -18,6 +18,7 @@ from .windows import Windows
 from .winograd import TAPS, Tiles
 
 PRODUCT, TRANSFORM, MOVED, COMPILED = 200.0, 110.0, 12.0, 40.0  # floating point operations and bytes in a nanosecond; compiled, more
+NEAR, FAR, CACHE = 200.0, 55.0, 1 << 20  # bytes in a nanosecond, from a cache of so many bytes and from beyond
 GAIN = {"forward": 0.85, "input": 0.85, "kernel": 0.75}  # columns are left where tiles cost at most this share of them
 TILES = {"forward": (2,), "input": (2, 4), "kernel": (2, 4)}
 
@@ -36,16 +37,16 @@ class Way:
 
 def way(w: Windows, filters: int, groups: int, dtype: DType, exact: bool, part: str = "forward") -> Way:
     """For the windows of a convolution; ``part``: ``forward``, or the gradient in ``input`` (windows over the output's) or ``kernel``."""
-    if w.pointwise:
+    if w.pointwise and not direct.worth(w, filters, groups, dtype, part):
         return Way("one product", "a window is one place")
     if groups == w.channels and groups > 1 and part != "input":
         return Way("taps", "every channel by itself")
-    usual = "direct" if direct.worth(w, filters, groups, dtype, part) else "columns"
+    usual, plain = _usual(w, filters, groups, dtype, part)
     reason = _not_winograd(w, groups, dtype, exact)
     if reason:
         return Way(usual, reason)
     best = min((Tiles(w, m, dtype, filters) for m in TILES[part]), key=winograd)
-    share = winograd(best) / _plain(w, filters, dtype, usual)
+    share = winograd(best) / plain
     if share > GAIN[part]:
         return Way(usual, "transforming would cost more than it saves")
     return Way(f"Winograd {best.m}x{best.m}", f"{TAPS * TAPS * best.m**2 / best.n**2:g} times fewer products", best)
@@ -63,10 +64,28 @@ def _not_winograd(w: Windows, groups: int, dtype: DType, exact: bool) -> str:
     return "math: strict" if exact else ""
 
 
-def _plain(w: Windows, filters: int, dtype: DType, usual: str) -> float:
-    """Of all products, and of columns where they are made."""
+def _usual(w: Windows, filters: int, groups: int, dtype: DType, part: str) -> tuple[str, float]:
+    """Directly or by columns, and what it costs."""
+    columns = _columns(w, filters, groups, dtype)
+    if not direct.worth(w, filters, groups, dtype, part):
+        return "columns", columns
+    cost = _direct(w, filters, groups, part)
+    return ("direct", cost) if cost <= columns or groups > 1 or w.pointwise else ("columns", columns)
+
+
+def _columns(w: Windows, filters: int, groups: int, dtype: DType) -> float:
+    """Of columns and one product a group."""
     depth = prod(w.size) * w.channels
-    return w.n * prod(w.out) * (2 * depth * filters / PRODUCT + (depth * dtype.size / MOVED if usual == "columns" else 0.0))
+    return w.n * prod(w.out) * (2 * depth * filters / groups / PRODUCT + depth * dtype.size / MOVED)
+
+
+def _direct(w: Windows, filters: int, groups: int, part: str) -> float:
+    """Of products where things lie: the kernel is read again for every block of places, its gradient read and written for every line."""
+    depth = prod(w.size) * w.channels // groups
+    kernel = 4 * depth * filters
+    rows = w.out[-1] if part != "kernel" else w.size[-1] * w.channels
+    times = 2 * w.n * prod(w.out[:-1]) if part == "kernel" else w.n * prod(w.out) / direct.block(part, rows, filters // groups, direct.lanes()).rows
+    return max(w.n * prod(w.out) * 2 * depth * filters / PRODUCT, times * kernel / (NEAR if kernel <= CACHE else FAR))
 
 
 def winograd(t: Tiles) -> float:

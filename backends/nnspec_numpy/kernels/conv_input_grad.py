@@ -57,7 +57,7 @@ def _windows(op: ConvInputGrad, g: tuple[int, ...], w: tuple[int, ...], x: tuple
 
 
 def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) -> Way:
-    if windows.pointwise:
+    if windows.pointwise and not direct.possible(windows, dtype):
         return Way("one product", "a window is one place")
     if w[-2] == 1 and op.groups > 1:
         return Way("taps", "every channel by itself")
