@@ -182,6 +182,6 @@ def test_strict_math_takes_no_tiles() -> None:
     used = []
     for model in (fast, strict):
         model.predict(batch)
-        graphs = [ready.graph for ready in model.programs._kept.values()]
-        used.append({c.op.exact for graph in graphs for c in graph.calls if isinstance(c.op, Conv)})
+        programs = [ready.program for ready in model.programs._kept.values() if ready.program]
+        used.append({step.call.op.exact for program in programs for step in program.steps if isinstance(step.call.op, Conv)})
     assert used == [{False}, {True}]

@@ -49,7 +49,11 @@ def by_rows(kernel: Kernel, *shared: int) -> Kernel:
         return together([kernel.bind(op, [x if i in shared else x[rows] for i, x in enumerate(inputs)], [y[rows] for y in outputs], own)
                          for rows, own in zip(bounds, spaces, strict=True)])
 
-    return replace(kernel, bind=bind, workspace=workspace)
+    def choice(op: Any, inputs: Types, outputs: Types) -> str:
+        first = lanes(op, inputs, outputs)[0]
+        return kernel.choice(op, part(inputs, first, shared), part(outputs, first))
+
+    return replace(kernel, bind=bind, workspace=workspace, choice=choice)
 
 
 def summed(kernel: Kernel) -> Kernel:
@@ -80,7 +84,10 @@ def summed(kernel: Kernel) -> Kernel:
 
         return added
 
-    return replace(kernel, bind=bind, workspace=workspace)
+    def choice(op: Any, inputs: Types, outputs: Types) -> str:
+        return kernel.choice(op, part(inputs, lanes(op, inputs, outputs)[0]), outputs)
+
+    return replace(kernel, bind=bind, workspace=workspace, choice=choice)
 
 
 def together(runs: list[Run]) -> Run:
