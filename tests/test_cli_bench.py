@@ -142,6 +142,12 @@ def test_a_wrong_call_is_one_clear_error(args: tuple[str, ...], said: str, nnspe
     assert said in done.err and "Traceback" not in done.err
 
 
+def test_rows_that_do_not_fit_into_memory_are_refused_before_they_are_drawn(nnspec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnspec.runtime.memory.available", lambda: 1 << 20)
+    done = nnspec("dense.yaml", "--batch", "1000000", *QUICK)
+    assert done.code == 5 and "the rows alone do not fit into memory" in done.err
+
+
 def test_a_spec_that_is_not_trained_has_its_answers_timed(nnspec: Any) -> None:
     Path("plain.yaml").write_text("nnspec: 1\ninputs: {x: {shape: [n, 3]}}\nlayers: [dense: 2]\n")
     done = nnspec("plain.yaml", "--axis", "n=4", "--batch", "600", "--json", *QUICK)

@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from nnspec.errors import Problem, ResourceError
 from nnspec.ir.op import Array
 from nnspec.ir.program import STATE, Program, Step
 from nnspec.ir.program import Array as Place
 from nnspec.ir.types import known
 from nnspec.network.phases import KEEP, SHARE, bound
+from nnspec.runtime import memory
 from nnspec.runtime.feeds import limits
 from nnspec.runtime.loading import dataset, epochs
 from nnspec.runtime.programs import Ready
@@ -80,13 +82,16 @@ def rows(model: Model, sizes: Mapping[str, int]) -> dict[str, Array]:
     types = bound(model.programs.declared(kind), size, sizes)
     most = limits(model.graph_of(kind, size // model.accumulate, sizes))
     rng = np.random.default_rng(model.seed)
+    if (need := memory.size(types)) > memory.available() * memory.SPARE:
+        found = f"{memory.show(need)} needed, {memory.show(memory.available())} available"
+        raise ResourceError(Problem("the rows alone do not fit into memory", found=found, hint="a smaller --batch", rule="memory"))
 
     def drawn(name: str) -> Array:
         shape, dtype = known(types[name].shape), types[name].dtype
         if not dtype.is_float:
-            return rng.integers(0, most.get(name, 2), shape).astype(dtype.numpy)
-        inputs = model.spec.built.network.inputs
-        return (rng.standard_normal(shape) if name in inputs else rng.uniform(0, 1, shape)).astype(dtype.numpy)
+            return rng.integers(0, most.get(name, 2), shape, dtype.numpy)
+        own: Any = dtype.numpy  # single or double
+        return rng.standard_normal(shape, own) if name in model.spec.built.network.inputs else rng.random(shape, own)
 
     return {name: drawn(name) for name in types}
 
