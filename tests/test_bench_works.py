@@ -63,12 +63,12 @@ layers:
   - conv2d: {filters: 16, kernel: 3, padding: same, activation: tanh}
   - batch_norm
   - avg_pool2d: 2
-  - conv2d: {filters: 24, kernel: 3, padding: same, activation: sigmoid}
+  - conv2d: {filters: 24, kernel: 3, padding: same, activation: tanh}
   - flatten
   - dense: {units: 48, activation: gelu}
   - dense: 5
 loss: cross_entropy
-optimizer: {sgd: {learning_rate: 0.05, momentum: 0.9}}
+optimizer: {sgd: {learning_rate: 0.003, momentum: 0.9}}
 batch_size: 8
 """
 
