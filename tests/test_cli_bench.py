@@ -76,6 +76,13 @@ def test_the_tables_name_layers_or_steps(nnspec: Any) -> None:
     assert any(op in steps for op in PRODUCTS) and "answer of" not in steps
 
 
+def test_a_step_says_in_which_of_several_ways_it_is_computed(nnspec: Any) -> None:
+    Path("conv.yaml").write_text("nnspec: 1\ninputs: {x: {shape: [12, 12, 8]}}\nlayers: [conv2d: {filters: 8, kernel: 1}, flatten, dense: 2]\n")
+    assert "Conv, " in nnspec("conv.yaml", "--steps", *QUICK).out
+    steps = json.loads(nnspec("conv.yaml", "--json", *QUICK).out)["infer"]["steps"]
+    assert [bool(s["way"]) for s in steps if s["op"] in ("Conv", *PRODUCTS)] == [True, False]
+
+
 def test_rows_are_drawn_from_the_seed_within_what_the_network_can_look_up() -> None:
     model = compile(loads(TOKENS))
     a, b, c = (bench.rows(m, {"time": 5}) for m in (model, compile(loads(TOKENS)), compile(loads(TOKENS, set={"seed": 1}))))

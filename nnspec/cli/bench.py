@@ -112,7 +112,8 @@ def by_step(timing: Timing, most: Peak) -> Table:
     shown = _table("step", "op", "ms", "share", "GFLOP/s", "GB/s")
     whole = sum(c.seconds for c in timing.costs)
     for c in timing.costs:
-        _row(shown, c.name, [c.op, _ms(c.seconds)], [c], whole, most)
+        way = c.way.partition(":")[0]
+        _row(shown, c.name, [f"{c.op}, {way}" if way else c.op, _ms(c.seconds)], [c], whole, most)
     return shown
 
 

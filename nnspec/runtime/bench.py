@@ -31,7 +31,7 @@ WARM = 2
 
 @dataclass(frozen=True)
 class Cost:
-    """A step of the plan, or all that a layer has in it. ``bytes``: every operand and result once."""
+    """A step of the plan. ``bytes``: every operand and result once. ``way``: how it is computed and why, where there are several ways."""
 
     name: str
     op: str
@@ -40,6 +40,7 @@ class Cost:
     seconds: float
     flops: int
     bytes: int
+    way: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,15 +160,15 @@ def _costs(model: Model, ready: Ready, times: int, repeats: int) -> Iterator[Cos
         clocked.run()
         runs.append(seconds.copy())
     for step, each in zip(program.steps, np.median(runs[WARM:], axis=0), strict=True):
-        yield cost(step, float(each), times)
+        yield cost(step, float(each), times, model.backend.choice(step))
 
 
-def cost(step: Step, seconds: float, times: int = 1) -> Cost:
+def cost(step: Step, seconds: float, times: int, way: str) -> Cost:
     """What a step of a plan took that runs so many times, and had to do."""
     op, origin = step.call.op, step.call.origin
     moved = sum(_touched(a) for a in (*step.inputs, *step.outputs))
     flops = op.flops(*(v.type for v in step.call.inputs))
-    return Cost(step.outputs[0].name, op.name, origin.layer, origin.stage, times * seconds, times * flops, times * moved)
+    return Cost(step.outputs[0].name, op.name, origin.layer, origin.stage, times * seconds, times * flops, times * moved, way)
 
 
 def _touched(a: Place) -> int:
