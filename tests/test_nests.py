@@ -32,8 +32,10 @@ from nnspec.ops.softmax import log_softmax, softmax, softmax_cross_entropy
 from nnspec.passes import run_pipeline
 from nnspec_numpy import BACKEND
 from nnspec_numpy.llvm import cpu as cpus
+from nnspec_numpy.llvm import render
 from nnspec_numpy.llvm.build import module
 from nnspec_numpy.llvm.cpu import MASKS, Cpu, chosen
+from nnspec_numpy.team import TEAM
 from tests.program_graphs import adam, fed, graphs, lenet, mlp, sgd
 from tests.test_numpy_backend import bound, check_equal
 
@@ -319,6 +321,46 @@ def test_a_step_that_would_ruin_the_weights_leaves_them() -> None:
     assert not run.outputs["finite"]
     for label in ("parameters", "mean", "square"):
         np.testing.assert_array_equal(memory.read(label), feed[label])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_large_nests_are_shared_in_parts_that_shapes_decide(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elements, columns and rows; what is reduced over several parts is joined."""
+    monkeypatch.setattr(render, "PARTS", ((1 << 12, 4), (1 << 10, 2)))
+    monkeypatch.setattr(TEAM, "threads", threads)
+    x, row, s = value(37, 100), value(100, label="row"), value(37, 1, label="s")
+    y = e.exp(x * s) + row
+    graphs_ = [Graph({"y": y, "ok": all_finite(y, row * 1.0)}), Graph({"y": y, "sum": sum_(y, 0), "square": sum_(e.square(y), 0)}),
+               Graph({"p": softmax(y)}), Graph({"y": y, "all": sum_(y)}), Graph({"y": e.relu(value(1000) * 2.0 + value(1000, label="b"))})]
+    parts = []
+    for graph in graphs_:
+        after = fused(graph)
+        check_equal(after, fed(graph), 1e-5)
+        names: dict[int, list[str]] = {}
+        module(BACKEND.plan(after, "t"), chosen(), names)  # type: ignore[arg-type]  # there is one
+        parts.append(max(map(len, names.values())))
+    assert parts == [4] * 5
+    run, _ = bound(fused(graphs_[0]), fed(graphs_[0]))
+    for i in (0, 17, 36):
+        run.inputs["x"][i, 99] = np.nan
+        run.run()
+        assert not run.outputs["ok"], i
+        run.inputs["x"][i, 99] = 0
+    run.run()
+    assert run.outputs["ok"]
+
+
+def test_threads_decide_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "PARTS", ((1, 4),))
+    x = value(64, 7, 96)
+    graph = Graph({"a": sum_(e.exp(x), (0, 1)), "b": softmax(x * 2.0), "c": e.tanh(x) * 0.5, "d": sum_(e.square(x))})
+    found = []
+    for threads in (1, 2, 4):
+        monkeypatch.setattr(TEAM, "threads", threads)
+        run, _ = bound(fused(graph), fed(graph))
+        run.run()
+        found.append({name: y.tobytes() for name, y in run.outputs.items()})
+    assert found[0] == found[1] == found[2]
 
 
 def test_strict_nests_round_as_numpy_does_and_leave_sums_alone() -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from nnspec.ir.op import Array
+import numpy as np
+
+from nnspec.ir.op import Array, Op
 from nnspec.ir.program import Program, Step
-from nnspec.ops.fused import Fused
+from nnspec.ops.fused import Fused, ends
 from nnspec.ops.random import RandomBits
+from nnspec.ops.reduce import AllFinite, Max, Min, Sum
 from nnspec_numpy.llvm import philox
 from nnspec_numpy.llvm.cache import kept
 from nnspec_numpy.llvm.cpu import Cpu, chosen
 from nnspec_numpy.llvm.nest import Function
 from nnspec_numpy.llvm.render import render
+from nnspec_numpy.team import TEAM
 
 Run = Callable[[], object]
+JOINS: dict[type[Op], np.ufunc] = {AllFinite: np.logical_and, Sum: np.add, Max: np.maximum, Min: np.minimum}
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # its calls let other threads run
 
 
@@ -26,19 +31,40 @@ class Functions:
     """The compiled nests of a program, by the number of their step."""
 
     def __init__(self, program: Program, cpu: Cpu) -> None:
-        self.names: dict[int, str] = {}
+        self._program = program
+        self.names: dict[int, list[str]] = {}
         text = module(program, cpu, self.names)
         self._engine = engine(text, cpu)
-        self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for name in set(self.names.values())}
+        self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for names in self.names.values() for name in names}
 
     def __contains__(self, index: int) -> bool:
         return index in self.names
 
     def bind(self, index: int, inputs: Sequence[Array], outputs: Sequence[Array]) -> Run:
-        """A step's function over its arrays, whose addresses are read here and never again."""
-        arrays = (*inputs, *outputs)
+        """A step's function over its arrays; or its parts, which threads share, and whose reductions are then joined in order."""
+        names = self.names[index]
+        if len(names) == 1:
+            return self._bound(names[0], (*inputs, *outputs))
+        op = self._program.steps[index].call.op
+        assert isinstance(op, Fused)
+        reduced = {i: JOINS[type(v.op)] for i, v in enumerate(op.body.outputs.values()) if ends(v.call)}
+        own = [[np.zeros_like(y) if i in reduced and part else y for i, y in enumerate(outputs)] for part in range(len(names))]
+        runs = [self._bound(name, (*inputs, *part)) for name, part in zip(names, own, strict=True)]
+        joins = [partial(join, outputs[i], part[i], out=outputs[i]) for i, join in reduced.items() for part in own[1:]]
+        if not joins:
+            return partial(TEAM.run, runs)
+
+        def run() -> None:
+            TEAM.run(runs)
+            for join in joins:
+                join()
+
+        return run
+
+    def _bound(self, name: str, arrays: Sequence[Array]) -> Run:
+        """One function over its arrays, whose addresses are read here and never again."""
         table = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
-        run = partial(self._functions[self.names[index]], ctypes.c_void_p(ctypes.addressof(table)))
+        run = partial(self._functions[name], ctypes.c_void_p(ctypes.addressof(table)))
         run.keep = (self, table, arrays)  # type: ignore[attr-defined]  # what the address leads to
         return run
 
@@ -53,23 +79,22 @@ def functions(program: Program) -> Functions | None:
     return Functions(program, cpu)
 
 
-def module(program: Program, cpu: Cpu, names: dict[int, str]) -> str:
-    """All nests as one module of LLVM IR; equal ones once. ``names`` gains the function of each step."""
+def module(program: Program, cpu: Cpu, names: dict[int, list[str]]) -> str:
+    """All nests as one module of LLVM IR; equal ones once. ``names`` gains the functions of each step."""
     found: dict[str, str] = {}
     declares: dict[str, None] = {}
     for i, step in enumerate(program.steps):
-        f = _rendered(step, cpu)
-        if f is not None:
-            names[i] = found.setdefault(f.text, f"nest_{len(found)}")
+        for f in _rendered(step, cpu):
+            names.setdefault(i, []).append(found.setdefault(f.text, f"nest_{len(found)}"))
             declares.update(dict.fromkeys(f.declares))
     return "\n\n".join([*(text.replace("@NAME", f"@{name}") for text, name in found.items()), "\n".join(declares)]) + "\n"
 
 
-def _rendered(step: Step, cpu: Cpu) -> Function | None:
+def _rendered(step: Step, cpu: Cpu) -> Iterable[Function]:
     op = step.call.op
     if isinstance(op, Fused):
         return render(op, step.inputs, step.outputs, cpu)
-    return philox.render(op, step.outputs, cpu) if isinstance(op, RandomBits) and philox.takes(op) else None
+    return [philox.render(op, step.outputs, cpu)] if isinstance(op, RandomBits) and philox.takes(op) else []
 
 
 def engine(text: str, cpu: Cpu) -> Any:

@@ -27,6 +27,8 @@ def by_column(c: Call) -> bool:
 class Columns(Flat):
     """Strips outside, rows inside; what is reduced to one number goes along."""
 
+    whole_rows = True
+
     def loops(self, bases: Bases) -> None:
         self.sums = [c for c in self.calls if by_column(c)]
         self.ending = [c for c in self.calls if ends(c) and c not in self.sums]

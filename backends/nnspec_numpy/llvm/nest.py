@@ -45,10 +45,21 @@ def along(shape: Sequence[int], strides: Sequence[int], whole: Sequence[int]) ->
     return (0,) * missing + tuple(0 if n == 1 and w != 1 else s for n, s, w in zip(shape, strides, whole[missing:], strict=True))
 
 
+class Part(NamedTuple):
+    """One of several functions that share a nest, each with some of an axis."""
+
+    number: int
+    of: int
+
+
+ALL = Part(0, 1)
+
+
 class Nest:
     """A function in the making; subclasses write its loops."""
 
-    def __init__(self, op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> None:
+    def __init__(self, op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu, part: Part = ALL) -> None:
+        self.part = part
         self.code, self.cpu = Code(op.exact), cpu
         self.lanes = cpu.width // 4
         self.whole = op.domain
@@ -99,6 +110,7 @@ class Nest:
         places = [code.let(f"getelementptr ptr, ptr %arguments, i64 {i}") for i in range(self.arguments)]
         bases = {i: code.let(f"load ptr, ptr {place}") for i, place in enumerate(places)}
         self._before(bases)
+        self._take_part(bases)
         restore = self._flush()
         self.loops(bases)
         if restore:
@@ -107,6 +119,22 @@ class Nest:
         wide = 8 * self.cpu.width
         head = f'define void @NAME(ptr %arguments) nounwind "prefer-vector-width"="{wide}" "min-legal-vector-width"="{wide}" {{'
         return Function("\n".join([head, "entry:", *code.head, *code.lines, "}"]), tuple(code.declared))
+
+    def bounds(self, parts: int) -> list[int]:
+        """Where parts of the first axis end: whole vectors, where there is no other; all of it, where a row alone would be shared."""
+        n, unit = self.dims[0], self.lanes if len(self.dims) == 1 else 1
+        ends = [n * i // parts // unit * unit for i in range(parts)]
+        return [*ends, n] if len({*ends, n}) == parts + 1 and not (self.whole_rows and len(self.dims) == 1) else [0, n]
+
+    whole_rows = False  # whether a row is never shared
+
+    def _take_part(self, bases: Bases) -> None:
+        """The loops of this part alone."""
+        if self.part.of > 1:
+            start, end = self.bounds(self.part.of)[self.part.number : self.part.number + 2]
+            for o in self.operands:
+                bases[o.position] = self.moved(bases[o.position], o.dtype, str(start * o.strides[0]))
+            self.dims[0] = end - start
 
     def loops(self, bases: Bases) -> None:
         """Everything between the first number and the last."""

@@ -1,17 +1,23 @@
-"""A fused call over arrays as an LLVM function: which kind of nest its body is."""
+"""A fused call over arrays as LLVM functions: which kind of nest its body is, and in how many parts threads share it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import prod
 
+from nnspec.ir.graph import Call
 from nnspec.ir.program import Array
 from nnspec.ops.fused import Fused
 from nnspec.ops.index import OneHot
+from nnspec_numpy.llvm import elements
 from nnspec_numpy.llvm.columns import Columns, by_column
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.flat import Flat
-from nnspec_numpy.llvm.nest import Function, Nest
+from nnspec_numpy.llvm.nest import Function, Nest, Part
 from nnspec_numpy.llvm.rows import Rows, by_row
+
+PARTS = ((1 << 26, 4), (12 << 20, 2))  # so many bytes, so many parts: each takes 0.3 ms and more, where handing it over takes 0.1 ms
+FUNCTION = 8  # bytes that are moved in the time of exp and the like of one element
 
 
 def kind(op: Fused) -> type[Nest]:
@@ -23,6 +29,18 @@ def kind(op: Fused) -> type[Nest]:
     return Flat
 
 
-def render(op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> Function:
-    """The function that reads ``inputs`` and fills ``outputs``, both given by a table of addresses."""
-    return kind(op)(op, inputs, outputs, cpu).function()
+def render(op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> Iterator[Function]:
+    """The functions that read ``inputs`` and fill ``outputs``, both given by a table of addresses: one, or parts of one nest.
+
+    How many there are depends on shapes alone. What is reduced over several parts is a result of each, for the caller to join in order.
+    """
+    make = kind(op)
+    work = sum(a.bytes for a in (*inputs, *outputs)) + sum(_work(c, op) for c in op.body.calls)
+    wanted = next((parts for least, parts in PARTS if work >= least), 1)
+    parts = len(make(op, inputs, outputs, cpu).bounds(wanted)) - 1 or 1
+    for i in range(parts):
+        yield make(op, inputs, outputs, cpu, Part(i, parts)).function()
+
+
+def _work(c: Call, op: Fused) -> int:
+    return FUNCTION * prod(op.domain) if type(c.op) in elements.SINGLE else 0

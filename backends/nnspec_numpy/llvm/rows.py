@@ -19,7 +19,7 @@ from nnspec_numpy.llvm import elements
 from nnspec_numpy.llvm.code import IN_MEMORY, IN_REGISTER, Carried, Register, everywhere, lanes_below, vector
 from nnspec_numpy.llvm.columns import by_column
 from nnspec_numpy.llvm.cpu import Cpu
-from nnspec_numpy.llvm.nest import Bases, Nest, Operand, Values, along
+from nnspec_numpy.llvm.nest import ALL, Bases, Nest, Operand, Part, Values, along
 
 SHORT = 8  # vectors of a row that stays in registers
 LONG = 16384  # elements of a row that may wait on the stack
@@ -35,9 +35,11 @@ def by_row(c: Call) -> bool:
 class Rows(Nest):
     """Loops over rows; inside them walks along the row."""
 
-    def __init__(self, op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> None:
+    whole_rows = True
+
+    def __init__(self, op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu, part: Part = ALL) -> None:
         self.chosen = {c.inputs[-1] for c in op.body.calls if isinstance(c.op, OneHot | Pick)}
-        super().__init__(op, inputs, outputs, cpu)
+        super().__init__(op, inputs, outputs, cpu, part)
 
     def steps(self, v: Value, a: Array) -> tuple[int, ...]:
         """One number a row may lie without an axis of length 1 for it."""
