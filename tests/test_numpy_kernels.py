@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnspec.ops  # noqa: F401  # registers the ops
+from nnspec.errors import NnspecError
 from nnspec.ir.op import Array, Op, ShapeError
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad, Padding
@@ -23,11 +25,25 @@ from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolP
 from nnspec.ops.random import RandomBits
 from nnspec.ops.resample import Resample, ResampleGrad
 from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.llvm.cpu import chosen
 
 CLOSE = {"float64": 1e-12, "float32": 2e-5}
 LIMIT = 4096  # bytes that a call may ask for
 SAMPLES = [pytest.param(op, i, id=f"{op.__name__}-{i}") for op in KERNELS for i in range(len(op.samples))]
 DTYPES = st.sampled_from(["float64", "float32"])
+CPUS = st.sampled_from(["", "avx2", "none"])  # compiled kernels for this processor and for shorter vectors, and NumPy alone
+
+
+@contextmanager
+def processor(cpu: str) -> Iterator[None]:
+    """As if the processor were that, where it can be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NNSPEC_CPU", cpu)
+        try:
+            chosen()
+        except NnspecError:
+            patch.setenv("NNSPEC_CPU", "")
+        yield
 
 
 def spoiled(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
@@ -115,18 +131,19 @@ def geometries(draw: st.DrawFn, most: int = 9, dilated: bool = True) -> dict[str
             "n": draw(st.integers(1, 4))}
 
 
-@settings(deadline=None, max_examples=150)
-@given(geometries(), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), DTYPES)
+@settings(deadline=None, max_examples=200)
+@given(geometries(), st.integers(1, 3), st.sampled_from([1, 2, 3, 4, 17]), st.sampled_from([1, 2, 3, 4, 18, 40]), DTYPES, CPUS)
 def test_convolution_and_both_gradients_give_what_their_references_give(
-        at: dict[str, Any], groups: int, share: int, filters: int, dtype: str) -> None:
+        at: dict[str, Any], groups: int, share: int, filters: int, dtype: str, cpu: str) -> None:
     fields = at["stride"], at["padding"], at["dilation"], groups
     x = numbers((at["n"], *at["spatial"], groups * share), dtype)
     w = numbers((*at["size"], share, groups * filters), dtype, 1)
     forward = Conv(*fields)
     g = numbers(known(forward.infer(type_of(x), type_of(w)).shape), dtype, 2)
-    check(forward, x, w)
-    check(ConvInputGrad(*fields, at["spatial"]), g, w)
-    check(ConvKernelGrad(*fields, at["size"]), x, g)
+    with processor(cpu):
+        check(forward, x, w)
+        check(ConvInputGrad(*fields, at["spatial"]), g, w)
+        check(ConvKernelGrad(*fields, at["size"]), x, g)
 
 
 LARGE = {
@@ -149,9 +166,11 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("dtype", "cpu"), [("float64", ""), ("float32", ""), ("float32", "none")])
 @pytest.mark.parametrize("name", LARGE)
-def test_a_convolution_of_several_chunks_gives_what_its_reference_gives_and_asks_for_no_memory(name: str, dtype: str) -> None:
+def test_a_convolution_of_several_chunks_gives_what_its_reference_gives_and_asks_for_no_memory(
+        name: str, dtype: str, cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
     x_shape, w_shape, stride, groups = LARGE[name]
     x, w = numbers(x_shape, dtype), numbers(w_shape, dtype, 1)
     padding: Padding = ((0, 0), (0, 0)) if "no border" in name else "same"
@@ -164,9 +183,9 @@ def test_a_convolution_of_several_chunks_gives_what_its_reference_gives_and_asks
 
 
 @settings(deadline=None, max_examples=150)
-@given(geometries(dilated=False), st.integers(1, 5), DTYPES, st.data())
+@given(geometries(dilated=False), st.sampled_from([1, 2, 3, 4, 5, 16, 19]), DTYPES, CPUS, st.data())
 def test_pools_and_their_gradients_give_what_their_references_give(
-        at: dict[str, Any], channels: int, dtype: str, data: st.DataObject) -> None:
+        at: dict[str, Any], channels: int, dtype: str, cpu: str, data: st.DataObject) -> None:
     fields = at["size"], at["stride"], at["padding"]
     levels = data.draw(st.sampled_from([2, 1000]), "levels")  # two levels: ties in most windows
     x = np.random.default_rng(5).integers(-levels, levels, (at["n"], *at["spatial"], channels)).astype(dtype)
@@ -176,20 +195,23 @@ def test_pools_and_their_gradients_give_what_their_references_give(
     except ShapeError:
         return
     index = op.reference(x)[1]
-    check(op, x)
-    check(MaxPoolGrad(*fields, at["spatial"]), g, index)
-    check(MaxPoolPick(*fields), x, index)
-    check(AvgPool(*fields), x)
-    check(AvgPoolGrad(*fields, at["spatial"]), g)
+    with processor(cpu):
+        check(op, x)
+        check(MaxPoolGrad(*fields, at["spatial"]), g, index)
+        check(MaxPoolPick(*fields), x, index)
+        check(AvgPool(*fields), x)
+        check(AvgPoolGrad(*fields, at["spatial"]), g)
 
 
 POOLED = {"halves": ((2, 2), (2, 2), "same", (9, 40, 40, 6)), "overlapping": ((3, 3), (2, 2), "same", (3, 41, 41, 16)),
           "gaps": ((2, 2), (3, 3), ((0, 0), (0, 0)), (3, 40, 40, 16)), "whole": ((7, 7), (1, 1), ((0, 0), (0, 0)), (8, 7, 7, 300))}
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("dtype", "cpu"), [("float64", ""), ("float32", ""), ("float32", "none")])
 @pytest.mark.parametrize("name", POOLED)
-def test_a_pool_over_many_rows_gives_what_its_reference_gives_and_asks_for_no_memory(name: str, dtype: str) -> None:
+def test_a_pool_over_many_rows_gives_what_its_reference_gives_and_asks_for_no_memory(
+        name: str, dtype: str, cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
     *fields, shape = POOLED[name]
     x = numbers(shape, dtype)
     y, index = MaxPool(*fields).reference(x)
@@ -199,7 +221,9 @@ def test_a_pool_over_many_rows_gives_what_its_reference_gives_and_asks_for_no_me
         assert peak(bound(op, *arrays)[0]) <= LIMIT, op
 
 
-def test_max_pooling_hands_on_what_is_not_a_number() -> None:
+@pytest.mark.parametrize("cpu", ["", "none"])
+def test_max_pooling_hands_on_what_is_not_a_number(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
     x = numbers((2, 4, 4, 3), "float32")
     x[0, 1, 1, 0] = np.nan
     run, (y, _), _ = bound(MaxPool((2, 2), (2, 2), "same"), x)
@@ -207,7 +231,9 @@ def test_max_pooling_hands_on_what_is_not_a_number() -> None:
     assert np.isnan(y[0, 0, 0, 0]) and np.isnan(y).sum() == 1
 
 
-def test_the_gradient_of_max_pooling_keeps_an_infinity_to_the_place_it_belongs_to() -> None:
+@pytest.mark.parametrize("cpu", ["", "none"])
+def test_the_gradient_of_max_pooling_keeps_an_infinity_to_the_place_it_belongs_to(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
     g = np.array([[[[np.inf]]]], np.float32)
     run, (x,), _ = bound(MaxPoolGrad((2, 2), (2, 2), "same", (2, 2)), g, np.array([[[[2]]]], np.int32))
     run()
