@@ -81,11 +81,16 @@ def _columns(w: Windows, filters: int, groups: int, dtype: DType) -> float:
 
 def _direct(w: Windows, filters: int, groups: int, part: str) -> float:
     """Of products where things lie: the kernel is read again for every block of places, its gradient read and written for every line."""
-    depth = prod(w.size) * w.channels // groups
-    kernel = 4 * depth * filters
-    rows = w.out[-1] if part != "kernel" else w.size[-1] * w.channels
-    times = 2 * w.n * prod(w.out[:-1]) if part == "kernel" else w.n * prod(w.out) / direct.block(part, rows, filters // groups, direct.lanes()).rows
-    return max(w.n * prod(w.out) * 2 * depth * filters / PRODUCT, times * kernel / (NEAR if kernel <= CACHE else FAR))
+    depth, share, lanes = prod(w.size) * w.channels // groups, filters // groups, direct.lanes()
+    places = w.n * prod(w.out)
+    if part == "kernel":
+        held = 4 * depth * share
+        moved = 2.0 * w.n * prod(w.out[:-1]) * held * groups
+    else:
+        shape = direct.block("forward", w.out[-1], share, lanes, depth)
+        held = 4 * depth * shape.vectors * lanes
+        moved = places / shape.rows * 4 * depth * filters
+    return max(places * 2 * depth * filters / PRODUCT, moved / (NEAR if held <= CACHE else FAR))
 
 
 def winograd(t: Tiles) -> float:

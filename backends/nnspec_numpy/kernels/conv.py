@@ -59,7 +59,7 @@ def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]
     if chosen.name == "taps":
         return depthwise.workspace(windows, x.dtype, sizes(w)[-1])
     if chosen.name == "direct":
-        return direct.Direct(windows, op.groups).workspace()
+        return direct.Direct(windows, op.groups, sizes(w)[-1]).workspace()
     return tuple(Columns(windows, op.groups, x.dtype).workspace())
 
 
@@ -77,7 +77,7 @@ def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
     if chosen.name == "taps":
         return sequence(depthwise.forward(windows, x, w, y, space))
     if chosen.name == "direct":
-        return sequence(direct.convolve(direct.Direct(windows, op.groups), x, kernels, y, space))
+        return sequence(direct.convolve(direct.Direct(windows, op.groups, w.shape[-1]), x, kernels, y, space))
     return sequence(products(Columns(windows, op.groups, dtype), x, kernels, y, space))
 
 

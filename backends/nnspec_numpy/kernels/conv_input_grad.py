@@ -94,7 +94,7 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
         return winograd.workspace(chosen.tiles, turned=True)
     flipped = mirrored(windows, kernel[-1])
     if flipped is not None and chosen.name == "direct":
-        return flat(prod(kernel), dtype), *direct.Direct(flipped, op.groups).workspace()
+        return flat(prod(kernel), dtype), *direct.Direct(flipped, op.groups, windows.channels).workspace()
     if flipped is not None:
         return flat(prod(kernel), dtype), *Columns(flipped, op.groups, dtype).workspace()
     if chosen.name == "lines":
@@ -140,7 +140,7 @@ def _convolve(op: ConvInputGrad, windows: Windows, g: Array, w: Array, x: Array,
     steps: list[Step] = [partial(np.copyto, out, np.swapaxes(part, -1, -2))
                          for out, part in zip(turned, parts(back, op.groups), strict=True)]
     if directly:
-        return steps + direct.convolve(direct.Direct(windows, op.groups), g, [rows_of(t) for t in turned], x, space[1:])
+        return steps + direct.convolve(direct.Direct(windows, op.groups, x.shape[-1]), g, [rows_of(t) for t in turned], x, space[1:])
     columns = Columns(windows, op.groups, DType(g.dtype.name))
     return steps + products(columns, g, [rows_of(t) for t in turned], x, space[1:])
 

@@ -47,7 +47,7 @@ def workspace(op: ConvKernelGrad, inputs: Types, outputs: Types) -> tuple[Tensor
     if chosen.name == "taps":
         return depthwise.workspace(windows, x.dtype, kernel[-1])
     if chosen.name == "direct":
-        return direct.Direct(windows, op.groups).workspace()
+        return direct.Direct(windows, op.groups, kernel[-1]).workspace(strips=False)
     return flat(prod(kernel), x.dtype), *Columns(windows, op.groups, x.dtype, LEAST).workspace()
 
 
@@ -63,7 +63,7 @@ def bind(op: ConvKernelGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> 
     if chosen.name == "taps":
         return sequence(depthwise.kernel_gradient(windows, x, g, w, space))
     if chosen.name == "direct":
-        own = direct.kernel_gradient(direct.Direct(windows, op.groups), x, g, parts(rows_of(w), op.groups), space)
+        own = direct.kernel_gradient(direct.Direct(windows, op.groups, w.shape[-1]), x, g, parts(rows_of(w), op.groups), space)
         return sequence([partial(w.fill, 0), *own])
     return sequence(_columns(op, windows, x, g, w, space))
 

@@ -18,20 +18,26 @@ from .windows import Windows, border
 
 PLACES = 512  # of a line, where lines run on
 BYTES = 1 << 19  # of images with their border at a time
+STRIPPED = 512 << 10  # bytes of a kernel that is cut into strips, at least
+STRIP = 768 << 10  # bytes of the filters that are multiplied at a time, at most
 SUMS = {16: 24, 8: 12, 4: 12}  # vectors of sums in registers, by how many numbers one holds
 
 
 @cache
-def block(kind: str, rows: int, filters: int, lanes: int) -> Block:
-    """Rows and vectors of filters at a time: those that take the fewest cycles, as a processor with two units multiplies and loads."""
+def block(kind: str, rows: int, filters: int, lanes: int, depth: int = 1) -> Block:
+    """Rows and vectors of filters at a time: those that take the fewest cycles, as a processor with two units multiplies and loads.
+
+    ``depth`` numbers of every filter are read again for each block, and should stay in a second-level cache.
+    """
     vectors = -(-filters // lanes)
+    most = max(1, min(4, vectors, STRIP // (depth * lanes * 4)))
 
     def cycles(shape: tuple[int, int]) -> tuple[float, int]:
         p, q = shape
         each = max(p * q / 2, (p + q) / 2, 4.0) + 0.5  # products, loads, and the time until a sum can be added to again
         return -(-rows // p) * -(-vectors // q) * each, -p
 
-    shapes = [(p, q) for q in range(1, min(4, vectors) + 1) for p in range(1, min(rows, SUMS[lanes] // q) + 1)]
+    shapes = [(p, q) for q in range(1, most + 1) for p in range(1, min(rows, SUMS[lanes] // q) + 1)]
     return Block(kind, *min(shapes, key=cycles))
 
 
@@ -70,17 +76,36 @@ class Direct:
 
     windows: Windows
     groups: int
+    filters: int
 
     @property
     def images(self) -> int:
-        """Images at a time: all, or where they are copied to have a border, as many as fit the cache."""
+        """Images at a time: all, or where they are copied to have a border, as many as fit the cache, or as are half a large kernel."""
         w = self.windows
-        return w.images(max(1, BYTES // (4 * w.channels * prod(w.padded))) * prod(w.out)) if w.bordered else w.n
+        most = min(8 * BYTES, max(BYTES, 2 * self.depth * self.filters))
+        return w.images(max(1, most // (4 * w.channels * prod(w.padded))) * prod(w.out)) if w.bordered else w.n
 
-    def workspace(self) -> tuple[TensorType, ...]:
-        """For images with their border."""
+    def workspace(self, strips: bool = True) -> tuple[TensorType, ...]:
+        """For images with their border, and the kernel in ``strips``."""
         w = self.windows
-        return (flat(self.images * prod(w.padded) * w.channels, DType.float32),) if w.bordered else ()
+        around = (flat(self.images * prod(w.padded) * w.channels, DType.float32),) if w.bordered else ()
+        return (*around, flat(self.depth * self.filters, DType.float32)) if strips and self.strips else around
+
+    @property
+    def depth(self) -> int:
+        """Numbers that a filter has."""
+        return prod(self.windows.size) * self.windows.channels // self.groups
+
+    @property
+    def strips(self) -> int:
+        """How wide the strips are into which a kernel is cut before; 0 where that does not pay. The rows of a large kernel lie a large power
+        of two apart, so that a cache holds few of those that a block goes along."""
+        w, filters = self.windows, self.filters
+        if self.groups > 1 or 4 * self.depth * filters < STRIPPED or filters < 128 or w.n * prod(w.out) < PLACES:
+            return 0
+        places = prod(w.out) if w.pointwise else w.out[-1]
+        width = block("forward", min(places, PLACES), filters, lanes(), self.depth).vectors * lanes()
+        return width if filters % width == 0 else 0
 
     def begin(self, space: Arrays) -> list[Step]:
         """Steps before the first chunk: the borders, which chunks leave as they are."""
@@ -100,7 +125,7 @@ class Direct:
         return found
 
     def call(self, kind: str, x: Array, g: Array, w: Array, group: int) -> Step:
-        """The step for one group; ``w`` and ``g`` are the group's own, (taps, channels, filters) and (…, filters) in rows of any pitch."""
+        """The step for one group; ``w`` and ``g`` are the group's own, (taps * channels, filters), or strips of it, and (…, filters)."""
         two, filters, share = _two(self.windows), g.shape[-1], self.windows.channels // self.groups
         height, width = two.padded if two.bordered else two.spatial
         images, lines, places = x.shape[0], *two.out
@@ -116,11 +141,13 @@ class Direct:
             together = next(n for n in range(lines, 0, -1) if lines % n == 0 and (n * places <= PLACES or n == 1))
             lines, places = lines // together, places * together
             x_steps, g_steps = (x_steps[0], places * channels, *x_steps[2:]), (g_steps[0], places * pixel, pixel)
-        shape = block(kind, places if kind == "forward" else numbers, filters, lanes())
+        shape = block(kind, places, filters, lanes(), two.size[0] * runs * numbers) if kind == "forward" else block(kind, numbers, filters, lanes())
         kernels: Kernels | None = library(shape)
         assert kernels is not None
         arrays = (_from(x, group * share), w, g) if kind == "forward" else (_from(x, group * share), g, w)
-        return kernels.bind(kind, *arrays, images, lines, places, filters, two.size[0], runs, numbers, *x_steps, *g_steps, w.strides[-2] // 4, 0)
+        ends = (w.strides[0] // 4 if w.ndim == 3 else shape.vectors * lanes(),) if kind == "forward" else ()
+        sizes = images, lines, places, filters, two.size[0], runs, numbers
+        return kernels.bind(kind, *arrays, *sizes, *x_steps, *g_steps, w.strides[-2] // 4, 0, *ends)
 
 
 def _from(x: Array, channel: int) -> Array:
@@ -131,6 +158,10 @@ def convolve(d: Direct, x: Array, kernels: list[Array], y: Array, space: Arrays)
     """Steps for ``y`` from the kernels of all groups, each (taps * channels, filters)."""
     steps = d.begin(space)
     filters = y.shape[-1] // d.groups
+    if width := d.strips:
+        strips = cut(space[-1], (filters // width, d.depth, width))
+        steps.append(move(strips.transpose(1, 0, 2), kernels[0].reshape(d.depth, -1, width)))
+        kernels = [strips]
     for some, before, seen in d.chunks(x, space):
         steps += before
         steps += [d.call("forward", seen, y[some][..., i * filters : (i + 1) * filters], w, i) for i, w in enumerate(kernels)]
@@ -150,8 +181,10 @@ def kernel_gradient(d: Direct, x: Array, g: Array, kernels: list[Array], space: 
 def products(kind: str, x: Array, g: Array, w: Array) -> Step:
     """Of matrices, (n, rows, channels), (n, rows, filters) and (n, channels, filters): ``g = x @ w``, or ``w += x.T @ g``."""
     (n, rows, channels), filters = x.shape, g.shape[-1]
-    kernels = library(block(kind, rows if kind == "forward" else channels, filters, lanes()))
+    shape = (block(kind, rows, filters, lanes(), channels) if kind == "forward" else block(kind, channels, filters, lanes()))
+    kernels = library(shape)
     assert kernels is not None
+    ends = (shape.vectors * lanes(),) if kind == "forward" else ()
     sizes = n, 1, rows, filters, 1, 1, channels
     steps = rows * channels, 0, channels, 0, 0, rows * filters, 0, filters, filters, channels * filters
-    return kernels.bind(kind, *((x, w, g) if kind == "forward" else (x, g, w)), *sizes, *steps)
+    return kernels.bind(kind, *((x, w, g) if kind == "forward" else (x, g, w)), *sizes, *steps, *ends)

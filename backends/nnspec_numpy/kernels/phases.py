@@ -67,10 +67,11 @@ def possible(w: Windows, filters: int, groups: int, dtype: DType) -> bool:
 
 
 def workspace(w: Windows, kernel: Ints, groups: int, dtype: DType) -> tuple[TensorType, ...]:
-    """For the turned kernel, and the gradient with the widest border."""
-    borders = [Direct(p.windows, groups).workspace() for p in phases(w, kernel[-1]) or ()]
-    most = max((elements(t.shape) for b in borders for t in b), default=0)
-    return flat(prod(kernel), dtype), *([flat(most, dtype)] if most else [])
+    """For the turned kernel, the gradient with the widest border, and the largest kernel in strips."""
+    found = [Direct(p.windows, groups, w.channels) for p in phases(w, kernel[-1]) or ()]
+    most = max((elements(t.shape) for d in found for t in d.workspace(strips=False)), default=0)
+    strips = max((elements(d.workspace()[-1].shape) for d in found if d.strips), default=0)
+    return flat(prod(kernel), dtype), *(flat(n, dtype) for n in (most, strips) if n)
 
 
 def scatter(w: Windows, g: Array, kernel: Array, x: Array, groups: int, space: Arrays) -> list[Step]:
@@ -83,5 +84,5 @@ def scatter(w: Windows, g: Array, kernel: Array, x: Array, groups: int, space: A
         seen = kernel[p.taps]
         own = cut(turned, (groups, *p.windows.size, share, kernel.shape[-2]))
         steps += [partial(np.copyto, own[i], np.swapaxes(seen[..., i * share : (i + 1) * share], -1, -2)) for i in range(groups)]
-        steps += direct.convolve(Direct(p.windows, groups), g, [rows_of(t) for t in own], x[(slice(None), *p.places)], space[1:])
+        steps += direct.convolve(Direct(p.windows, groups, w.channels), g, [rows_of(t) for t in own], x[(slice(None), *p.places)], space[1:])
     return steps

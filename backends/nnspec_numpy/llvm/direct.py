@@ -33,13 +33,14 @@ def forward(block: Block, cpu: Cpu) -> Code:
     """``y = sum over a window's runs of x * w``.
 
     Its table: x, w, y; images, lines, places (at least ``rows``), filters, rows of a window, runs of a row, numbers of a run; how far x
-    moves with an image, a line, a place, a row of the window and a run; y with an image, a line and a place; w with a number and an image.
+    moves with an image, a line, a place, a row of the window and a run; y with an image, a line and a place; w with a number, an image and
+    a block of filters.
     """
     code = Code()
     table = Table(code)
     x, w, y = table.pointers(3)
     images, lines, places, filters, tall, runs, numbers = table.sizes(7)
-    x_image, x_line, x_place, x_row, x_run, y_image, y_line, y_place, pitch, w_image = table.sizes(10)
+    x_image, x_line, x_place, x_row, x_run, y_image, y_line, y_place, pitch, w_image, w_block = table.sizes(11)
     v = Vectors(code, Lanes(code, DType.float32, cpu.width // 4), filters)
     last = code.let(f"sub i64 {places}, {block.rows}")
     blocks = v.parts(places, block.rows)
@@ -55,7 +56,7 @@ def forward(block: Block, cpu: Cpu) -> Code:
         y_here = v.at(y, c)
 
         def image(n: Register, _: list[Register]) -> list[Register]:
-            w_here = v.at(v.at(w, v.times(n, w_image)), c)
+            w_here = v.at(w, v.plus(v.times(n, w_image), v.times(k, w_block)))
 
             def line(oy: Register, _: list[Register]) -> list[Register]:
                 x_start = v.at(x, v.plus(v.times(n, x_image), v.times(oy, x_line)))
