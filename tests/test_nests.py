@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("llvmlite")
 import tests.graphs
-from nnspec.autodiff import gradients
+from nnspec.autodiff import gradients, tensor_type
 from nnspec.codegen.check_plan import check_plan
 from nnspec.errors import SpecError
-from nnspec.ir.graph import Graph, Value, abstract, constant
+from nnspec.ir.graph import Call, Graph, Value, abstract, constant
 from nnspec.ir.interpret import interpret
 from nnspec.ir.op import Array, Input
 from nnspec.ir.types import DType, TensorType
@@ -35,9 +36,10 @@ from nnspec_numpy.llvm import cpu as cpus
 from nnspec_numpy.llvm import render
 from nnspec_numpy.llvm.build import module
 from nnspec_numpy.llvm.cpu import MASKS, Cpu, chosen
+from nnspec_numpy.llvm.rules import Nests
 from nnspec_numpy.team import TEAM
 from tests.program_graphs import adam, fed, graphs, lenet, mlp, sgd
-from tests.test_numpy_backend import bound, check_equal
+from tests.test_numpy_backend import CLOSE, OPS, arrays_of, bound, check_equal
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = 200 if os.environ.get("NNSPEC_FULL") else 30
@@ -73,6 +75,35 @@ def value(*shape: int, label: str = "x", dtype: DType = DType.float32) -> Value:
 
 
 # Equal numbers
+
+class Eager(Nests):
+    """Nests even of one call."""
+
+    def worth(self, calls: Sequence[Call]) -> bool:
+        return True
+
+
+FAMILIES = ("elementwise", "activation", "reduce", "index", "softmax", "normalization")
+
+
+@pytest.mark.parametrize("dtype", [DType.float64, DType.float32])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_op_in_a_nest_gives_what_its_reference_gives(family: str, dtype: DType, cpu: str) -> None:
+    """All samples of all ops of a family, in one program."""
+    feed: dict[str, Array] = {}
+    outputs: dict[str, Value] = {}
+    for name, cls in OPS.items():
+        for i, sample in enumerate(cls.samples if cls.__module__.endswith(family) else ()):
+            own = {f"{name}-{i}-{label}": a for label, a in arrays_of(cls, sample, dtype).items()}
+            made = cls(**sample.attributes)(*(abstract(tensor_type(a), label) for label, a in own.items()))
+            feed |= own
+            outputs |= {f"{name}-{i}-{j}": v for j, v in enumerate(made if isinstance(made, tuple) else (made,))}
+    known_here = chosen()
+    assert known_here is not None
+    after = run_pipeline(Graph(outputs), BACKEND.claims, Eager(known_here))
+    assert nests(after) or dtype == DType.float64
+    check_equal(after, feed, CLOSE[dtype])
+
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(graphs(DType.float32))

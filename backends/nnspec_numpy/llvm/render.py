@@ -14,7 +14,8 @@ from nnspec_numpy.llvm.columns import Columns, by_column
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.flat import Flat
 from nnspec_numpy.llvm.nest import Function, Nest, Part
-from nnspec_numpy.llvm.rows import Rows, by_row
+from nnspec_numpy.llvm.rows import Rows
+from nnspec_numpy.llvm.stages import by_row
 
 PARTS = ((1 << 26, 4), (12 << 20, 2))  # so many bytes, so many parts: each takes 0.3 ms and more, where handing it over takes 0.1 ms
 FUNCTION = 8  # bytes that are moved in the time of exp and the like of one element
