@@ -43,7 +43,7 @@ def test_tiles_cover_the_product_once(shape: tuple[int, int, int]) -> None:
     rows, columns = tiles(m, k, n)
     assert 1 <= rows <= m and 1 <= columns <= n and (rows == m or columns == n)
     parts = -(-m // rows) * -(-n // columns)
-    assert parts <= 4 and (parts == 1) == (m * k * n < 1 << 26)
+    assert parts <= 4 and (parts == 1) == (m * k * n < 1 << 25)
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((m, min(k, 8))), rng.standard_normal((min(k, 8), n))
     out = np.full((m, n), np.nan)
