@@ -536,6 +536,14 @@ def test_a_system_that_forbids_compiled_code_computes_with_numpy(monkeypatch: py
     assert chosen() is None and BACKEND.loops() is None
 
 
+def test_an_old_llvm_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    import llvmlite.binding as llvm
+
+    monkeypatch.setattr(llvm, "llvm_version_info", (15, 0, 7))
+    monkeypatch.setattr(cpus, "_chosen", cpus._chosen.__wrapped__)
+    assert chosen() is None and BACKEND.loops() is None
+
+
 def test_nests_compile_for_other_machines() -> None:
     import llvmlite.binding as llvm
 

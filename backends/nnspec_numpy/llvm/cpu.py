@@ -13,6 +13,9 @@ MASKS = {"avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"), "avx2": ("av
 NAMES = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "baseline": "x86-64"}
 
 
+OLDEST = (20,)  # LLVM, as llvmlite 0.45 has it: older ones read another text
+
+
 @dataclass(frozen=True)
 class Cpu:
     """What code is compiled for; ``width`` is how many bytes a vector has."""
@@ -42,6 +45,8 @@ def _chosen(mask: str) -> Cpu | None:
 
         llvm.check_jit_execution()  # some systems forbid memory that is written and then executed
     except (ImportError, OSError):
+        return None
+    if llvm.llvm_version_info < OLDEST:
         return None
     has = {name for name, there in llvm.get_host_cpu_features().items() if there}
     x86 = llvm.get_default_triple().startswith(("x86_64", "i686", "amd64"))
