@@ -496,14 +496,20 @@ def test_an_image_is_predicted_from_an_npz(nnspec: Any, tmp_path: Path) -> None:
     assert nnspec("predict", "r", "0,1,2").code == 2
 
 
-def test_plan_says_which_way_each_convolution_takes_and_why(nnspec: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cpu", "way"), [("none", "columns"), ("", "direct")])
+def test_plan_says_which_way_each_convolution_takes_and_why(
+    cpu: str, way: str, nnspec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not cpu:
+        pytest.importorskip("llvmlite", reason="kernels are compiled with it")
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
     text = "inputs: {x: {shape: [16, 16, 64]}}\nbatch_size: 8\nlayers:\n  - conv2d: {filters: 64, kernel: 3, padding: same}\n  - conv2d: {filters: 64, kernel: 5}\n"
     (tmp_path / "conv.yaml").write_text(f"nnspec: 1\n{text}")
     lines = nnspec("plan", str(tmp_path / "conv.yaml")).out.splitlines()
     assert lines[lines.index("ways") + 1].endswith("Winograd 2x2: 2.25 times fewer products")
-    assert any(line.endswith("columns: windows of 5x5") for line in lines)
+    assert any(line.endswith(f"{way}: windows of 5x5") for line in lines)
     strict = nnspec("plan", str(tmp_path / "conv.yaml"), "--set", "math=strict").out
-    assert "columns: math: strict" in strict and "Winograd" not in strict
+    assert f"{way}: math: strict" in strict and "Winograd" not in strict
 
 
 # new, schema, doctor
