@@ -475,6 +475,14 @@ def test_what_only_a_later_nest_reads_is_computed_there() -> None:
     assert [str(n) for n in nests(graph)] == ["Fused[relu(a + 1.0)]", "Fused[where(a < 0.5, b, 0.0) * 2.0]"]
 
 
+def test_single_numbers_are_nests_of_their_own_or_part_of_those_that_read_them() -> None:
+    step, rate, x = value(label="step", dtype=DType.int64), value(label="rate", dtype=DType.float64), value(8)
+    t = e.cast(step, DType.float64) + 1.0
+    graph = fused(Graph({"t": t, "y": e.relu(x * e.cast(rate / t * 2.0, DType.float32))}))
+    assert [str(n) for n in nests(graph)] == ["Fused[cast(a, to=float64) + 1.0]", "Fused[relu(c * cast((a / b) * 2.0, to=float32))]"]
+    check_equal(graph, {"step": np.array(3), "rate": np.array(0.5), "x": np.arange(8, dtype=np.float32)}, 1e-6)
+
+
 def test_a_lone_sum_stays_a_statement() -> None:
     assert nests(fused(Graph({"y": value(4) + value(4, label="y")}))) == []
 

@@ -64,6 +64,11 @@ class Nest:
         self.outputs: dict[Value, None] = {}  # what is read outside
         self.inside: set[Call] = set()  # the calls that the outputs need
 
+    @property
+    def large(self) -> bool:
+        """Whether it walks more than one number."""
+        return any(count(v.shape) > 1 for c in self.calls for v in (*c.inputs, *c.outputs))
+
 
 class Nests:
     """The nests of a graph."""
@@ -95,8 +100,10 @@ class Nests:
         if len(shapes) != 1 or not self.loops.takes(c):
             return None
         shape = shapes.pop()
-        if count(shape) <= 1 or not all(isinstance(d, int) for d in shape):
+        if not all(isinstance(d, int) for d in shape) or not count(shape):
             return None
+        if count(shape) == 1:
+            return () if isinstance(c.op, Elementwise) else None
         if isinstance(c.op, Elementwise) and shape[-1] == 1:
             shape = _rows_of(c, domains) or shape
         return shape  # type: ignore[return-value]  # all are numbers
@@ -228,18 +235,20 @@ class Nests:
         return held
 
     def _take_numbers_in(self) -> None:
-        """A number that only nests read is computed in each of them."""
-        held = self._held()
+        """A number that only larger nests read is computed in each of them."""
+        large = {n for n in self.nests() if n.large}
+        held = {c: [n for n in nests if n in large] for c, nests in self._held().items()}
         for c in reversed(self.graph.calls):
-            if c in held or not isinstance(c.op, Elementwise) or count(c.outputs[0].shape) != 1 or c.outputs[0] in self.results:
+            v = c.outputs[0]
+            if held.get(c) or not isinstance(c.op, Elementwise) or count(v.shape) != 1 or v in self.results or c in self.guarded:
                 continue
-            readers = self.readers[c.outputs[0]]
-            if c in self.guarded or not all(r in held for r in readers) or not self.loops.takes(c):
+            if not all(held.get(r) for r in self.readers[v]) or not self.loops.takes(c):
                 continue
-            for nest in dict.fromkeys(n for r in readers for n in held[r]):
+            nests = list(dict.fromkeys(n for r in self.readers[v] for n in held[r]))
+            for nest in nests:
                 nest.calls[c] = None
-                held[c].append(nest)
-            self.home[c] = held[c][0]
+            held[c] = nests
+            self.home.setdefault(c, nests[0])
 
     # Who is read
 

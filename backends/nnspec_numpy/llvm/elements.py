@@ -138,7 +138,9 @@ PLAIN = (e.Add, e.Subtract, e.Multiply, e.Divide, e.Maximum, e.Minimum, e.Negati
 
 
 def worth(calls: list[Call]) -> bool:
-    """More than one call, or one for which NumPy has no single fast function. Sums alone are products with ones."""
+    """More than one call, or one for which NumPy has no single fast function. Sums along axes are products with ones."""
+    if len(calls) == 1 and isinstance(op := calls[0].op, Sum):
+        return len(op.axis) == calls[0].inputs[0].rank
     return not isinstance(calls[0].op, PLAIN) or len(calls) > 1 and not all(isinstance(c.op, Sum) for c in calls)
 
 

@@ -122,11 +122,14 @@ class Nest:
 
     def bounds(self, parts: int) -> list[int]:
         """Where parts of the first axis end: whole vectors, where there is no other; all of it, where a row alone would be shared."""
+        if not self.dims:
+            return [0, 1]
         n, unit = self.dims[0], self.lanes if len(self.dims) == 1 else 1
         ends = [n * i // parts // unit * unit for i in range(parts)]
         return [*ends, n] if len({*ends, n}) == parts + 1 and not (self.whole_rows and len(self.dims) == 1) else [0, n]
 
     whole_rows = False  # whether a row is never shared
+    flushes = True  # whether it is worth the while
 
     def _take_part(self, bases: Bases) -> None:
         """The loops of this part alone."""
@@ -158,7 +161,7 @@ class Nest:
     def _flush(self) -> Register | None:
         """Numbers below 2^-126 cost a hundred times as much as others: they count as zero while single precision runs."""
         doubles = any(v.dtype == DType.float64 for c in self.calls for v in (*c.inputs, *c.outputs) if count(v.shape) > 1)
-        if not self.cpu.x86 or doubles:
+        if not self.cpu.x86 or doubles or not self.flushes:
             return None
         code = self.code
         old, new = code.stack(1, "i32"), code.stack(1, "i32")

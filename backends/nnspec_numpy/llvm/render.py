@@ -14,6 +14,7 @@ from nnspec_numpy.llvm.columns import Columns, by_column
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.flat import Flat
 from nnspec_numpy.llvm.nest import Function, Nest, Part
+from nnspec_numpy.llvm.numbers import Numbers
 from nnspec_numpy.llvm.rows import Rows
 from nnspec_numpy.llvm.stages import by_row
 
@@ -23,6 +24,8 @@ FUNCTION = 8  # bytes that are moved in the time of exp and the like of one elem
 
 def kind(op: Fused) -> type[Nest]:
     """Which loops a body needs."""
+    if prod(op.domain) == 1:
+        return Numbers
     if any(by_row(c) or isinstance(c.op, OneHot) for c in op.body.calls):
         return Rows
     if any(by_column(c) for c in op.body.calls) and op.domain[-1] > 1:
