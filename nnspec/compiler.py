@@ -103,10 +103,9 @@ def finish(document: Document) -> Spec:
 def compile_graph(graph: Graph, backend: Backend, title: str, strict: bool = False) -> Program:
     """Passes, then the backend's plan; ``strict`` where nothing may be reordered."""
     from nnspec.passes import run_pipeline  # not needed to check a spec
-    from nnspec.passes.keep_order import keep_order
+    from nnspec.passes.bound_tiles import bound_tiles
 
-    graph = keep_order(graph) if strict else graph
-    return backend.plan(run_pipeline(graph, backend.claims, backend.loops(strict)), title)
+    return backend.plan(run_pipeline(bound_tiles(graph, strict), backend.claims, backend.loops(strict)), title)
 
 
 def check_trainable(spec: Spec) -> None:

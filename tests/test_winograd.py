@@ -15,7 +15,7 @@ import nnspec
 import nnspec.ops
 from nnspec.compiler import loads
 from nnspec.ir.types import DType, TensorType, known
-from nnspec.ops.conv import Conv
+from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from nnspec_numpy.kernels import KERNELS, winograd
 from nnspec_numpy.kernels.algorithm import way
 from nnspec_numpy.kernels.conv_input_grad import mirrored
@@ -93,19 +93,19 @@ def windows(n: int, side: int, channels: int, size: int = 3, stride: int = 1) ->
 
 
 def test_many_channels_take_tiles_and_gradients_larger_ones() -> None:
-    assert way(windows(16, 32, 64), 64, 1, DType.float32, False).name == "Winograd 2x2"
-    assert way(windows(16, 32, 64), 64, 1, DType.float32, False, "kernel").name == "Winograd 4x4"
-    assert way(windows(16, 32, 64), 64, 1, DType.float32, False, "input").name == "Winograd 4x4"
+    assert way(windows(16, 32, 64), 64, 1, DType.float32, 2).name == "Winograd 2x2"
+    assert way(windows(16, 32, 64), 64, 1, DType.float32, 4, "kernel").name == "Winograd 4x4"
+    assert way(windows(16, 32, 64), 64, 1, DType.float32, 4, "input").name == "Winograd 4x4"
 
 
 @pytest.mark.parametrize(("kind", "why"), [
-    ((windows(16, 32, 64), 64, 1, DType.float64, False), "float64 is strict"),
-    ((windows(16, 32, 64), 64, 1, DType.float32, True), "math: strict"),
-    ((windows(16, 32, 64), 64, 2, DType.float32, False), "2 groups"),
-    ((windows(16, 32, 64, 5), 64, 1, DType.float32, False), "windows of 5x5"),
-    ((windows(16, 32, 64, 3, 2), 64, 1, DType.float32, False), "a stride"),
-    ((windows(16, 32, 3), 16, 1, DType.float32, False), "transforming would cost more than it saves"),
-    ((windows(1, 4, 64), 64, 1, DType.float32, False), "transforming would cost more than it saves")])
+    ((windows(16, 32, 64), 64, 1, DType.float64, 2), "float64 is strict"),
+    ((windows(16, 32, 64), 64, 1, DType.float32, 0), "math: strict"),
+    ((windows(16, 32, 64), 64, 2, DType.float32, 2), "2 groups"),
+    ((windows(16, 32, 64, 5), 64, 1, DType.float32, 2), "windows of 5x5"),
+    ((windows(16, 32, 64, 3, 2), 64, 1, DType.float32, 2), "a stride"),
+    ((windows(16, 32, 3), 16, 1, DType.float32, 2), "transforming would cost more than it saves"),
+    ((windows(1, 4, 64), 64, 1, DType.float32, 2), "transforming would cost more than it saves")])
 @pytest.mark.parametrize("cpu", ["", "none"])
 def test_other_convolutions_take_another_way_and_say_why(kind: Any, why: str, cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NNSPEC_CPU", cpu)
@@ -176,12 +176,20 @@ def test_a_training_run_strays_from_float64_at_most_three_times_as_far_as_the_in
         assert stray(ours[step], wanted) <= 3 * stray(usual[step], wanted), step
 
 
-def test_strict_math_takes_no_tiles() -> None:
+def test_a_training_step_takes_tiles_of_two_forward_and_of_four_backward() -> None:
+    model = nnspec.compile(loads(SMOOTH))
+    model.train_batch({"image": np.zeros((16, 8, 8, 1), np.float32), "digit": np.zeros(16, np.int64)})
+    (program,) = [ready.program for ready in model.programs._kept.values() if ready.program]
+    used = {(type(step.call.op), step.call.op.tiles) for step in program.steps if isinstance(step.call.op, Conv | ConvInputGrad | ConvKernelGrad)}
+    assert used == {(Conv, 2), (ConvInputGrad, 4), (ConvKernelGrad, 4)}
+
+
+def test_what_is_predicted_may_take_large_tiles_and_strict_math_takes_none() -> None:
     fast, strict = (nnspec.compile(loads(SMOOTH, set={"math": math})) for math in ("fast", "strict"))
     batch = {"image": np.random.default_rng(0).uniform(0, 1, (16, 8, 8, 1)).astype(np.float32)}
     used = []
     for model in (fast, strict):
         model.predict(batch)
         programs = [ready.program for ready in model.programs._kept.values() if ready.program]
-        used.append({step.call.op.exact for program in programs for step in program.steps if isinstance(step.call.op, Conv)})
-    assert used == [{False}, {True}]
+        used.append({step.call.op.tiles for program in programs for step in program.steps if isinstance(step.call.op, Conv)})
+    assert used == [{4}, {0}]

@@ -50,9 +50,9 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
 def passed(graph: Graph, backend: Backend, strict: bool = False) -> Iterator[Stage]:
     """The graph before, and after each pass by its name."""
     from nnspec.passes import pipeline
-    from nnspec.passes.keep_order import keep_order
+    from nnspec.passes.bound_tiles import bound_tiles
 
-    graph = keep_order(graph) if strict else graph
+    graph = bound_tiles(graph, strict)
     yield "", graph
     for step in pipeline(backend.claims, backend.loops(strict)):
         graph = step(graph)

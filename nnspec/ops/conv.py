@@ -1,7 +1,7 @@
 """Convolution over any number of spatial axes, channels last, and its two gradients: a closed family of three ops.
 
-All are cross-correlations (no kernel is flipped). Kernels are ``(*kernel, in / groups, out)``. ``exact`` asks for the sums as
-they are written, and so for no algorithm that saves multiplications by rounding otherwise.
+All are cross-correlations (no kernel is flipped). Kernels are ``(*kernel, in / groups, out)``. ``tiles`` bounds those of Winograd's
+algorithm, which saves multiplications by rounding otherwise: 0 asks for the sums as they are written.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ SAMPLES = (
 class Conv(Convolution):
     """``y[n, o, c] = sum over taps t and input channels i of x[n, o*stride + t*dilation - pad, i] * w[t, i, c]``."""
 
-    exact: bool = False
+    tiles: int = 2
     onnx = "Conv"
     samples = SAMPLES
 
@@ -135,7 +135,7 @@ class ConvInputGrad(Convolution):
 
     onnx = "ConvTranspose"
     spatial: Shape = ()
-    exact: bool = False
+    tiles: int = 4
     samples = (
         case((2, 3, 5, 4), (3, 2, 3, 4), stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), spatial=(5, 6)),
         case((1, 4, 3, 6), (3, 3, 2, 6), stride=(2, 2), padding="same", dilation=(1, 1), groups=2, spatial=(7, 6)),
@@ -170,7 +170,7 @@ class ConvKernelGrad(Convolution):
     """The gradient of Conv in its kernel: each tap is a product of the input's windows with the output's gradient."""
 
     size: tuple[int, ...] = ()
-    exact: bool = False
+    tiles: int = 4
     samples = (
         case((2, 5, 6, 3), (2, 3, 5, 4), stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), size=(3, 2)),
         case((1, 7, 6, 4), (1, 4, 3, 6), stride=(2, 2), padding="same", dilation=(1, 1), groups=2, size=(3, 3)),

@@ -3,7 +3,8 @@
 Costs are nanoseconds on one core of a processor with AVX-512, and only their ratios matter.
 
 Forward, tiles of 2x2 err as columns do. Tiles of 4x4 err three times as much, which turns a relu or a largest of a window now and
-then, and what follows is another trajectory. In gradients nothing is decided: there their error is lost in that of the update.
+then, and what is learned after that is another trajectory. In gradients nothing is decided: there their error is lost in that of the
+update. So a convolution takes tiles of 2, its gradients of 4, and one of a program without gradients (``passes.bound_tiles``) of 4 too.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from nnspec.ir.types import DType
 
 from . import direct
 from .windows import Windows
-from .winograd import TAPS, Tiles
+from .winograd import POINTS, TAPS, Tiles
 
 PRODUCT, TRANSFORM, MOVED, COMPILED = 200.0, 110.0, 12.0, 40.0  # floating point operations and bytes in a nanosecond; compiled, more
 NEAR, FAR, CACHE = 200.0, 55.0, 1 << 20  # bytes in a nanosecond, from a cache of so many bytes and from beyond
 GAIN = {"forward": 0.85, "input": 0.85, "kernel": 0.75}  # columns are left where tiles cost at most this share of them
-TILES = {"forward": (2,), "input": (2, 4), "kernel": (2, 4)}
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,26 @@ class Way:
         return f"{self.name}: {self.why}"
 
 
-def way(w: Windows, filters: int, groups: int, dtype: DType, exact: bool, part: str = "forward") -> Way:
-    """For the windows of a convolution; ``part``: ``forward``, or the gradient in ``input`` (windows over the output's) or ``kernel``."""
+def way(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: str = "forward") -> Way:
+    """For the windows of a convolution, with ``tiles`` at most; ``part``: ``forward``, or the gradient in ``kernel``, or in ``input``, whose
+    windows are over the output's gradient.
+    """
     if w.pointwise and not direct.worth(w, filters, groups, dtype, part):
         return Way("one product", "a window is one place")
     if groups == w.channels and groups > 1 and part != "input":
         return Way("taps", "every channel by itself")
     usual, plain = _usual(w, filters, groups, dtype, part)
-    reason = _not_winograd(w, groups, dtype, exact)
+    reason = _not_winograd(w, groups, dtype, tiles)
     if reason:
         return Way(usual, reason)
-    best = min((Tiles(w, m, dtype, filters) for m in TILES[part]), key=winograd)
+    best = min((Tiles(w, m, dtype, filters) for m in POINTS if m <= tiles), key=winograd)
     share = winograd(best) / plain
     if share > GAIN[part]:
         return Way(usual, "transforming would cost more than it saves")
     return Way(f"Winograd {best.m}x{best.m}", f"{TAPS * TAPS * best.m**2 / best.n**2:g} times fewer products", best)
 
 
-def _not_winograd(w: Windows, groups: int, dtype: DType, exact: bool) -> str:
+def _not_winograd(w: Windows, groups: int, dtype: DType, tiles: int) -> str:
     if w.size != (TAPS, TAPS):
         return f"windows of {'x'.join(map(str, w.size))}"
     if prod(w.stride) != 1 or prod(w.dilation) != 1:
@@ -61,7 +63,7 @@ def _not_winograd(w: Windows, groups: int, dtype: DType, exact: bool) -> str:
         return f"{groups} groups"
     if dtype != DType.float32:
         return f"{dtype} is strict"
-    return "math: strict" if exact else ""
+    return "" if tiles else "math: strict"
 
 
 def _usual(w: Windows, filters: int, groups: int, dtype: DType, part: str) -> tuple[str, float]:

@@ -40,7 +40,7 @@ def _windows(op: Conv, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...
 
 
 def _way(op: Conv, windows: Windows, w: tuple[int, ...], dtype: DType) -> Way:
-    return way(windows, w[-1], op.groups, dtype, op.exact)
+    return way(windows, w[-1], op.groups, dtype, op.tiles)
 
 
 def choice(op: Conv, inputs: Types, outputs: Types) -> str:

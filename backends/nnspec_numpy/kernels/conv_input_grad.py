@@ -63,7 +63,7 @@ def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) 
         return Way("taps", "every channel by itself")
     flipped = mirrored(windows, w[-1])
     if flipped is not None:
-        return way(flipped, windows.channels, op.groups, dtype, op.exact, "input")
+        return way(flipped, windows.channels, op.groups, dtype, op.tiles, "input")
     if few(windows, op.groups):
         return Way("lines", f"{windows.channels} channels")
     if phases.possible(windows, w[-1], op.groups, dtype):

@@ -27,7 +27,7 @@ def _windows(op: ConvKernelGrad, x: tuple[int, ...], g: tuple[int, ...]) -> Wind
 
 
 def _way(op: ConvKernelGrad, windows: Windows, g: tuple[int, ...], dtype: DType) -> Way:
-    return way(windows, g[-1], op.groups, dtype, op.exact, "kernel")
+    return way(windows, g[-1], op.groups, dtype, op.tiles, "kernel")
 
 
 def choice(op: ConvKernelGrad, inputs: Types, outputs: Types) -> str:
