@@ -293,15 +293,18 @@ def test_random_bits_follow_the_seed_and_the_step_that_the_host_writes_between_r
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 9), st.lists(st.integers(1, 30), min_size=1, max_size=2), st.lists(st.integers(1, 80), max_size=2),
-       st.sampled_from(["int64", "int32", "uint8"]), DTYPES)
-def test_rows_are_added_as_the_reference_adds_them(rows: int, places: list[int], row: list[int], ids: str, dtype: str) -> None:
-    chosen = np.random.default_rng([rows, *places]).integers(0, rows, places).astype(ids)
-    check(ScatterAdd(rows), numbers((*places, *row), dtype), chosen)
+       st.sampled_from(["int64", "int32", "uint8"]), DTYPES, CPUS)
+def test_rows_are_added_as_the_reference_adds_them(rows: int, places: list[int], row: list[int], ids: str, dtype: str, cpu: str) -> None:
+    which = np.random.default_rng([rows, *places]).integers(0, rows, places).astype(ids)
+    with processor(cpu):
+        check(ScatterAdd(rows), numbers((*places, *row), dtype), which)
 
 
 @pytest.mark.parametrize("ids", ["int64", "int32"])
 @pytest.mark.parametrize("width", [3, 128, 1000])
-def test_many_rows_are_added_and_ask_for_little_memory(width: int, ids: str) -> None:
+@pytest.mark.parametrize("cpu", ["", "none"])
+def test_many_rows_are_added_and_ask_for_little_memory(width: int, ids: str, cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
     op = ScatterAdd(501)
     x = numbers((8, 200, width), "float32"), np.random.default_rng(0).integers(0, 501, (8, 200)).astype(ids)
     check(op, *x)

@@ -35,7 +35,8 @@ def call(kind: str, w: Windows, *arrays: Array, back: bool = False) -> Step:
     size, stride, dilation, low = ((1,) * (2 - len(a)) + a for a in (w.size, w.stride, w.dilation, (0,) * (2 - len(w.low)) + w.low))
     spatial, out = ((1,) * (2 - len(a)) + a for a in (w.spatial, w.out))
     result, source = (spatial, out) if back else (out, spatial)
-    together = TOGETHER if kind.startswith("depthwise") and result[1] >= TOGETHER and stride[1] == 1 + (stride[1] == 2 and not back) else 1
+    side_by_side = kind in ("depthwise", "depthwise_kernel") and result[1] >= TOGETHER and stride[1] <= (1 if back else 2)
+    together = TOGETHER if side_by_side else 1
     kernels = library(Family(kind, (size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), back, together))
     assert kernels is not None
     return kernels.bind(kind, *arrays, w.n, *result, *source, w.channels, *low)

@@ -96,7 +96,9 @@ def _upstream(grid: Grid, g: Array, images: slice, j: int, times: int, space: li
 def backward(w: Windows, g: Array, kernel: Array, x: Array, workspace: Arrays) -> list[Step]:
     """Steps for the gradient in the input: each tap's products added where the tap looked."""
     if native(w, DType(g.dtype.name), g.shape[-1]):
-        return [compiled.call("depthwise", w, g, kernel, x, compiled.row(0.0, w.channels), back=True)]
+        if prod(w.stride) == 1:
+            return [compiled.call("depthwise", w, g, kernel, x, compiled.row(0.0, w.channels), back=True)]
+        return [partial(x.fill, 0), compiled.call("depthwise_scatter", w, g, kernel, x, compiled.nowhere(w.channels))]
     grid, times, space = Grid(w, DType(g.dtype.name)), _times(w, g.shape[-1]), list(workspace)
     tiles, product = _shaped(space.pop(0), grid, times), space.pop(0)
     steps = [_spread(tiles, kernel, w.channels)]

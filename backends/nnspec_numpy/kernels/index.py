@@ -12,6 +12,8 @@ import numpy as np
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.index import ScatterAdd, TopK
+from nnspec_numpy.llvm.added_rows import family
+from nnspec_numpy.llvm.library import Kernels, library
 
 from .kernel import Arrays, Kernel, Run, Step, Types, elements, flat, rows_of, sequence, sizes
 
@@ -24,9 +26,14 @@ def _per_call(ids: int, width: int) -> int:
     return max(1, min(ids, PLACES // width))
 
 
+def native(dtype: DType) -> Kernels | None:
+    """The compiled kernel, where there is one."""
+    return library(family) if dtype == DType.float32 else None
+
+
 def scatter_workspace(op: ScatterAdd, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     ids, width = elements(inputs[1].shape), prod(sizes(outputs[0])[1:])
-    if width >= WIDE:
+    if width >= WIDE or native(inputs[0].dtype) is not None:
         return (flat(ids, DType.int64),)
     return flat(ids, DType.int64), flat(_per_call(ids, width) * width, DType.int64)
 
@@ -42,6 +49,9 @@ def bind_scatter(op: ScatterAdd, inputs: Arrays, outputs: Arrays, workspace: Arr
     width = prod(table.shape[1:])
     values, rows = g.reshape(ids.size, width), table.reshape(-1, width)
     steps: list[Step] = [partial(table.fill, 0), partial(np.copyto, numbers, ids.reshape(-1), casting="unsafe")]
+    compiled = native(DType(g.dtype.name))
+    if compiled is not None and g.size:
+        return sequence([*steps, compiled.bind("add", values, numbers, rows, ids.size, len(rows), width)])
     if width >= WIDE:
         return sequence([*steps, _row_by_row(numbers, list(values), list(rows))])
     places = workspace[1]

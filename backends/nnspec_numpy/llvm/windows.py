@@ -1,8 +1,8 @@
 """Windows of two axes as compiled kernels: pools, convolutions of every channel by itself, and the gradients of both.
 
-A convolution is gathered, backwards too: a place of the result asks every tap where it looked. A pool's gradient is scattered, window
-after window. Places outside are addresses of a row that holds what a border does, or of one that nobody reads. Vectors run along
-channels, the last ones under a mask.
+A convolution is gathered, backwards too where it has no stride: a place of the result asks every tap where it looked. Other gradients
+are scattered, window after window. Places outside are addresses of a row that holds what a border does, or of one that nobody reads.
+Vectors run along channels, the last ones under a mask.
 """
 
 from __future__ import annotations
@@ -216,6 +216,28 @@ def depthwise(family: Family, cpu: Cpu) -> Code:
     return code
 
 
+def depthwise_scatter(family: Family, cpu: Cpu) -> Code:
+    """The gradient in the input where there is a stride, added to what is there: g, kernel, x, a row that nobody reads."""
+    code = Code()
+    table = Table(code)
+    g, kernel, x, nowhere = table.pointers(4)
+    walk = Walk(family, cpu, table, code)
+
+    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
+        targets = [walk.chosen(inside[i][j], x, places[i][j], nowhere) for i, j in family.taps]
+
+        def vector(c: Register, mask: Register) -> None:
+            upstream = walk.load(walk.at(walk.at(g, first), c), mask)
+            for t, target in enumerate(targets):
+                weight, there = walk.load(walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c)), mask), walk.at(target, c)
+                walk.store(walk.f.fma(upstream, weight, walk.load(there, mask)), there, mask)
+
+        walk.each_vector(vector)
+
+    walk.each_place(place)
+    return code
+
+
 def depthwise_kernel(family: Family, cpu: Cpu) -> Code:
     """The gradient of every tap of the kernel, added to what is there: x, g, kernel, a row of zeros, and room for the sums of a line."""
     code = Code()
@@ -361,5 +383,6 @@ def mean_gradient(family: Family, cpu: Cpu) -> Code:
     return code
 
 
-KINDS: dict[str, Callable[[Family, Cpu], Code]] = {"depthwise": depthwise, "depthwise_kernel": depthwise_kernel, "largest": largest,
-                                                   "largest_gradient": largest_gradient, "mean": mean, "mean_gradient": mean_gradient}
+KINDS: dict[str, Callable[[Family, Cpu], Code]] = {
+    "depthwise": depthwise, "depthwise_scatter": depthwise_scatter, "depthwise_kernel": depthwise_kernel,
+    "largest": largest, "largest_gradient": largest_gradient, "mean": mean, "mean_gradient": mean_gradient}
