@@ -441,6 +441,15 @@ def test_the_source_says_what_a_nest_computes() -> None:
     assert "    compute_dense_1_y()\n" in text
 
 
+def test_a_plan_says_how_each_nest_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "PARTS", ((1 << 20, 2),))
+    x, n = value(512, 600), value(label="n")
+    graph = fused(Graph({"a": e.relu(x * n) * 2.0, "b": sum_(e.square(value(40, 6, label="z")), 0), "c": softmax(value(4, 5, label="y")),
+                         "d": e.sqrt(n + 1.0)}))
+    program = BACKEND.plan(graph, "t")
+    assert sorted(BACKEND.choice(s) for s in program.steps if isinstance(s.call.op, Fused)) == ["columns", "elements in 2 parts", "numbers", "rows"]
+
+
 def test_an_expression_names_what_is_read_twice() -> None:
     x, y = value(4), value(4, label="y")
     t = x * 2.0 + y

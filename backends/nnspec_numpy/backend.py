@@ -14,11 +14,13 @@ from nnspec.ir.graph import Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import Program, Step
 from nnspec.ir.types import TensorType
+from nnspec.ops.fused import Fused
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.llvm.build import functions
 from nnspec_numpy.llvm.cpu import chosen
+from nnspec_numpy.llvm.render import described
 from nnspec_numpy.llvm.rules import Nests
 from nnspec_numpy.memory import Arenas, NumpyMemory
 from nnspec_numpy.plan import NumpyRules
@@ -80,7 +82,9 @@ class NumpyBackend:
 
     def choice(self, step: Step) -> str:
         """The way a step is computed and why, where there are several; else nothing."""
-        call = step.call
+        call, cpu = step.call, chosen()
+        if isinstance(call.op, Fused):
+            return described(call.op, step.inputs, step.outputs, cpu) if cpu is not None else ""
         own = KERNELS.get(type(call.op))
         return own.choice(call.op, [v.type for v in call.inputs], [v.type for v in call.outputs]) if own else ""
 

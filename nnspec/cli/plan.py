@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nnspec.ir.program import Program
 
 ROWS = 10  # of each table
-LONGEST = 110  # letters of an expression
+LONGEST, WIDE = 110, 32  # letters of an expression, and of a name
 
 
 @click.command("plan")
@@ -82,7 +82,7 @@ def report(program: Program, stages: list[Stage], device: Backend) -> Iterator[s
         yield f"   {name:<18} {calls[name]:>4} x   {amounts.flops(flops)}"
     if len(each) > ROWS:
         yield f"   {len(each) - ROWS} more"
-    yield from nests(program)
+    yield from nests(program, device)
     yield from ways(program, device)
     yield "\nmemory"
     for name, size in program.arenas.items():
@@ -92,8 +92,8 @@ def report(program: Program, stages: list[Stage], device: Backend) -> Iterator[s
         yield f"   {array.name:<32} {amounts.memory(array.bytes):>12}   {array.type}"
 
 
-def nests(program: Program) -> Iterator[str]:
-    """What was fused, most work first: where, how often, and its expression."""
+def nests(program: Program, device: Backend) -> Iterator[str]:
+    """What was fused, most work first: where, how it is walked, and its expression; equal ones once."""
     from nnspec.ops.fused import Fused, written
 
     found: Counter[str] = Counter()
@@ -102,11 +102,11 @@ def nests(program: Program) -> Iterator[str]:
         if isinstance(step.call.op, Fused):
             text = written(step.call.op.body)
             found[text] += step.call.op.flops()
-            where.setdefault(text, step.outputs[0].name)
+            where.setdefault(text, f"{device.choice(step):<20} {step.outputs[0].name[-WIDE:]:<{WIDE}}")
     if found:
-        yield "\nloop nests, each computed in one pass over memory"
+        yield f"\nloop nests, by {device.loops()}"
     for text, _ in found.most_common(ROWS):
-        yield f"   {where[text]:<24} {text if len(text) <= LONGEST else text[: LONGEST - 2] + ' …'}"
+        yield f"   {where[text]} {text if len(text) <= LONGEST else text[: LONGEST - 2] + ' …'}"
     if len(found) > ROWS:
         yield f"   {len(found) - ROWS} more"
 
@@ -117,7 +117,7 @@ def ways(program: Program, device: Backend) -> Iterator[str]:
 
     found: Counter[tuple[str, str]] = Counter()
     for step in program.steps:
-        if chosen := device.choice(step):
+        if step.call.op.name != "Fused" and (chosen := device.choice(step)):
             shapes = "  ".join(show(v.type.shape) for v in step.call.inputs)
             found[f"{step.call.op.name:<16} {shapes:<40}", chosen] += 1
     if found:

@@ -19,6 +19,7 @@ from nnspec_numpy.llvm.rows import Rows
 from nnspec_numpy.llvm.stages import by_row
 
 PARTS = ((1 << 26, 4), (12 << 20, 2))  # so many bytes, so many parts: each takes 0.3 ms and more, where handing it over takes 0.1 ms
+WORDS: dict[type[Nest], str] = {Flat: "elements", Columns: "columns", Rows: "rows", Numbers: "numbers"}
 FUNCTION = 8  # bytes that are moved in the time of exp and the like of one element
 
 
@@ -38,12 +39,22 @@ def render(op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cp
 
     How many there are depends on shapes alone. What is reduced over several parts is a result of each, for the caller to join in order.
     """
-    make = kind(op)
-    work = sum(a.bytes for a in (*inputs, *outputs)) + sum(_work(c, op) for c in op.body.calls)
-    wanted = next((parts for least, parts in PARTS if work >= least), 1)
-    parts = len(make(op, inputs, outputs, cpu).bounds(wanted)) - 1 or 1
+    make, parts = kind(op), shares(op, inputs, outputs, cpu)
     for i in range(parts):
         yield make(op, inputs, outputs, cpu, Part(i, parts)).function()
+
+
+def described(op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> str:
+    """The kind of loops, and their parts where there are several."""
+    parts = shares(op, inputs, outputs, cpu)
+    return WORDS[kind(op)] + (f" in {parts} parts" if parts > 1 else "")
+
+
+def shares(op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> int:
+    """How many parts a nest has."""
+    work = sum(a.bytes for a in (*inputs, *outputs)) + sum(_work(c, op) for c in op.body.calls)
+    wanted = next((parts for least, parts in PARTS if work >= least), 1)
+    return len(kind(op)(op, inputs, outputs, cpu).bounds(wanted)) - 1 if wanted > 1 else 1
 
 
 def _work(c: Call, op: Fused) -> int:
