@@ -31,7 +31,7 @@ CLOSE = {"float64": 1e-12, "float32": 2e-5}
 LIMIT = 4096  # bytes that a call may ask for
 SAMPLES = [pytest.param(op, i, id=f"{op.__name__}-{i}") for op in KERNELS for i in range(len(op.samples))]
 DTYPES = st.sampled_from(["float64", "float32"])
-CPUS = st.sampled_from(["", "avx2", "none"])  # compiled kernels for this processor and for shorter vectors, and NumPy alone
+CPUS = st.sampled_from(["", "avx2", "baseline", "none"])  # compiled kernels for this processor and for shorter vectors, and NumPy alone
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def _run(steps: Any) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 5), st.integers(3, 23), st.integers(3, 19), st.integers(1, 9), st.integers(1, 9),
        st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2), st.sampled_from([2, 4]), st.booleans(),
-       st.sampled_from([0, 0, 16, 33]), st.sampled_from([0, 0, 0, 70]), st.sampled_from(["", "avx2", "none"]))
+       st.sampled_from([0, 0, 16, 33]), st.sampled_from([0, 0, 0, 70]), st.sampled_from(["", "avx2", "baseline", "none"]))
 def test_every_size_and_border_gives_what_the_references_give(n: int, height: int, width: int, channels: int, filters: int, padding: Any, m: int,
                                                               small: bool, more: int, blocks: int, cpu: str) -> None:
     channels, filters = channels + more, filters + more + blocks  # of 16 and more there are compiled transformations

@@ -9,7 +9,7 @@ from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
-from nnspec_numpy.llvm.vectors import Vectors
+from nnspec_numpy.llvm.vectors import ALL, Vectors
 
 
 def family(cpu: Cpu) -> Iterator[tuple[str, Code]]:
@@ -32,13 +32,13 @@ def add(cpu: Cpu) -> Code:
         number = code.let(f"select i1 {code.let(f'icmp sgt i64 {low}, {last}')}, i64 {last}, i64 {low}")
         source, target = v.at(values, v.times(i, width)), v.at(rows, v.times(number, width))
 
-        def vector(k: Register, _: list[Register]) -> list[Register]:
+        def vector(k: Register, whole: bool) -> None:
             c = v.times(k, str(v.f.lanes))
-            mask = v.mask(c)
+            mask = ALL if whole else v.mask(c)
             v.store(v.f.add(v.load(v.at(target, c), mask), v.load(v.at(source, c), mask)), v.at(target, c), mask)
-            return []
 
-        return code.loop(v.parts(width, v.f.lanes), vector)
+        v.along(v.f.lanes, vector)
+        return []
 
     code.loop(count, each)
     return code

@@ -14,7 +14,7 @@ from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
-from nnspec_numpy.llvm.vectors import Vectors
+from nnspec_numpy.llvm.vectors import ALL, Vectors
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def forward(block: Block, cpu: Cpu) -> Code:
     run_pitch = v.times(numbers, pitch)
     zero = [(v.f.type, "zeroinitializer")] * (block.rows * block.vectors)
 
-    def filter_block(k: Register, _: list[Register]) -> list[Register]:
+    def filter_block(k: Register, whole: bool) -> None:
         c = v.times(k, str(block.vectors * v.f.lanes))
-        masks = [v.mask(v.plus(c, str(q * v.f.lanes)) if q else c) for q in range(block.vectors)]
+        masks = [ALL if whole else v.mask(v.plus(c, str(q * v.f.lanes)) if q else c) for q in range(block.vectors)]
         y_here = v.at(y, c)
 
         def image(n: Register, _: list[Register]) -> list[Register]:
@@ -97,9 +97,9 @@ def forward(block: Block, cpu: Cpu) -> Code:
 
             return code.loop(lines, line)
 
-        return code.loop(images, image)
+        code.loop(images, image)
 
-    code.loop(v.parts(filters, block.vectors * v.f.lanes), filter_block)
+    v.along(block.vectors * v.f.lanes, filter_block)
     return code
 
 
@@ -126,9 +126,9 @@ def kernel_gradient(block: Block, cpu: Cpu) -> Code:
             x_start = v.at(x, v.plus(v.times(n, x_image), v.times(oy, x_line)))
             g_start = v.at(g, v.plus(v.times(n, g_image), v.times(oy, g_line)))
 
-            def filter_block(k: Register, _: list[Register]) -> list[Register]:
+            def filter_block(k: Register, whole: bool) -> None:
                 c = v.times(k, str(block.vectors * v.f.lanes))
-                masks = [v.mask(v.plus(c, str(q * v.f.lanes)) if q else c) for q in range(block.vectors)]
+                masks = [ALL if whole else v.mask(v.plus(c, str(q * v.f.lanes)) if q else c) for q in range(block.vectors)]
                 upstream = v.at(g_start, c)
 
                 def window_row(i: Register, _: list[Register]) -> list[Register]:
@@ -165,9 +165,10 @@ def kernel_gradient(block: Block, cpu: Cpu) -> Code:
 
                     return code.loop(runs, run)
 
-                return code.loop(tall, window_row)
+                code.loop(tall, window_row)
 
-            return code.loop(v.parts(filters, block.vectors * v.f.lanes), filter_block)
+            v.along(block.vectors * v.f.lanes, filter_block)
+            return []
 
         return code.loop(lines, line)
 

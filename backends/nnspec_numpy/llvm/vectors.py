@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nnspec_numpy.llvm.code import Code, Register, mangled
 from nnspec_numpy.llvm.lanes import Lanes
+
+ALL = ""  # the mask of every lane: what needs none is not masked, for not every processor does that in one instruction
 
 
 class Vectors:
@@ -33,12 +37,39 @@ class Vectors:
         count = "<" + ", ".join(f"i32 {i}" for i in range(n)) + ">"
         return self.code.let(f"icmp slt <{n} x i32> {count}, {self._spread(left, 'i32')}")
 
+    def along(self, width: int, body: Callable[[Register, bool], None]) -> None:
+        """``body(k, whole)`` for the channels, ``width`` at a time, and for what is left of them."""
+        code = self.code
+        full, left = (code.let(f"{instruction} i64 {self.channels}, {width}") for instruction in ("udiv", "urem"))
+
+        def one(k: Register, _: list[Register]) -> list[Register]:
+            body(k, True)
+            return []
+
+        self._when(full, lambda: code.loop(full, one))
+        self._when(left, lambda: body(full, False))
+
+    def _when(self, count: Register, body: Callable[[], object]) -> None:
+        """Where ``count`` is not 0."""
+        code = self.code
+        inside, after = code.name("some"), code.name("none")
+        code.do(f"br i1 {code.let(f'icmp ne i64 {count}, 0')}, label %{inside}, label %{after}")
+        code.label(inside)
+        body()
+        code.do(f"br label %{after}")
+        code.label(after)
+
     def load(self, p: Register, mask: Register, element: str = "float") -> Register:
         kind = f"<{self.f.lanes} x {element}>"
+        if mask == ALL:
+            return self.code.let(f"load {kind}, ptr {p}, align 4")
         return self.code.call(kind, f"llvm.masked.load.{mangled(element, self.f.lanes)}.p0", f"ptr {p}", "i32 4",
                               f"<{self.f.lanes} x i1> {mask}", f"{kind} zeroinitializer")
 
     def store(self, x: Register, p: Register, mask: Register, element: str = "float") -> None:
+        if mask == ALL:
+            self.code.do(f"store <{self.f.lanes} x {element}> {x}, ptr {p}, align 4")
+            return
         self.code.run(f"llvm.masked.store.{mangled(element, self.f.lanes)}.p0", f"<{self.f.lanes} x {element}> {x}", f"ptr {p}", "i32 4",
                       f"<{self.f.lanes} x i1> {mask}")
 

@@ -17,7 +17,7 @@ from nnspec_numpy.llvm.code import Code, Register, everywhere
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
-from nnspec_numpy.llvm.vectors import Vectors
+from nnspec_numpy.llvm.vectors import ALL, Vectors
 
 Pair = tuple[int, int]
 
@@ -87,7 +87,6 @@ class Walk(Vectors):
         self.images, *sizes, channels, top, left = table.sizes(8)
         super().__init__(code, Lanes(code, DType.float32, cpu.width // 4), channels)
         self.result, self.source, self.border = sizes[:2], sizes[2:], (top, left)
-        self.vectors = self.parts(channels, self.f.lanes)
         width, together = self.result[1], family.together
         self.last = code.let(f"sub i64 {width}, {together}")
         self.blocks = self.parts(width, together)
@@ -163,12 +162,11 @@ class Walk(Vectors):
 
     def each_vector(self, body: Callable[[Register, Register], None]) -> None:
         """``body(c, mask)`` for the channels, as many at a time as a vector holds."""
-        def vector(i: Register, _: list[Register]) -> list[Register]:
-            c = self.times(i, str(self.f.lanes))
-            body(c, self.mask(c))
-            return []
+        def vector(k: Register, whole: bool) -> None:
+            c = self.times(k, str(self.f.lanes))
+            body(c, ALL if whole else self.mask(c))
 
-        self.code.loop(self.vectors, vector)
+        self.along(self.f.lanes, vector)
 
     def chosen(self, inside: Register, array: Register, place: Register, row: Register) -> Register:
         """The address of a place of an array, or ``row``."""
