@@ -57,7 +57,7 @@ def _windows(op: ConvInputGrad, g: tuple[int, ...], w: tuple[int, ...], x: tuple
 
 
 def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) -> Way:
-    if windows.pointwise and not direct.possible(windows, dtype):
+    if windows.pointwise and not direct.worth(windows, w[-1], op.groups, dtype, "input"):
         return Way("one product", "a window is one place")
     if w[-2] == 1 and op.groups > 1:
         return Way("taps", "every channel by itself")

@@ -20,7 +20,7 @@ PLACES = 512  # of a line, where lines run on
 BYTES = 1 << 19  # of images with their border at a time
 STRIPPED = 512 << 10  # bytes of a kernel that is cut into strips, at least
 STRIP = 768 << 10  # bytes of the filters that are multiplied at a time, at most
-SUMS = {16: 24, 8: 12, 4: 12}  # vectors of sums in registers, by how many numbers one holds
+SUMS = {16: 24, 8: 12}  # vectors of sums in registers, by how many numbers one holds
 
 
 @cache
@@ -48,13 +48,13 @@ def lanes() -> int:
 
 
 def possible(w: Windows, dtype: DType) -> bool:
-    """Whether there is a compiled kernel here."""
-    return dtype == DType.float32 and len(w.spatial) <= 2 and lanes() > 0
+    """Whether there is a compiled kernel here, for vectors that are long enough to beat a library's."""
+    return dtype == DType.float32 and len(w.spatial) <= 2 and lanes() >= 8
 
 
 def worth(w: Windows, filters: int, groups: int, dtype: DType, part: str) -> bool:
     """Whether the kernel fills most of its registers and lanes: columns are not made of much else."""
-    if not possible(w, dtype):
+    if not possible(w, dtype) or w.pointwise and lanes() < 16:  # shorter vectors load too often for what they multiply
         return False
     share, numbers = filters // groups, w.size[-1] * w.channels if groups == 1 and w.dilation[-1] == 1 else w.channels // groups
     shape = block(part, numbers if part == "kernel" else w.out[-1], share, lanes())

@@ -125,9 +125,9 @@ class Tiles:
 
     @property
     def compiled(self) -> Kernels | None:
-        """The compiled transformations, where there are enough channels for a vector."""
+        """The compiled transformations, where there are enough channels for a vector, and vectors long enough to multiply with."""
         kernels = library(family) if self.dtype == DType.float32 else None
-        return kernels if kernels and min(self.windows.channels, self.filters) >= kernels.lanes else None
+        return kernels if kernels and min(self.windows.channels, self.filters) >= kernels.lanes >= 8 else None
 
     @property
     def wanted(self) -> int:
