@@ -496,6 +496,20 @@ def test_a_lone_sum_stays_a_statement() -> None:
     assert nests(fused(Graph({"y": value(4) + value(4, label="y")}))) == []
 
 
+def test_a_state_is_written_after_all_who_read_its_old_content() -> None:
+    """The new content waits for a reader that waits for what stands beside it."""
+    w, x = abstract(TensorType((24,)), "w", "state"), value(24)
+    c = e.exp(x) * 1.5
+    read = w * sum_(c) + 1.0
+    graph = Graph({"out": read, "update:w": c * x})
+    after = fused(graph)
+    check_plan(after, BACKEND.plan(after, "t"))
+    check_equal(after, fed(graph), 1e-5)
+    part = Unpack(2, (3, 4))(w)
+    graph = Graph({"out": e.relu(part * 2.0) * sum_(c), "update:w": c * x})
+    check_equal(fused(graph), fed(graph), 1e-5)
+
+
 def test_parts_of_a_state_are_read_where_they_lie() -> None:
     w = abstract(TensorType((24,)), "w", "state")
     graph = Graph({"y": e.exp(Unpack(5, (3, 4))(w)) * 2.0})

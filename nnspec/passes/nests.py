@@ -81,6 +81,8 @@ class Nests:
                 self.readers[v].append(c)
         self.results = set(graph.outputs.values())
         self.guarded = {v.call for name, v in graph.outputs.items() if name.startswith(UPDATE) and _waits(v)}
+        self.old = self._old_readers()
+        self.bound = {r for readers in self.old.values() for r in readers}  # calls that no other place may repeat
         self.home: dict[Call, Nest] = {}
         self._join(self._levels())
         self._leave_what_is_not_worth_it()
@@ -118,14 +120,48 @@ class Nests:
         def rise(p: Call, c: Call) -> int:
             return int(domains[c] is None or domains[p] != domains[c] or _is_closed(p))
 
-        for c in self.graph.calls:
-            made = [v.call for v in c.inputs if not isinstance(v.op, Input | Constant)]
-            levels[c] = max((levels[p] + rise(p, c) for p in made), default=0)
-        for c in reversed(self.graph.calls):
-            readers = [r for v in c.outputs for r in self.readers[v]]
-            if domains[c] is not None and readers:
-                levels[c] = max(levels[c], min(levels[r] - rise(c, r) for r in readers))
+        order, before, after = self._order()
+        for c in order:
+            levels[c] = max((levels[p] + rise(p, c) for p in before[c]), default=0)
+        for c in reversed(order):
+            if domains[c] is not None and after[c]:
+                levels[c] = max(levels[c], min(levels[r] - rise(c, r) for r in after[c]))
         return {c: (levels[c], domain) for c, domain in domains.items() if domain is not None}
+
+    def _order(self) -> tuple[list[Call], dict[Call, list[Call]], dict[Call, list[Call]]]:
+        """All calls, each behind what it waits for: what it reads, and who reads the old content of a state that it writes."""
+        before: dict[Call, list[Call]] = {}
+        after: dict[Call, list[Call]] = defaultdict(list)
+        for c in self.graph.calls:
+            before[c] = list(dict.fromkeys([v.call for v in c.inputs if not isinstance(v.op, Input | Constant)] + self.old.get(c, [])))
+            for p in before[c]:
+                after[p].append(c)
+        missing = {c: len(b) for c, b in before.items()}
+        order = [c for c in self.graph.calls if not missing[c]]
+        for c in order:  # which grows as it goes
+            for r in after[c]:
+                missing[r] -= 1
+                if not missing[r]:
+                    order.append(r)
+        if len(order) < len(self.graph.calls):
+            raise ValueError("a state is read by a call that needs its new content")
+        return order, before, after
+
+    def _old_readers(self) -> dict[Call, list[Call]]:
+        """For each call that writes a state, unasked: the calls that read the old content."""
+        root: dict[Value, Value] = {}
+        readers: dict[Value, list[Call]] = defaultdict(list)
+        for c in self.graph.calls:
+            for v in c.outputs:
+                root[v] = root[c.inputs[0]] if c.op.view else v
+            for v in c.inputs if not c.op.view else ():
+                readers[root[v]].append(c)
+        found = {}
+        for name, v in self.graph.outputs.items():
+            state = self.graph.inputs.get(name.removeprefix(UPDATE)) if name.startswith(UPDATE) else None
+            if state is not None and v.call not in self.guarded and not isinstance(v.op, Input | Constant):
+                found[v.call] = [r for r in dict.fromkeys(readers[state]) if r is not v.call]
+        return found
 
     def _join(self, levels: dict[Call, tuple[int, Domain]]) -> None:
         """One nest for calls of one level and domain that read one another, or the same memory."""
@@ -143,6 +179,9 @@ class Nests:
                     parent[root(v.call)] = root(c)
                 elif v.shape == place[1]:
                     parent[root(first.setdefault((v, place), c))] = root(c)
+            for r in self.old.get(c, ()):
+                if levels.get(r) == place:
+                    parent[root(r)] = root(c)
         nests: dict[Call, Nest] = defaultdict(Nest)
         for c in levels:
             nests[root(c)].calls[c] = None
@@ -212,7 +251,7 @@ class Nests:
 
     def _cheap(self, c: Call, depth: int) -> list[Call] | None:
         """The calls that make ``c`` from what is kept anyway; None where that would cost more than to read its result."""
-        if not isinstance(c.op, CHEAP) or not depth:
+        if not isinstance(c.op, CHEAP) or not depth or c in self.bound:
             return None
         large = [v for v in dict.fromkeys(c.inputs) if count(v.shape) > 1 and v.shape == c.outputs[0].shape]
         if len(large) > 1:
@@ -240,7 +279,7 @@ class Nests:
         held = {c: [n for n in nests if n in large] for c, nests in self._held().items()}
         for c in reversed(self.graph.calls):
             v = c.outputs[0]
-            if held.get(c) or not isinstance(c.op, Elementwise) or count(v.shape) != 1 or v in self.results or c in self.guarded:
+            if held.get(c) or not isinstance(c.op, Elementwise) or count(v.shape) != 1 or v in self.results or c in self.guarded or c in self.bound:
                 continue
             if not all(held.get(r) for r in self.readers[v]) or not self.loops.takes(c):
                 continue
