@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,32 @@ def test_an_entry_that_is_not_ours_is_not_executed(folder: Path, made: list[str]
     assert len(made) == 2
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="users as POSIX has them")
+def test_nothing_is_executed_that_everybody_may_write(folder: Path, made: list[str]) -> None:
+    run()
+    entry = next(folder.glob("*.o"))
+    for mode in (0o602, 0o620):
+        entry.chmod(mode)
+        run()
+    assert len(made) == 3 and entry.stat().st_mode & 0o777 == 0o600  # and it was written anew
+    folder.chmod(0o777)
+    run()
+    assert len(made) == 4
+    folder.chmod(0o700)
+    run()
+    assert len(made) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes as POSIX has them")
+def test_nobody_waits_for_what_is_no_file(folder: Path, made: list[str]) -> None:
+    run()
+    entry = next(folder.glob("*.o"))
+    entry.unlink()
+    os.mkfifo(entry)
+    run()
+    assert len(made) == 2
+
+
 def test_another_processor_is_another_entry(folder: Path, made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     monkeypatch.setenv("NNSPEC_CPU", "baseline")
@@ -115,3 +142,30 @@ def test_the_oldest_entries_go_first(folder: Path, monkeypatch: pytest.MonkeyPat
         newest = max(folder.glob("*.o"), key=lambda p: p.stat().st_mtime_ns)
         os.utime(newest, (i, i))
     assert sorted(p.stat().st_mtime for p in folder.glob("*.o")) == [2, 3, 4]
+
+
+def test_what_is_asked_for_stays_and_what_is_not_ours_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MOST", 2)
+    folder.mkdir(mode=0o700)
+    theirs = folder / "main.o"
+    theirs.write_bytes(b"another program's")
+    left, fresh = folder / f"{cache.PART}old", folder / f"{cache.PART}new"
+    for path in (left, fresh):
+        path.write_bytes(b"half")
+    for path in (theirs, left):
+        os.utime(path, (1, 1))
+    made: list[int] = []
+
+    def make(i: int) -> bytes:
+        made.append(i)
+        return b"code"
+
+    def ask(i: int) -> None:
+        assert cache.kept(b"%d" % i, partial(make, i)) == b"code"
+        for p in folder.glob("*.o"):
+            os.utime(p, ns=(p.stat().st_atime_ns, p.stat().st_mtime_ns - 10**9))
+
+    for i in (0, 1, 0, 2, 0):
+        ask(i)
+    assert made == [0, 1, 2]
+    assert theirs.exists() and fresh.exists() and not left.exists()

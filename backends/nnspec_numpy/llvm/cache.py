@@ -1,21 +1,28 @@
 """Object code kept on disk, one file a program: written whole or not at all, and made again where it is not what it says.
 
-The folder is the user's cache folder, or what NNSPEC_CACHE names. A folder that cannot be written is no error.
+The folder is the user's cache folder, or what NNSPEC_CACHE names. A folder that cannot be written is no error. Entries are executed:
+nothing is read from a folder or a file that belongs to somebody else or that everybody may write.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 VARIABLE = "NNSPEC_CACHE"
 MAGIC = b"nnspec object code 1\n"
-MOST = 512  # entries; the oldest go first
+MOST = 512  # entries; those that were not asked for longest go first
+PART = ".nnspec-"  # begins the names of entries that are being written
+NAME = re.compile(r"[0-9a-f]{64}\.o")  # an entry's, among whatever else lies in the folder
+LEFT = 3600.0  # seconds until what a killed process was writing is taken away
 
 
 def folder() -> Path:
@@ -37,6 +44,8 @@ def kept(key: bytes, make: Callable[[], bytes]) -> bytes:
         path = folder() / f"{digest.hex()}.o"
     except RuntimeError:  # nobody's home
         return make()
+    if not _safe(path.parent):
+        return make()
     found = _read(path, digest)
     if found is None:
         found = make()
@@ -44,19 +53,36 @@ def kept(key: bytes, make: Callable[[], bytes]) -> bytes:
     return found
 
 
+def _own(s: os.stat_result) -> bool:
+    """Whether it is ours, and nobody else may write it."""
+    return not hasattr(os, "geteuid") or s.st_uid == os.geteuid() and not s.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _safe(where: Path) -> bool:
+    """Whether a folder is ours, or is still to be made."""
+    try:
+        return _own(where.stat())
+    except OSError:
+        return True
+
+
 def _read(path: Path, digest: bytes) -> bytes | None:
     """An entry's code; None where it is missing, damaged, of another key or of another user, for it will be executed."""
     try:
-        with path.open("rb") as file:
-            if hasattr(os, "geteuid") and os.fstat(file.fileno()).st_uid != os.geteuid():
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            held = os.fstat(file.fileno())
+            if not stat.S_ISREG(held.st_mode) or not _own(held):
                 return None
             content = file.read()
     except OSError:
         return None
     start = len(MAGIC)
     code = content[start + 64 :]
-    whole = content[:start] == MAGIC and content[start : start + 32] == digest and content[start + 32 : start + 64] == sha256(code).digest()
-    return code if whole else None
+    if content[:start] != MAGIC or content[start : start + 32] != digest or content[start + 32 : start + 64] != sha256(code).digest():
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)
+    return code
 
 
 def _write(path: Path, digest: bytes, code: bytes) -> None:
@@ -64,7 +90,7 @@ def _write(path: Path, digest: bytes, code: bytes) -> None:
     name = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART)
         with os.fdopen(handle, "wb") as file:
             file.write(MAGIC + digest + sha256(code).digest() + code)
         os.replace(name, path)
@@ -76,8 +102,14 @@ def _write(path: Path, digest: bytes, code: bytes) -> None:
 
 
 def _prune(where: Path) -> None:
-    entries = list(where.glob("*.o"))
-    if len(entries) > MOST:
-        aged = sorted(entries, key=lambda p: p.stat().st_mtime)
-        for p in aged[: len(entries) - MOST]:
-            p.unlink(missing_ok=True)
+    """Of our own files alone: the folder may be one in which others lie."""
+    aged: list[tuple[float, str]] = []
+    with os.scandir(where) as found:
+        for entry in found:
+            with contextlib.suppress(FileNotFoundError):  # somebody else was here
+                if NAME.fullmatch(entry.name):
+                    aged.append((entry.stat().st_mtime, entry.path))
+                elif entry.name.startswith(PART) and entry.stat().st_mtime < time.time() - LEFT:
+                    os.unlink(entry.path)
+    for _, path in sorted(aged)[: max(0, len(aged) - MOST)]:
+        Path(path).unlink(missing_ok=True)
