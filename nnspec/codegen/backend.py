@@ -12,7 +12,7 @@ from nnspec.ir.graph import Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import Program, Step
 from nnspec.ir.types import TensorType
-from nnspec.passes.nests import Loops
+from nnspec.passes.levels import Loops
 
 GROUP = "nnspec.backends"
 KNOWN = ("numpy", "cupy")

@@ -13,8 +13,8 @@ from nnspec.passes.expand import Claims, expand, never
 from nnspec.passes.fold_constants import fold_constants
 from nnspec.passes.fuse_linear import fuse_linear
 from nnspec.passes.fuse_loops import fuse_loops
+from nnspec.passes.levels import Loops
 from nnspec.passes.merge_equal import merge_equal
-from nnspec.passes.nests import Loops
 from nnspec.passes.simplify import simplify
 
 __all__ = ["PIPELINE", "Loops", "Pass", "never", "pipeline", "run_pipeline"]

@@ -14,7 +14,8 @@ from nnspec.ir.types import TensorType, count
 from nnspec.ops.elementwise import both
 from nnspec.ops.fused import Fused, letter
 from nnspec.ops.reduce import AllFinite
-from nnspec.passes.nests import Loops, Nest, Nests
+from nnspec.passes.levels import Loops
+from nnspec.passes.nests import Nest, Nests
 from nnspec.passes.rewrite import Uses, again, rewrite
 
 

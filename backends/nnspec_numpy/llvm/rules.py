@@ -15,7 +15,7 @@ from nnspec_numpy.llvm.nest import along
 
 
 class Nests:
-    """``nnspec.passes.nests.Loops`` of the LLVM renderer."""
+    """``nnspec.passes.levels.Loops`` of the LLVM renderer."""
 
     def __init__(self, cpu: Cpu, exact: bool = False) -> None:
         self.cpu, self.exact = cpu, exact
