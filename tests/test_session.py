@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -264,3 +268,35 @@ def test_a_wrong_data_file_is_the_data_s_fault_alone(tmp_path: Path) -> None:
     spec.write_text(spec.read_text().replace("dense: 1", "dense: x"))
     with pytest.raises(SpecError, match="whole number"):
         nnspec.load(spec)
+
+
+def test_threads_that_ask_one_model_get_each_their_own_answer() -> None:
+    m = model()
+    asked = [np.random.default_rng(i).standard_normal((32, 6, 6, 2)).astype(np.float32) for i in range(4)]
+    wanted = [m.predict(x).tobytes() for x in asked]
+    before, scores = m.state(), m.evaluate(FEEDS)
+    with ThreadPoolExecutor(6) as threads:
+        found = [threads.submit(lambda i=i: m.predict(asked[i % 4]).tobytes()) for i in range(400)]
+        others = [threads.submit(m.evaluate, FEEDS) for _ in range(20)]
+        gradients = [threads.submit(m.gradients, FEEDS) for _ in range(20)]
+    assert sum(f.result() != wanted[i % 4] for i, f in enumerate(found)) == 0
+    assert all(f.result() == scores for f in others)
+    assert len({tuple(g.tobytes() for g in f.result().values()) for f in gradients}) == 1
+    assert all((a == m.state()[k]).all() for k, a in before.items())
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copied", "pickled"])
+def test_a_copy_of_a_model_has_memory_of_its_own(copied: Callable[[Model], Model]) -> None:
+    m = model()
+    x = np.random.default_rng(0).standard_normal((2, 10, 6, 6, 2)).astype(np.float32)
+    m.predict(x[1])
+    m.train_batch(FEEDS)
+    start = m.state()
+    other = copied(m)
+    assert all((a == other.state()[k]).all() for k, a in start.items())
+    assert other.train_batch(FEEDS) == m.train_batch(FEEDS)
+    assert all((a == m.state()[k]).all() for k, a in other.state().items())
+    m.train_batch(FEEDS)
+    m.restore(start)
+    np.testing.assert_array_equal(m.predict(x[0]), copied(m).predict(x[0]))
+    assert not (other.predict(x[0]) == m.predict(x[0])).all()

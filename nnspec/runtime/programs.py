@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from nnspec.runtime.session import Model
 
 MOST = 16
+Method = TypeVar("Method", bound=Callable[..., Any])
 COMPARING = ("train", "gather", "score", "gradients")  # what is fed targets
 
 
@@ -41,12 +44,30 @@ class Ready:
     compares: bool = False  # with targets
 
 
+def alone(method: Method) -> Method:
+    """A model's method that one thread at a time is in: from filling a program's memory to reading it, nobody else may write there."""
+
+    @wraps(method)
+    def run(model: Model, *args: Any, **kwargs: Any) -> Any:
+        with model.programs.lock:
+            return method(model, *args, **kwargs)
+
+    return cast(Method, run)
+
+
 class Programs:
     """What a model runs, by kind and shapes; at most 16 are kept."""
 
     def __init__(self, model: Model) -> None:
-        self.model = model
+        self.model, self.lock = model, RLock()
         self._kept: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
+
+    def __getstate__(self) -> Model:
+        """A copy of a model makes its own programs: those here know addresses of this one's memory."""
+        return self.model
+
+    def __setstate__(self, model: Model) -> None:
+        Programs.__init__(self, model)
 
     def phase(self, stretch: int = 0) -> Phase:
         """What the graphs depend on but for shapes; the training step on the stretch of the schedule as well."""

@@ -31,7 +31,7 @@ from nnspec.runtime.interpreter import HostMemory
 from nnspec.runtime.memory import refuse_parameters, size
 from nnspec.runtime.parameter import Parameter
 from nnspec.runtime.plateaus import Plateaus
-from nnspec.runtime.programs import Programs
+from nnspec.runtime.programs import Programs, alone
 from nnspec.runtime.tally import Scores, Tally
 from nnspec.runtime.vectors import read_state, restore_state
 from nnspec.training.schedule import Schedule
@@ -177,6 +177,7 @@ class Model:
         weights = (t.term.weight for t in self.spec.built.losses)
         return tuple(w if isinstance(w, float) else w.rate(step, 1.0, per_epoch, total) for w in weights)
 
+    @alone
     def train_step(
         self, arrays: Mapping[str, Array], rate: float, capacity: int, weights: Array | None = None, factors: tuple[float, ...] = (),
         tally: Tally | None = None, stretch: int | None = None,
@@ -231,6 +232,7 @@ class Model:
         optimizer = self.spec.document.optimizer
         return optimizer.accumulate if optimizer else 1
 
+    @alone
     def gradients(self, feeds: Mapping[str, Any], phase: str | None = None) -> dict[str, Array]:
         """d loss / d parameter on one batch, in training mode; nothing is updated."""
         if phase is not None:
@@ -244,6 +246,7 @@ class Model:
         ready.run.run()
         return {name.removeprefix("gradient:"): np.array(a) for name, a in ready.run.outputs.items() if name.startswith("gradient:")}
 
+    @alone
     def score(
         self, rows: Mapping[str, Array], chunk: int = CHUNK, weights: Array | None = None, factors: tuple[float, ...] = ()
     ) -> Scores:
@@ -289,6 +292,7 @@ class Model:
 
     # Answers
 
+    @alone
     def predict(self, x: Any, raw: bool = False, network: str | None = None) -> Any:
         """The network's answer for any number of rows: array in, array out; dicts by name where there are several.
 
