@@ -16,12 +16,12 @@ import nnspec.ops
 from nnspec.compiler import loads
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
-from nnspec_numpy.kernels import KERNELS, winograd
+from nnspec_numpy.kernels import KERNELS, tiles, winograd
 from nnspec_numpy.kernels.algorithm import way
 from nnspec_numpy.kernels.conv_input_grad import mirrored
 from nnspec_numpy.kernels.kernel import sequence
+from nnspec_numpy.kernels.tiles import Tiles
 from nnspec_numpy.kernels.windows import Windows, of_convolution
-from nnspec_numpy.kernels.winograd import Tiles
 from nnspec_numpy.llvm.cpu import chosen
 from tests.test_numpy_kernels import bound, numbers, peak, spoiled, type_of
 
@@ -30,7 +30,7 @@ CLOSE = {2: 1e-6, 4: 4e-6}  # of the largest element, in float32
 
 @pytest.mark.parametrize("m", [2, 4])
 def test_its_matrices_give_a_correlation_of_three_places_and_its_gradients(m: int) -> None:
-    a, g, b = winograd.matrices(m)
+    a, g, b = tiles.matrices(m)
     x, w, dy = np.random.default_rng(0).normal(size=(m + 2,)), np.array([0.3, -2.0, 0.7]), np.arange(1.0, m + 1)
     np.testing.assert_allclose(a @ ((g @ w) * (b @ x)), np.correlate(x, w), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(g.T @ ((a.T @ dy) * (b @ x)), np.correlate(x, dy), rtol=1e-12, atol=1e-12)
@@ -61,23 +61,23 @@ def test_every_size_and_border_gives_what_the_references_give(n: int, height: in
     op = Conv((1, 1), padding, (1, 1))
     x, w = numbers((n, height, width, channels), "float32"), numbers((3, 3, channels, filters), "float32", 1)
     g = numbers(known(op.infer(type_of(x), type_of(w)).shape), "float32", 2)
-    tiles = Tiles(of_convolution(op, x.shape, (3, 3), g.shape), m, DType.float32, filters)
+    cut = Tiles(of_convolution(op, x.shape, (3, 3), g.shape), m, DType.float32, filters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NNSPEC_CPU", cpu if cpu != "avx2" or _has_avx2() else "")
         if small:  # parts of one image at a time
-            patch.setattr(winograd, "LEAST", 2)
-            patch.setattr(winograd, "BYTES", 1)
+            patch.setattr(tiles, "LEAST", 2)
+            patch.setattr(tiles, "BYTES", 1)
         if blocks:  # some filters at a time
-            patch.setattr(winograd, "KERNEL", 1)
+            patch.setattr(tiles, "KERNEL", 1)
         y, dw, dx = spoiled(g.shape, g.dtype), spoiled(w.shape, w.dtype), spoiled(x.shape, x.dtype)
         flipped = mirrored(of_convolution(op, x.shape, (3, 3), g.shape), filters)
         if flipped is not None:
             back = Tiles(flipped, m, DType.float32, channels)
             _run(winograd.convolve(back, g, w, dx, [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.workspace(back, True)], turned=True))
-        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.workspace(tiles)]
-        _run(winograd.convolve(tiles, x, w, y, space))
-        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.gradient_workspace(tiles)]
-        _run(winograd.kernel_gradient(tiles, x, g, dw, space))
+        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.workspace(cut)]
+        _run(winograd.convolve(cut, x, w, y, space))
+        space = [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.gradient_workspace(cut)]
+        _run(winograd.kernel_gradient(cut, x, g, dw, space))
     x, w, g = (a.astype(np.float64) for a in (x, w, g))
     if flipped is not None:
         wanted = op.input_grad(x.shape).reference(g, w)
@@ -119,7 +119,7 @@ def test_scratch_stays_small_whatever_the_images_are() -> None:
         y = op.infer(x, w)
         for grad, inputs in ((op, (x, w)), (op.input_grad(x.shape), (y, w)), (op.kernel_grad(w.shape), (x, y))):
             space = KERNELS[type(grad)].workspace(grad, inputs, grad.types(*inputs))
-            assert sum(prod(known(t.shape)) * t.dtype.size for t in space) <= 3 * winograd.KERNEL + (26 << 20)
+            assert sum(prod(known(t.shape)) * t.dtype.size for t in space) <= 3 * tiles.KERNEL + (26 << 20)
 
 
 @pytest.mark.parametrize("cpu", ["", "none"])

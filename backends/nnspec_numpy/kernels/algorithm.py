@@ -15,8 +15,8 @@ from math import prod
 from nnspec.ir.types import DType
 
 from . import direct
+from .tiles import POINTS, TAPS, Tiles
 from .windows import Windows
-from .winograd import POINTS, TAPS, Tiles
 
 PRODUCT, TRANSFORM, MOVED, COMPILED = 200.0, 110.0, 12.0, 40.0  # floating point operations and bytes in a nanosecond; compiled, more
 NEAR, FAR, CACHE = 200.0, 55.0, 1 << 20  # bytes in a nanosecond, from a cache of so many bytes and from beyond

@@ -11,7 +11,8 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType
 from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.library import library
-from nnspec_numpy.llvm.windows import Family
+from nnspec_numpy.llvm.window_kinds import Family
+from nnspec_numpy.llvm.windows import Shape
 
 from .kernel import Step
 from .windows import Windows
@@ -37,7 +38,7 @@ def call(kind: str, w: Windows, *arrays: Array, back: bool = False) -> Step:
     result, source = (spatial, out) if back else (out, spatial)
     side_by_side = kind in ("depthwise", "depthwise_kernel") and result[1] >= TOGETHER and stride[1] <= (1 if back else 2)
     together = TOGETHER if side_by_side else 1
-    kernels = library(Family(kind, (size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), back, together))
+    kernels = library(Family(kind, Shape((size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), back, together)))
     assert kernels is not None
     return kernels.bind(kind, *arrays, w.n, *result, *source, w.channels, *low)
 

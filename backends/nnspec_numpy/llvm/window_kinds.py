@@ -1,0 +1,27 @@
+"""What kernels there are for windows, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from nnspec_numpy.llvm.code import Code
+from nnspec_numpy.llvm.cpu import Cpu
+from nnspec_numpy.llvm.depthwise import depthwise, depthwise_kernel, depthwise_scatter
+from nnspec_numpy.llvm.pools import largest, largest_gradient, mean, mean_gradient
+from nnspec_numpy.llvm.windows import Shape
+
+KINDS: dict[str, Callable[[Shape, Cpu], Code]] = {
+    "depthwise": depthwise, "depthwise_scatter": depthwise_scatter, "depthwise_kernel": depthwise_kernel,
+    "largest": largest, "largest_gradient": largest_gradient, "mean": mean, "mean_gradient": mean_gradient}
+
+
+@dataclass(frozen=True)
+class Family:
+    """The one kernel of a name for windows of a shape."""
+
+    kind: str
+    shape: Shape
+
+    def __call__(self, cpu: Cpu) -> Iterator[tuple[str, Code]]:
+        yield self.kind, KINDS[self.kind](self.shape, cpu)
