@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from threading import Event, current_thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,49 @@ def test_a_team_runs_every_part_once_and_raises_what_one_of_them_raised(threads:
         team.run([lambda: None, lambda: 1 // 0, lambda: None])
     team.run([partial(done.append, 7), partial(done.append, 8)])
     assert set(done) == set(range(9)), "and goes on"
+
+
+def test_where_the_system_gives_no_thread_the_caller_does_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    team, done = Team(), list[int]()
+    team.threads = 4
+    with monkeypatch.context() as patch:
+        patch.setattr("nnspec_numpy.team.Thread.start", refused)
+        team.run([partial(done.append, i) for i in range(7)])
+    assert done == list(range(7)) and team._jobs.empty()
+    team.run([partial(done.append, i) for i in range(7)])
+    assert sorted(done) == sorted([*range(7)] * 2), "and has threads once there are any"
+
+
+def test_whoever_interrupts_is_told_when_nobody_writes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    team, ended = Team(), Event()
+    team.threads = 2
+    entered, main = Event(), current_thread()
+    waited = Event.wait
+
+    def interrupted(event: Event, timeout: float | None = None) -> bool:
+        if current_thread() is main and not interrupted.once:  # type: ignore[attr-defined]
+            interrupted.once = True  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        return waited(event, timeout)
+
+    interrupted.once = False  # type: ignore[attr-defined]
+
+    def part() -> None:
+        if current_thread() is main:
+            waited(entered)  # the other has one as well
+        else:
+            entered.set()
+            sleep(0.1)
+            ended.set()
+
+    team.run([lambda: None] * 2)  # the other is there now
+    monkeypatch.setattr(Event, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        team.run([part, part])
+    assert ended.is_set()
 
 
 def test_a_thread_of_the_team_says_nothing_of_numbers_that_overflow() -> None:

@@ -36,8 +36,12 @@ class Job:
                 self._all.set()
 
     def wait(self) -> None:
-        """Until all have ended; raises what one of them raised."""
-        self._all.wait()
+        """Until all have ended, whoever interrupts: until then they write; raises what one of them raised."""
+        while not self._all.is_set():
+            try:
+                self._all.wait()
+            except BaseException as e:
+                self._wrong = e
         if self._wrong is not None:
             raise self._wrong
 
@@ -58,8 +62,12 @@ class Team:
                 part()
             return
         while self._begun < helpers:
+            try:
+                Thread(target=_help, args=(self._jobs,), name=f"nnspec-{self._begun + 1}", daemon=True).start()
+            except RuntimeError:  # the system gives no more, or the process ends: those that there are do it
+                helpers = self._begun
+                break
             self._begun += 1
-            Thread(target=_help, args=(self._jobs,), name=f"nnspec-{self._begun}", daemon=True).start()
         job = Job(parts)
         for _ in range(helpers):
             self._jobs.put(job)
