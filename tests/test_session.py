@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import signal
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -283,6 +286,29 @@ def test_threads_that_ask_one_model_get_each_their_own_answer() -> None:
     assert all(f.result() == scores for f in others)
     assert len({tuple(g.tobytes() for g in f.result().values()) for f in gradients}) == 1
     assert all((a == m.state()[k]).all() for k, a in before.items())
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python says that a fork leaves threads behind: that is the question
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes by fork here")
+def test_a_forked_process_waits_for_no_thread_that_it_does_not_have() -> None:
+    m = model()
+    wanted, inside, leave = m.predict(FEEDS["image"]), Event(), Event()
+
+    def asks() -> None:
+        with m.programs.lock:
+            inside.set()
+            leave.wait()
+
+    other = Thread(target=asks)
+    other.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(0 if (m.predict(FEEDS["image"]) == wanted).all() else 1)
+    leave.set()
+    other.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copied", "pickled"])

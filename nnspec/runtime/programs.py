@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakSet
 
 import numpy as np
 
@@ -60,6 +62,7 @@ class Programs:
 
     def __init__(self, model: Model) -> None:
         self.model, self.lock = model, RLock()
+        _ALL.add(self)
         self._kept: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
 
     def __getstate__(self) -> Model:
@@ -171,3 +174,16 @@ class Programs:
             hint="a smaller learning_rate, clip_norm, or prepared inputs",
             rule="numbers",
         )
+
+
+_ALL: WeakSet[Programs] = WeakSet()
+
+
+def _unlock() -> None:
+    """In a process that was forked there is the caller's thread alone: what another was in, nobody will leave."""
+    for programs in list(_ALL):
+        programs.lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
