@@ -104,8 +104,9 @@ def compile_graph(graph: Graph, backend: Backend, title: str, strict: bool = Fal
     """Passes, then the backend's plan; ``strict`` where nothing may be reordered."""
     from nnspec.passes import run_pipeline  # not needed to check a spec
     from nnspec.passes.bound_tiles import bound_tiles
+    from nnspec.passes.keep_kernels import keep_kernels
 
-    return backend.plan(run_pipeline(bound_tiles(graph, strict), backend.claims, backend.loops(strict)), title)
+    return backend.plan(run_pipeline(keep_kernels(bound_tiles(graph, strict)), backend.claims, backend.loops(strict)), title)
 
 
 def check_trainable(spec: Spec) -> None:

@@ -12,12 +12,13 @@ from nnspec.codegen import plan
 from nnspec.codegen.module import load
 from nnspec.ir.graph import Graph
 from nnspec.ir.op import Composite
-from nnspec.ir.program import Program, Step
+from nnspec.ir.program import STATE, Program, Step
 from nnspec.ir.types import TensorType
 from nnspec.ops.fused import Fused
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
 from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.kernels.kernel import Step as Fill
 from nnspec_numpy.llvm.build import functions
 from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.render import described
@@ -38,6 +39,9 @@ class NumpyExecutable:
         self.inputs: Mapping[str, NDArray[Any]] = {name: arenas.of(a) for name, a in program.inputs.items()}
         self.outputs: Mapping[str, NDArray[Any]] = {name: arenas.of(a) for name, a in program.outputs.items()}
 
+        self._memory, self._seen = memory, -1
+        self._fills: dict[str, Sequence[Fill]] = {}
+        self._writes = any(a.arena.startswith(STATE) for s in program.steps for a in s.outputs)
         nests = functions(program)
 
         def kernel(index: int, inputs: Sequence[NDArray[Any]], outputs: Sequence[NDArray[Any]],
@@ -45,6 +49,7 @@ class NumpyExecutable:
             op = program.steps[index].call.op
             if nests is not None and index in nests:
                 return nests.bind(index, inputs, outputs)
+            self._keep(program.steps[index], inputs, workspace)
             return KERNELS[type(op)].bind(op, inputs, outputs, workspace)
 
         given: dict[str, Any] = {"array": arenas.array, "kernel": kernel}
@@ -53,12 +58,33 @@ class NumpyExecutable:
             given["clock"] = self._clock.ended
         self._step = load(source(program, seconds is not None), program.title, given)
 
+    def _keep(self, step: Step, inputs: Sequence[NDArray[Any]], workspace: Sequence[NDArray[Any]]) -> None:
+        """Remembers how what the step keeps of a weight is made."""
+        call = step.call
+        forms = KERNELS[type(call.op)].forms(call.op, [v.type for v in call.inputs], [v.type for v in call.outputs])
+        first = len(workspace) - len(forms)
+        for form, array, place in zip(forms, workspace[first:], step.workspace[first:], strict=True):
+            self._fills[place.arena] = form.fill(inputs[1], array)
+
+    def _made(self) -> None:
+        """Makes what is kept anew where a state was written since, by whatever program."""
+        memory = self._memory
+        for arena, steps in self._fills.items():
+            if memory.made.get(arena) != memory.written:
+                for fill in steps:
+                    fill()
+                memory.made[arena] = memory.written
+        self._seen = memory.written
+
     def run(self) -> None:
         """One step; nothing is allocated but a few small objects."""
         with np.errstate(all="ignore"):
             np.setbufsize(BUFFER)  # until errstate ends
+            if self._fills and self._seen != self._memory.written:
+                self._made()
             if self._clock is not None:
                 self._clock.begin()
+            self._memory.written += self._writes  # before it begins: what fails half-way has written too
             self._step()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.codegen.allocate import ALIGNMENT
-from nnspec.ir.program import STATE, Array, Program
+from nnspec.ir.program import KEPT, STATE, Array, Program
 from nnspec.ir.types import DType, TensorType, known
 
 Bytes = NDArray[np.uint8]
@@ -29,9 +29,18 @@ class NumpyMemory:
     def __init__(self, types: Mapping[str, TensorType]) -> None:
         self.types = dict(types)
         self._bytes = {label: zeroed(prod(known(t.shape)) * t.dtype.size) for label, t in self.types.items()}
+        self._kept: dict[str, Bytes] = {}
+        self.written = 0  # how often any state was
+        self.made: dict[str, int] = {}  # when what is kept was made, counted in that
 
     def bytes(self, label: str) -> Bytes:
         return self._bytes[label]
+
+    def kept(self, arena: str, nbytes: int) -> Bytes:
+        """The memory of what is made of a state in one form; its name says which."""
+        if arena not in self._kept:
+            self._kept[arena] = zeroed(nbytes)
+        return self._kept[arena]
 
     def read(self, label: str) -> NDArray[Any]:
         """A copy of a state's content."""
@@ -43,6 +52,7 @@ class NumpyMemory:
         if array.shape != mine.shape or array.dtype != mine.dtype:
             raise ValueError(f"state '{label}' is {self.types[label]}, not {array.dtype}{list(array.shape)}")
         np.copyto(mine, array)
+        self.written += 1
 
     def _array(self, label: str) -> NDArray[Any]:
         t = self.types[label]
@@ -55,7 +65,10 @@ class Arenas:
     def __init__(self, program: Program, memory: NumpyMemory) -> None:
         self._bytes: dict[str, Bytes] = {}
         for name, size in program.arenas.items():
-            self._bytes[name] = zeroed(size) if not name.startswith(STATE) else memory.bytes(name.removeprefix(STATE))
+            if name.startswith(STATE):
+                self._bytes[name] = memory.bytes(name.removeprefix(STATE))
+            else:
+                self._bytes[name] = memory.kept(name, size) if name.startswith(KEPT) else zeroed(size)
         for label, a in program.state.items():
             if memory.types[label] != a.type:
                 raise ValueError(f"state '{label}' is {memory.types[label]}, but the program expects {a.type}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from nnspec.codegen.drafts import Kept
 from nnspec.codegen.views import Layout
 from nnspec.ir.op import Op
 from nnspec.ir.program import contiguous
@@ -49,8 +50,10 @@ class NumpyRules:
         return STATEMENTS[type(op)].in_place if type(op) in STATEMENTS else ()
 
     def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType],
-                  ) -> Sequence[TensorType | NDArray[Any]]:
+                  ) -> Sequence[TensorType | NDArray[Any] | Kept]:
         if isinstance(op, Fused) or philox.takes(op) and chosen() is not None:
             return ()
-        owner = STATEMENTS.get(type(op)) or KERNELS[type(op)]
-        return owner.workspace(op, inputs, outputs)
+        if type(op) in STATEMENTS:
+            return STATEMENTS[type(op)].workspace(op, inputs, outputs)
+        own = KERNELS[type(op)]
+        return (*own.workspace(op, inputs, outputs), *(Kept(f.type, 1, str(f)) for f in own.forms(op, inputs, outputs)))

@@ -63,6 +63,7 @@ def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
 
 def report(program: Program, stages: list[Stage], device: Backend) -> Iterator[str]:
     """The plan as a person reads it."""
+    from nnspec.ir.program import KEPT
     from nnspec.view import amounts
 
     yield program.title
@@ -85,7 +86,9 @@ def report(program: Program, stages: list[Stage], device: Backend) -> Iterator[s
     yield from nests(program, device)
     yield from ways(program, device)
     yield "\nmemory"
-    for name, size in program.arenas.items():
+    held = {name: size for name, size in program.arenas.items() if not name.startswith(KEPT)}
+    made = [size for name, size in program.arenas.items() if name.startswith(KEPT)]
+    for name, size in [*held.items(), *([(f"kept: {len(made)} kernels", sum(made))] if made else [])]:
         yield f"   {name:<32} {amounts.memory(size):>12}"
     yield "\nlargest buffers"
     for array in program.largest(ROWS):

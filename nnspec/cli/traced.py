@@ -51,8 +51,9 @@ def passed(graph: Graph, backend: Backend, strict: bool = False) -> Iterator[Sta
     """The graph before, and after each pass by its name."""
     from nnspec.passes import pipeline
     from nnspec.passes.bound_tiles import bound_tiles
+    from nnspec.passes.keep_kernels import keep_kernels
 
-    graph = bound_tiles(graph, strict)
+    graph = keep_kernels(bound_tiles(graph, strict))
     yield "", graph
     for step in pipeline(backend.claims, backend.loops(strict)):
         graph = step(graph)

@@ -15,6 +15,14 @@ from nnspec.ir.op import Op
 from nnspec.ir.types import DType, TensorType
 
 
+class Kept(NamedTuple):
+    """Memory for what is made of the input at ``position``, a state, in a ``form``: it is made again when a state was written."""
+
+    type: TensorType
+    position: int
+    form: str
+
+
 class Rules(Protocol):
     """What a backend's statements and kernels ask of memory."""
 
@@ -34,8 +42,8 @@ class Rules(Protocol):
         """The inputs whose memory the first output may take, where type and layout are equal."""
 
     def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType],
-                  ) -> Sequence[TensorType | NDArray[Any]]:
-        """Memory that one call needs besides, and constants that it reads."""
+                  ) -> Sequence[TensorType | NDArray[Any] | Kept]:
+        """Memory that one call needs besides, what is kept for it, and constants that it reads."""
 
 
 @dataclass(eq=False)

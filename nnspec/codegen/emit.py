@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.codegen.names import Names
-from nnspec.ir.program import STATE, Array, Program, Step
+from nnspec.ir.program import KEPT, STATE, Array, Program, Step
 from nnspec.ir.types import DType, TensorType
 
 Write = Callable[["Line"], Iterable[str]]
 ARENAS = {"state": "kept between steps, shared by programs", "data": "written by the host before each step",
-          "constants": "known when compiled",
+          "kept": "made of state, and again when that was written; shared by programs", "constants": "known when compiled",
           "segments": "gradients, in the order of the parameters", "outputs": "read by the host after each step",
           "work": "activations and scratch, sharing memory by lifetime"}
 
@@ -119,7 +119,7 @@ def place(step: Step) -> str:
 def _bound(scope: _Scope) -> Iterator[str]:
     """One line an array, by arena."""
     def kind(a: Array) -> str:
-        return "state" if a.arena.startswith(STATE) else a.arena
+        return next((prefix[:-1] for prefix in (STATE, KEPT) if a.arena.startswith(prefix)), a.arena)
 
     for name, group in groupby(sorted(scope.used, key=lambda a: [*ARENAS].index(kind(a))), key=kind):
         yield f"# {name}: {ARENAS[name]}"

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from nnspec.codegen.drafts import Buffer, Draft, Operand, Rules, Spot
+from nnspec.codegen.drafts import Buffer, Draft, Kept, Operand, Rules, Spot
 from nnspec.codegen.views import Layout, plain, reshaped, see
 from nnspec.ir.graph import Call, Graph, Value, abstract
 from nnspec.ir.op import Constant, Input, Op
-from nnspec.ir.program import STATE, Copy
+from nnspec.ir.program import KEPT, STATE, Copy
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.elementwise import Where
 from nnspec.ops.movement import Concat, Pack, Reshape
@@ -52,6 +52,7 @@ class _Layout:
         self.solid: dict[Value, Spot] = {}  # plain copies of values that lie otherwise
         self.targets: dict[Value, _Target] = {}
         self.tables: dict[tuple[TensorType, bytes], Spot] = {}  # constants of statements, each once
+        self.kept: dict[str, Spot] = {}  # what is made of states, each form once
         self.drafts: list[Draft] = []
         self.guard: Operand | None = None
 
@@ -218,7 +219,7 @@ class _Layout:
         writes = [Operand(v, self._place(v, c.op, i)) for i, v in enumerate(c.outputs)]
         self.spots.update((o.value, o.spot) for o in writes if o.spot)
         asked = self.rules.workspace(c.op, [v.type for v in c.inputs], [v.type for v in c.outputs])
-        self.drafts.append(Draft(c, reads, writes, [self._workspace(w) for w in asked], self.guard))
+        self.drafts.append(Draft(c, reads, writes, [self._workspace(w, reads) for w in asked], self.guard))
 
     def _read(self, op: Op, index: int, v: Value) -> Spot:
         spot = self._spot(v)
@@ -227,7 +228,12 @@ class _Layout:
     def _may_be_literal(self, v: Value) -> bool:
         return isinstance(v.op, Constant) and v.op.data.size == 1
 
-    def _workspace(self, asked: TensorType | NDArray[Any]) -> tuple[TensorType, Spot]:
+    def _workspace(self, asked: TensorType | NDArray[Any] | Kept, reads: Sequence[Operand]) -> tuple[TensorType, Spot]:
+        if isinstance(asked, Kept):
+            source = reads[asked.position].spot
+            assert source is not None and source.buffer.arena.startswith(STATE), f"{reads[asked.position].value} is no state"
+            arena = f"{KEPT}{source.buffer.arena.removeprefix(STATE)}+{source.layout.offset}:{asked.form}"
+            return asked.type, self.kept.setdefault(arena, self._own(asked.type, arena))
         if isinstance(asked, TensorType):
             return asked, self._own(asked)
         type = TensorType(tuple(asked.shape), DType(asked.dtype.name))

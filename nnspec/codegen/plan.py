@@ -13,11 +13,11 @@ from nnspec.codegen.names import Names, spoken
 from nnspec.codegen.views import plain
 from nnspec.ir.graph import Call, Graph, Value
 from nnspec.ir.op import Input
-from nnspec.ir.program import STATE, Array, Copy, Program, Step
+from nnspec.ir.program import KEPT, STATE, Array, Copy, Program, Step
 from nnspec.ir.types import TensorType, known
 from nnspec.passes.schedule import schedule
 
-KEPT = ("data", "segments", "outputs", "constants")  # arenas whose memory is never shared
+OWN = ("data", "segments", "outputs", "constants")  # arenas whose memory is never shared
 
 
 def plan(graph: Graph, title: str, rules: Rules, order: Sequence[Call] | None = None, reserved: Iterable[str] = (),
@@ -44,8 +44,8 @@ def _allocate(drafts: list[Draft], laid: Laid) -> dict[str, int]:
     for o in laid.outputs.values():
         if o.spot:
             found[o.spot.buffer.owner()] = None
-    arenas = {b.arena: stack([b]) for b in found if b.arena.startswith(STATE)}
-    arenas.update({name: stack(b for b in found if b.arena == name) for name in KEPT})
+    arenas = {b.arena: stack([b]) for b in found if b.arena.startswith((STATE, KEPT))}
+    arenas.update({name: stack(b for b in found if b.arena == name) for name in OWN})
     arenas["work"] = share([b for b in found if b.arena == "work"], len(drafts))
     return {name: size for name, size in arenas.items() if size}
 
@@ -103,7 +103,7 @@ class _Finish:
     def workspace(self, y: Array, type: TensorType, spot: Spot) -> Array:
         if spot.buffer in self.owners:
             return self.owners[spot.buffer]  # a table that another step asked for as well
-        word = "space" if spot.buffer.data is None else "table"
+        word = "kernel" if spot.buffer.arena.startswith(KEPT) else "space" if spot.buffer.data is None else "table"
         made = self._placed(self.names.take(f"{y.name}_{word}"), type, spot, y.layer)
         self.extra.append(made)
         return made

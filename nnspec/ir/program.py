@@ -14,6 +14,7 @@ from nnspec.ir.op import Op
 from nnspec.ir.types import TensorType, known
 
 STATE = "state:"  # an arena of this prefix is one state's memory, kept between steps and between programs
+KEPT = "kept:"  # an arena of this prefix is what was made of a parameter, kept as long as that stands still, and shared by programs
 
 
 class Copy(Op, abstract=True):

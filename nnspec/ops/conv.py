@@ -88,6 +88,7 @@ class Conv(Convolution):
     """``y[n, o, c] = sum over taps t and input channels i of x[n, o*stride + t*dilation - pad, i] * w[t, i, c]``."""
 
     tiles: int = 2
+    kept: bool = False  # whether the kernel stands still between runs, so that what is made of it is kept
     onnx = "Conv"
     samples = SAMPLES
 

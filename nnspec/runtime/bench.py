@@ -14,7 +14,7 @@ import numpy as np
 
 from nnspec.errors import Problem, ResourceError
 from nnspec.ir.op import Array
-from nnspec.ir.program import STATE, Program, Step
+from nnspec.ir.program import KEPT, STATE, Program, Step
 from nnspec.ir.program import Array as Place
 from nnspec.ir.types import known
 from nnspec.network.phases import KEEP, SHARE, bound
@@ -53,7 +53,7 @@ class Timing:
     least: float
     first: float
     costs: tuple[Cost, ...]
-    memory: Mapping[str, int]  # bytes: parameters, other state, work, and all of the program together
+    memory: Mapping[str, int]  # bytes: parameters, other state, kernels that are kept, work, and all of the program together
 
     @property
     def flops(self) -> int:
@@ -182,6 +182,8 @@ def _memory(model: Model, programs: list[Program | None]) -> dict[str, int]:
     arenas = [p.arenas for p in programs if p is not None]
     parameters = sum(prod(p.shape) * p.dtype.itemsize for p in model.parameters.values())
     held = {name: size for each in arenas for name, size in each.items() if name.startswith(STATE)}
-    own = [sum(size for name, size in each.items() if not name.startswith(STATE)) for each in arenas]
-    state = sum(held.values())
-    return {"parameters": parameters, "other state": max(0, state - parameters), "work": sum(own), "all": state + sum(own)}
+    kept = {name: size for each in arenas for name, size in each.items() if name.startswith(KEPT)}
+    own = [sum(size for name, size in each.items() if not name.startswith((STATE, KEPT))) for each in arenas]
+    state, made = sum(held.values()), sum(kept.values())
+    amounts = {"parameters": parameters, "other state": max(0, state - parameters), "kept kernels": made, "work": sum(own)}
+    return {**{name: size for name, size in amounts.items() if size or name != "kept kernels"}, "all": state + made + sum(own)}

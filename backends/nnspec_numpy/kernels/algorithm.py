@@ -19,6 +19,7 @@ from .tiles import POINTS, TAPS, Tiles
 from .windows import Windows
 
 PRODUCT, TRANSFORM, MOVED, COMPILED = 200.0, 110.0, 12.0, 40.0  # floating point operations and bytes in a nanosecond; compiled, more
+STREAM = 24.0  # bytes in a nanosecond from memory, of what no cache holds from run to run
 NEAR, FAR, CACHE = 200.0, 55.0, 1 << 20  # bytes in a nanosecond, from a cache of so many bytes and from beyond
 GAIN = {"forward": 0.85, "input": 0.85, "kernel": 0.75}  # columns are left where tiles cost at most this share of them
 
@@ -35,20 +36,21 @@ class Way:
         return f"{self.name}: {self.why}"
 
 
-def way(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: str = "forward") -> Way:
+def way(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: str = "forward", kept: bool = False) -> Way:
     """For the windows of a convolution, with ``tiles`` at most; ``part``: ``forward``, or the gradient in ``kernel``, or in ``input``, whose
-    windows are over the output's gradient.
+    windows are over the output's gradient. What is made of a kernel that is ``kept`` is only read.
     """
     if w.pointwise and not direct.worth(w, filters, groups, dtype, part):
         return Way("one product", "a window is one place")
     if groups == w.channels and groups > 1 and part != "input":
         return Way("taps", "every channel by itself")
     usual, plain = _usual(w, filters, groups, dtype, part)
+    plain += TAPS * TAPS * w.channels * filters * dtype.size / STREAM if kept else 0.0
     reason = _not_winograd(w, groups, dtype, tiles)
     if reason:
         return Way(usual, reason)
-    best = min((Tiles(w, m, dtype, filters) for m in POINTS if m <= tiles), key=winograd)
-    share = winograd(best) / plain
+    best = min((Tiles(w, m, dtype, filters) for m in POINTS if m <= tiles), key=lambda t: winograd(t, kept))
+    share = winograd(best, kept) / plain
     if share > GAIN[part]:
         return Way(usual, "transforming would cost more than it saves")
     return Way(f"Winograd {best.m}x{best.m}", f"{TAPS * TAPS * best.m**2 / best.n**2:g} times fewer products", best)
@@ -95,7 +97,7 @@ def _direct(w: Windows, filters: int, groups: int, part: str) -> float:
     return max(places * 2 * depth * filters / PRODUCT, moved / (NEAR if held <= CACHE else FAR))
 
 
-def winograd(t: Tiles) -> float:
+def winograd(t: Tiles, kept: bool = False) -> float:
     """Of transformations, products and moves, for a kernel and all tiles; compiled, a transformation is no more than its moves."""
     w, filters, n, m = t.windows, t.filters, t.n * t.n, t.m * t.m
     tiles = w.n * prod(t.grid.out)
@@ -103,5 +105,5 @@ def winograd(t: Tiles) -> float:
     transforms = 0.0 if t.compiled else (2 * n * n * w.channels + 2 * n * m * filters) / TRANSFORM
     moves = ((n + m) * w.channels + (n + m if t.compiled else m) * filters) * t.dtype.size / (COMPILED if t.compiled else MOVED)
     reads = (len(t.blocks) - 1) * (n + m) * w.channels * t.dtype.size / (COMPILED if t.compiled else MOVED)  # again for each block of filters
-    kernel = n * w.channels * filters * (2 * TAPS * TAPS / TRANSFORM + 2 * t.dtype.size / MOVED)
+    kernel = n * w.channels * filters * (t.dtype.size / STREAM if kept else 2 * TAPS * TAPS / TRANSFORM + 2 * t.dtype.size / MOVED)
     return tiles * (products + transforms + moves + reads) + kernel

@@ -14,7 +14,7 @@ from nnspec.ops.conv import Conv
 from . import depthwise, direct, winograd
 from .algorithm import Way, way
 from .columns import Columns
-from .kernel import Arrays, Kernel, Run, Step, Types, rows_of, sequence, sizes
+from .kernel import Arrays, Form, Kernel, Run, Step, Types, rows_of, sequence, sizes
 from .windows import Windows, of_convolution
 
 
@@ -40,12 +40,25 @@ def _windows(op: Conv, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...
 
 
 def _way(op: Conv, windows: Windows, w: tuple[int, ...], dtype: DType) -> Way:
-    return way(windows, w[-1], op.groups, dtype, op.tiles)
+    return way(windows, w[-1], op.groups, dtype, op.tiles, kept=op.kept)
 
 
 def choice(op: Conv, inputs: Types, outputs: Types) -> str:
     x, w = inputs
-    return str(_way(op, _windows(op, sizes(x), sizes(w), sizes(outputs[0])), sizes(w), x.dtype))
+    kept = forms(op, inputs, outputs)
+    return f"{_way(op, _windows(op, sizes(x), sizes(w), sizes(outputs[0])), sizes(w), x.dtype)}{'; its kernel is kept' if kept else ''}"
+
+
+def forms(op: Conv, inputs: Types, outputs: Types) -> tuple[Form, ...]:
+    x, w = inputs
+    if not op.kept:
+        return ()
+    windows = _windows(op, sizes(x), sizes(w), sizes(outputs[0]))
+    chosen = _way(op, windows, sizes(w), x.dtype)
+    if chosen.tiles:
+        return (winograd.transformed(chosen.tiles),)
+    own = direct.Direct(windows, op.groups, sizes(w)[-1])
+    return (direct.Strips(own.depth, own.filters, own.kept),) if chosen.name == "direct" and own.kept else ()
 
 
 def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
@@ -53,13 +66,14 @@ def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]
     windows = _windows(op, sizes(x), sizes(w), sizes(outputs[0]))
     chosen = _way(op, windows, sizes(w), x.dtype)
     if chosen.tiles:
-        return winograd.workspace(chosen.tiles)
+        return winograd.kept_workspace(chosen.tiles) if op.kept else winograd.workspace(chosen.tiles)
     if chosen.name == "one product":
         return ()
     if chosen.name == "taps":
         return depthwise.workspace(windows, x.dtype, sizes(w)[-1])
     if chosen.name == "direct":
-        return direct.Direct(windows, op.groups, sizes(w)[-1]).workspace()
+        own = direct.Direct(windows, op.groups, sizes(w)[-1])
+        return own.workspace(strips=not (op.kept and own.kept))
     return tuple(Columns(windows, op.groups, x.dtype).workspace())
 
 
@@ -69,6 +83,8 @@ def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
     windows = _windows(op, x.shape, w.shape, y.shape)
     chosen = _way(op, windows, w.shape, dtype)
     kernels = parts(rows_of(w), op.groups)
+    if chosen.tiles and op.kept:
+        return sequence(winograd.convolve_kept(chosen.tiles, x, space[-1], y, space))
     if chosen.tiles:
         return sequence(winograd.convolve(chosen.tiles, x, w, y, space))
     if chosen.name == "one product":
@@ -77,8 +93,9 @@ def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
     if chosen.name == "taps":
         return sequence(depthwise.forward(windows, x, w, y, space))
     if chosen.name == "direct":
-        return sequence(direct.convolve(direct.Direct(windows, op.groups, w.shape[-1]), x, kernels, y, space))
+        own = direct.Direct(windows, op.groups, w.shape[-1])
+        return sequence(direct.convolve(own, x, [space[-1]] if op.kept and own.kept else kernels, y, space))
     return sequence(products(Columns(windows, op.groups, dtype), x, kernels, y, space))
 
 
-CONV: dict[type[Any], Kernel] = {Conv: Kernel(bind, workspace, choice=choice)}
+CONV: dict[type[Any], Kernel] = {Conv: Kernel(bind, workspace, choice=choice, forms=forms)}

@@ -19,15 +19,16 @@ from .windows import Windows, border
 PLACES = 512  # of a line, where lines run on
 BYTES = 1 << 19  # of images with their border at a time
 STRIPPED = 512 << 10  # bytes of a kernel that is cut into strips, at least
+CUT = 64 << 10  # bytes of a kernel that is kept in strips, at least
 STRIP = 768 << 10  # bytes of the filters that are multiplied at a time, at most
 SUMS = {16: 24, 8: 12}  # vectors of sums in registers, by how many numbers one holds
 
 
 @cache
-def block(kind: str, rows: int, filters: int, lanes: int, depth: int = 1) -> Block:
+def block(kind: str, rows: int, filters: int, lanes: int, depth: int = 1, fixed: int = 0) -> Block:
     """Rows and vectors of filters at a time: those that take the fewest cycles, as a processor with two units multiplies and loads.
 
-    ``depth`` numbers of every filter are read again for each block, and should stay in a second-level cache.
+    ``depth`` numbers of every filter are read again for each block, and should stay in a second-level cache. Vectors may be ``fixed``.
     """
     vectors = -(-filters // lanes)
     most = max(1, min(4, vectors, STRIP // (depth * lanes * 4)))
@@ -37,8 +38,14 @@ def block(kind: str, rows: int, filters: int, lanes: int, depth: int = 1) -> Blo
         each = max(p * q / 2, (p + q) / 2, 4.0) + 0.5  # products, loads, and the time until a sum can be added to again
         return -(-rows // p) * -(-vectors // q) * each, -p
 
-    shapes = [(p, q) for q in range(1, most + 1) for p in range(1, min(rows, SUMS[lanes] // q) + 1)]
+    shapes = [(p, q) for q in ((fixed,) if fixed else range(1, most + 1)) for p in range(1, min(rows, SUMS[lanes] // q) + 1)]
     return Block(kind, *min(shapes, key=cycles))
+
+
+def strip(rows: int, filters: int, depth: int) -> int:
+    """Filters that are multiplied at a time with so many rows, where all are some such strips; else 0."""
+    width = block("forward", rows, filters, lanes(), depth).vectors * lanes()
+    return width if filters > width and filters % width == 0 else 0
 
 
 def lanes() -> int:
@@ -97,6 +104,14 @@ class Direct:
         return prod(self.windows.size) * self.windows.channels // self.groups
 
     @property
+    def kept(self) -> int:
+        """How wide strips of a kernel are that are cut once and kept; 0 where rows lie side by side anyway, or the kernel is small."""
+        w, filters = self.windows, self.filters
+        if self.groups > 1 or 4 * self.depth * filters < CUT:
+            return 0
+        return strip(min(prod(w.out) if w.pointwise else w.out[-1], PLACES), filters, self.depth)
+
+    @property
     def strips(self) -> int:
         """How wide the strips are into which a kernel is cut before; 0 where that does not pay. The rows of a large kernel lie a large power
         of two apart, so that a cache holds few of those that a block goes along."""
@@ -141,7 +156,10 @@ class Direct:
             together = next(n for n in range(lines, 0, -1) if lines % n == 0 and (n * places <= PLACES or n == 1))
             lines, places = lines // together, places * together
             x_steps, g_steps = (x_steps[0], places * channels, *x_steps[2:]), (g_steps[0], places * pixel, pixel)
-        shape = block(kind, places, filters, lanes(), two.size[0] * runs * numbers) if kind == "forward" else block(kind, numbers, filters, lanes())
+        if kind == "forward":
+            shape = block(kind, places, filters, lanes(), two.size[0] * runs * numbers, w.shape[-1] // lanes() if w.ndim == 3 else 0)
+        else:
+            shape = block(kind, numbers, filters, lanes())
         kernels: Kernels | None = library(shape)
         assert kernels is not None
         arrays = (_from(x, group * share), w, g) if kind == "forward" else (_from(x, group * share), g, w)
@@ -154,11 +172,30 @@ def _from(x: Array, channel: int) -> Array:
     return x[..., channel:]
 
 
+@dataclass(frozen=True)
+class Strips:
+    """A kernel cut into strips of ``width`` filters."""
+
+    depth: int
+    filters: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"strips of {self.width}"
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType((self.filters // self.width, self.depth, self.width), DType.float32)
+
+    def fill(self, weight: Array, kept: Array) -> list[Step]:
+        return [move(kept.transpose(1, 0, 2), weight.reshape(self.depth, -1, self.width))]
+
+
 def convolve(d: Direct, x: Array, kernels: list[Array], y: Array, space: Arrays) -> list[Step]:
-    """Steps for ``y`` from the kernels of all groups, each (taps * channels, filters)."""
+    """Steps for ``y`` from the kernels of all groups, each (taps * channels, filters), or the one kernel in strips."""
     steps = d.begin(space)
     filters = y.shape[-1] // d.groups
-    if width := d.strips:
+    if (width := d.strips) and kernels[0].ndim == 2:
         strips = cut(space[-1], (filters // width, d.depth, width))
         steps.append(move(strips.transpose(1, 0, 2), kernels[0].reshape(d.depth, -1, width)))
         kernels = [strips]
@@ -179,12 +216,18 @@ def kernel_gradient(d: Direct, x: Array, g: Array, kernels: list[Array], space: 
 
 
 def products(kind: str, x: Array, g: Array, w: Array) -> Step:
-    """Of matrices, (n, rows, channels), (n, rows, filters) and (n, channels, filters): ``g = x @ w``, or ``w += x.T @ g``."""
+    """Of matrices, (n, rows, channels), (n, rows, filters) and (n, channels, filters): ``g = x @ w``, or ``w += x.T @ g``.
+
+    ``w`` may be in strips, (strips, n, channels, filters of one).
+    """
     (n, rows, channels), filters = x.shape, g.shape[-1]
-    shape = (block(kind, rows, filters, lanes(), channels) if kind == "forward" else block(kind, channels, filters, lanes()))
+    fixed = w.shape[-1] // lanes() if w.ndim == 4 else 0
+    shape = block(kind, rows, filters, lanes(), channels, fixed) if kind == "forward" else block(kind, channels, filters, lanes())
     kernels = library(shape)
     assert kernels is not None
-    ends = (shape.vectors * lanes(),) if kind == "forward" else ()
+    pitch, image, ends = filters, channels * filters, (shape.vectors * lanes(),) if kind == "forward" else ()
+    if fixed:
+        pitch, image, ends = w.shape[-1], w.strides[1] // 4, (w.strides[0] // 4,)
     sizes = n, 1, rows, filters, 1, 1, channels
-    steps = rows * channels, 0, channels, 0, 0, rows * filters, 0, filters, filters, channels * filters
+    steps = rows * channels, 0, channels, 0, 0, rows * filters, 0, filters, pitch, image
     return kernels.bind(kind, *((x, w, g) if kind == "forward" else (x, g, w)), *sizes, *steps, *ends)

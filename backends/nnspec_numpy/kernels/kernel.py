@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, Shape, TensorType, known
@@ -26,6 +26,22 @@ def plain(op: Any, inputs: Types, outputs: Types) -> str:
     return ""
 
 
+class Form(Protocol):
+    """What is made of a weight before any row is seen; equal forms of one weight are made once. ``str`` names it."""
+
+    @property
+    def type(self) -> TensorType:
+        """The memory for it."""
+
+    def fill(self, weight: Array, kept: Array) -> Sequence[Step]:
+        """Steps that make it."""
+
+
+def no_forms(op: Any, inputs: Types, outputs: Types) -> tuple[Form, ...]:
+    """Nothing is kept."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Kernel:
     """How an op runs where NumPy has no single call for it.
@@ -34,13 +50,15 @@ class Kernel:
     are C-contiguous and share no memory with the inputs. ``workspace(op, input types, output types)`` says which
     scratch arrays it wants: contiguous, of any content, and free for others between two runs. ``contiguous`` names
     the inputs that have to be C-contiguous: all of them (True), or those at some positions. ``choice`` says, where there
-    are several ways, which one is taken and why, in a few words.
+    are several ways, which one is taken and why, in a few words. ``forms`` says in which forms the weight, input 1, is kept
+    between runs: ``bind`` finds them behind its workspace.
     """
 
     bind: Callable[[Any, Arrays, Arrays, Arrays], Run]
     workspace: Callable[[Any, Types, Types], tuple[TensorType, ...]] = nothing
     contiguous: bool | tuple[int, ...] = True
     choice: Callable[[Any, Types, Types], str] = plain
+    forms: Callable[[Any, Types, Types], tuple[Form, ...]] = no_forms
 
     def wants_contiguous(self, position: int) -> bool:
         """Whether the input at ``position`` has to be C-contiguous."""

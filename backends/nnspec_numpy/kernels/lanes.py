@@ -16,7 +16,7 @@ from nnspec.ir.types import DType, TensorType, known
 from nnspec_numpy.products import parts_of
 from nnspec_numpy.team import TEAM
 
-from .kernel import Arrays, Kernel, Run, Types, cut, elements, flat
+from .kernel import Arrays, Form, Kernel, Run, Types, cut, elements, flat
 
 MOVED = 32  # multiply-adds in the time that it takes to move an element
 MOST = 2  # lanes: each has the kernel's own workspace, and the transformed weights in it
@@ -46,14 +46,22 @@ def by_rows(kernel: Kernel, *shared: int) -> Kernel:
         given, made = _types(inputs), _types(outputs)
         bounds = lanes(op, given, made)
         spaces = _shares(space, [len(kernel.workspace(op, part(given, rows, shared), part(made, rows))) for rows in bounds])
-        return together([kernel.bind(op, [x if i in shared else x[rows] for i, x in enumerate(inputs)], [y[rows] for y in outputs], own)
-                         for rows, own in zip(bounds, spaces, strict=True)])
+        every = forms(op, given, made)
+        kept = dict(zip(every, space[len(space) - len(every) :], strict=True))
+        own = [[*scratch, *(kept[f] for f in kernel.forms(op, part(given, rows, shared), part(made, rows)))]
+               for rows, scratch in zip(bounds, spaces, strict=True)]
+        return together([kernel.bind(op, [x if i in shared else x[rows] for i, x in enumerate(inputs)], [y[rows] for y in outputs], mine)
+                         for rows, mine in zip(bounds, own, strict=True)])
+
+    def forms(op: Any, inputs: Types, outputs: Types) -> tuple[Form, ...]:
+        found = (f for rows in lanes(op, inputs, outputs) for f in kernel.forms(op, part(inputs, rows, shared), part(outputs, rows)))
+        return tuple(dict.fromkeys(found))
 
     def choice(op: Any, inputs: Types, outputs: Types) -> str:
         first = lanes(op, inputs, outputs)[0]
         return kernel.choice(op, part(inputs, first, shared), part(outputs, first))
 
-    return replace(kernel, bind=bind, workspace=workspace, choice=choice)
+    return replace(kernel, bind=bind, workspace=workspace, choice=choice, forms=forms)
 
 
 def summed(kernel: Kernel) -> Kernel:

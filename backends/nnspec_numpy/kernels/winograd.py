@@ -18,13 +18,15 @@ how much the points matter: those of ``POINTS`` err half as much as 0, 1, -1, 2,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from nnspec.ir.op import Array
-from nnspec.ir.types import TensorType
+from nnspec.ir.types import DType, TensorType
 
+from . import direct
 from .kernel import Arrays, Step, cut, elements, flat
 from .tiles import TAPS, Tiles, both, matrices
 from .transforms import Compiled, Products
@@ -43,6 +45,73 @@ def workspace(tiles: Tiles, turned: bool = False) -> tuple[TensorType, ...]:
 def _widest(asked: list[list[TensorType]]) -> tuple[TensorType, ...]:
     """What serves one after the other."""
     return tuple(max(some, key=lambda t: elements(t.shape)) for some in zip(*asked, strict=True))
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """A kernel that is transformed, its filters in as many blocks at a time, each in strips of ``width`` where that is not 0."""
+
+    m: int
+    channels: int
+    blocks: tuple[tuple[int, int], ...]  # first and last filter
+    width: int
+    dtype: DType
+
+    def __str__(self) -> str:
+        return f"Winograd {self.m}x{self.m} by {self.width or self.blocks[0][1]}"
+
+    @property
+    def planes(self) -> int:
+        return (self.m + TAPS - 1) ** 2
+
+    @property
+    def type(self) -> TensorType:
+        return flat(self.planes * self.channels * self.blocks[-1][1], self.dtype)
+
+    def parts(self, kept: Array) -> list[Array]:
+        """Of every block: (planes, channels, filters), or (strips, planes, channels, width)."""
+        found = []
+        for a, b in self.blocks:
+            one = kept[self.planes * self.channels * a : self.planes * self.channels * b]
+            shape = (self.planes, self.channels, b - a)
+            found.append(one.reshape((b - a) // self.width, *shape[:2], self.width) if self.width else one.reshape(shape))
+        return found
+
+    def fill(self, weight: Array, kept: Array) -> list[Step]:
+        change = both(matrices(self.m)[1], weight.dtype)
+        return [partial(self._fill, change, weight.reshape(TAPS * TAPS, self.channels, -1), self.parts(kept))]
+
+    def _fill(self, change: Array, weight: Array, parts: list[Array]) -> None:
+        for (a, b), part in zip(self.blocks, parts, strict=True):
+            width = self.width or b - a
+            for strip, first in zip(part if self.width else [part], range(a, b, width), strict=True):
+                own = np.ascontiguousarray(weight[..., first : first + width]).reshape(TAPS * TAPS, -1)
+                np.matmul(change, own, strip.reshape(self.planes, -1))
+
+
+def transformed(tiles: Tiles) -> Transformed:
+    """The form of a kernel that is kept."""
+    channels, blocks = tiles.windows.channels, [(some.start, some.stop) for some, _ in tiles.blocks]
+    width = 0
+    if tiles.compiled:
+        first = tiles.blocks[0][1]
+        rows = max((c.last - c.first) * (c.bottom - c.top) for c in first.chunks()) * tiles.grid.out[1]
+        width = direct.strip(rows, first.filters, channels)
+        width = width if width and all((b - a) % width == 0 for a, b in blocks) else 0
+    return Transformed(tiles.m, channels, tuple(blocks), width, tiles.dtype)
+
+
+def kept_workspace(tiles: Tiles) -> tuple[TensorType, ...]:
+    """For transformed tiles twice, and the input with its border, where the kernel is transformed already."""
+    return _widest([t.workspace(2) for _, t in tiles.blocks])
+
+
+def convolve_kept(tiles: Tiles, x: Array, kept: Array, y: Array, space: Arrays) -> list[Step]:
+    """Steps for ``y`` from a kernel that is transformed already."""
+    steps: list[Step] = []
+    for (some, t), kernel in zip(tiles.blocks, transformed(tiles).parts(kept), strict=True):
+        steps += _multiply(t, x, kernel, y[..., some], space)
+    return steps
 
 
 def convolve(tiles: Tiles, x: Array, taps: Array, y: Array, space: Arrays, turned: bool = False) -> list[Step]:

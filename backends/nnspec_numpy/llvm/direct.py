@@ -16,6 +16,8 @@ from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
 from nnspec_numpy.llvm.vectors import ALL, Vectors
 
+AHEAD = 32  # numbers whose filters are asked of memory before they are multiplied: a stream ends at each page otherwise
+
 
 @dataclass(frozen=True)
 class Block:
@@ -72,10 +74,13 @@ def forward(block: Block, cpu: Cpu) -> Code:
                             seen = v.at(base, v.plus(v.times(i, x_row), v.times(j, x_run)))
                             sources = [v.at(seen, step) for step in steps]
                             weights = v.at(w_here, v.plus(v.times(i, row_pitch), v.times(j, run_pitch)))
+                            ahead = v.at(weights, v.times(pitch, str(AHEAD)))
 
                             def number(t: Register, sums: list[Register]) -> list[Register]:
                                 here = v.at(weights, v.times(t, pitch))
                                 vectors = [v.load(v.at(here, str(q * v.f.lanes)), masks[q]) for q in range(block.vectors)]
+                                for q in range(block.vectors):
+                                    v.soon(v.at(ahead, v.times(t, pitch)), q)
                                 found = []
                                 for p, source in enumerate(sources):
                                     one = v.everywhere(v.at(source, t))

@@ -73,6 +73,11 @@ class Vectors:
         self.code.run(f"llvm.masked.store.{mangled(element, self.f.lanes)}.p0", f"<{self.f.lanes} x {element}> {x}", f"ptr {p}", "i32 4",
                       f"<{self.f.lanes} x i1> {mask}")
 
+    def soon(self, p: Register, vector: int) -> None:
+        """Asks the memory for a vector, so many vectors after ``p``; what is no memory is not asked for."""
+        place = self.at(p, str(vector * self.f.lanes)) if vector else p
+        self.code.run("llvm.prefetch.p0", f"ptr {place}", "i32 0", "i32 3", "i32 1")
+
     def everywhere(self, p: Register) -> Register:
         """The number at ``p`` in every lane."""
         return self._spread(self.code.let(f"load float, ptr {p}, align 4"), "float")

@@ -1,0 +1,33 @@
+"""Say which convolutions of a program have a kernel that stands still between its runs, so that what is made of it is kept.
+
+    Conv(x, w)   ->   Conv(kept=True)(x, w)   where w is a parameter and the program writes no state
+
+Not one of the passes that always run: a convolution knows by itself that any kernel may be another the next time.
+"""
+
+from __future__ import annotations
+
+from nnspec.ir.graph import Graph, Value
+from nnspec.ir.op import Input
+from nnspec.ops.conv import Conv
+from nnspec.ops.movement import Unpack
+from nnspec.passes.rewrite import Uses, rewrite
+from nnspec.passes.schedule import UPDATE
+
+
+def keep_kernels(graph: Graph) -> Graph:
+    """``graph`` with convolutions that know whether their kernel is a parameter that this program only reads."""
+    if any(name.startswith(UPDATE) for name in graph.outputs):
+        return graph
+
+    def kept(value: Value, uses: Uses) -> Value | None:
+        op = value.op
+        if isinstance(op, Conv) and not op.kept and _parameter(value.inputs[1]):
+            return op.but(kept=True).one(*value.inputs)
+        return None
+
+    return rewrite(graph, kept)
+
+
+def _parameter(v: Value) -> bool:
+    return isinstance(v.op, Unpack) and isinstance(v.inputs[0].op, Input) and v.inputs[0].op.role == "state"
