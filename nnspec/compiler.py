@@ -20,6 +20,7 @@ from nnspec.spec.write import write
 
 if TYPE_CHECKING:
     from nnspec.codegen.backend import Backend
+    from nnspec.codegen.budget import Budget
     from nnspec.ir.graph import Graph
     from nnspec.ir.program import Program
 
@@ -38,6 +39,14 @@ class Spec:
     @property
     def settings(self) -> Settings:
         return self.document.settings
+
+    @property
+    def budget(self) -> Budget | None:
+        """What a training step may take in memory, where the spec says so."""
+        from nnspec.codegen.budget import Budget  # not needed to check a spec
+
+        limit, root = self.settings.memory, self.document.root
+        return None if limit is None else Budget(limit, root.keys.get("memory", root.place))
 
     @property
     def inputs(self) -> dict[str, TensorType]:
@@ -100,13 +109,15 @@ def finish(document: Document) -> Spec:
     return Spec(document, build(document))
 
 
-def compile_graph(graph: Graph, backend: Backend, title: str, strict: bool = False) -> Program:
-    """Passes, then the backend's plan; ``strict`` where nothing may be reordered."""
+def compile_graph(graph: Graph, backend: Backend, title: str, strict: bool = False, budget: Budget | None = None) -> Program:
+    """Passes, then the backend's plan, which keeps to a budget; ``strict`` where nothing may be reordered."""
+    from nnspec.codegen.budget import keep_to
     from nnspec.passes import run_pipeline  # not needed to check a spec
     from nnspec.passes.bound_tiles import bound_tiles
     from nnspec.passes.keep_kernels import keep_kernels
 
-    return backend.plan(run_pipeline(keep_kernels(bound_tiles(graph, strict)), backend.claims, backend.loops(strict)), title)
+    passed = run_pipeline(keep_kernels(bound_tiles(graph, strict)), backend.claims, backend.loops(strict))
+    return keep_to(budget, passed, title, backend.plan).program
 
 
 def check_trainable(spec: Spec) -> None:

@@ -63,6 +63,7 @@ early_stopping: {watch: validation.loss, patience: 3}
 checkpoint: best
 epochs: $(2 * w)
 precision: float64
+memory: 1.5 GiB
 expect: {parameters: [">= 3", "<= 1k"], memory: "<= 1MB", validation.accuracy: 0.5, train.loss: "<= $w"}
 sweep: {over: {vars.w: [1, 2], optimizer.adamw.learning_rate: {log: [1e-4, 0.1]}, epochs: {linear: [1, $w]}}, trials: 5, minimize: train.loss}
 x-note: {anything: [1, 2]}

@@ -61,8 +61,9 @@ def test_a_perceptron_learns_what_a_line_parts(name: str) -> None:
 def test_no_two_live_buffers_of_a_shipped_spec_overlap(name: str) -> None:
     model = compile(nnspec.load(shipped(name)))
     for kind in ("train", "score", "predict"):
-        graph = run_pipeline(model.graph_of(kind, 4), model.backend.claims)
-        check_plan(graph, model.backend.plan(graph, name))
+        for loops in (None, model.backend.loops()):
+            graph = run_pipeline(model.graph_of(kind, 4), model.backend.claims, loops)
+            check_plan(graph, model.backend.plan(graph, name))
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -15,6 +15,7 @@ from nnspec.errors import Problem, SpecError, nearest, one_of
 if TYPE_CHECKING:
     from nnspec.cli.traced import Stage
     from nnspec.codegen.backend import Backend
+    from nnspec.codegen.budget import Budget, Kept
     from nnspec.ir.program import Program
 
 ROWS = 10  # of each table
@@ -34,17 +35,17 @@ def command(
     """Say what the compiler did: passes, kernels, buffers, peak memory, FLOPs."""
     parsed = read(spec, settings, allowed)
 
-    from nnspec.cli.traced import open_axes, passed, planned, trace
+    from nnspec.cli.traced import kept, open_axes, passed, trace, trains
     from nnspec.codegen.backend import load_backend
 
     device = load_backend(backend_name(backend))
     sizes = lengths(axes, open_axes(parsed))
     stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, sizes), device, parsed.settings.strict))
-    program = planned(parsed, stages, device)
+    found = kept(parsed, stages, device)
     if source:
-        click.echo(device.source(program), nl=False)
+        click.echo(device.source(found.program), nl=False)
         return
-    click.echo("\n".join(report(program, stages, device)))
+    click.echo("\n".join(report(found, parsed.budget if trains(parsed) else None, stages, device)))
 
 
 def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
@@ -61,13 +62,15 @@ def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
     return found
 
 
-def report(program: Program, stages: list[Stage], device: Backend) -> Iterator[str]:
+def report(kept: Kept, budget: Budget | None, stages: list[Stage], device: Backend) -> Iterator[str]:
     """The plan as a person reads it."""
     from nnspec.ir.program import KEPT
     from nnspec.view import amounts
 
+    program = kept.program
     yield program.title
-    work = amounts.flops(stages[-1][1].flops)
+    again = sum(c.op.flops(*(v.type for v in c.inputs)) for c in kept.calls)
+    work = amounts.flops(stages[-1][1].flops + again)
     yield f"   {work} a step, {len(program.steps)} calls, {amounts.memory(program.peak)} at the peak"
     yield "\npasses"
     for (_, before), (name, after) in zip(stages, stages[1:], strict=False):
@@ -90,9 +93,27 @@ def report(program: Program, stages: list[Stage], device: Backend) -> Iterator[s
     made = [size for name, size in program.arenas.items() if name.startswith(KEPT)]
     for name, size in [*held.items(), *([(f"kept: {len(made)} kernels", sum(made))] if made else [])]:
         yield f"   {name:<32} {amounts.memory(size):>12}"
+    yield from recomputed(kept, budget, again)
     yield "\nlargest buffers"
     for array in program.largest(ROWS):
         yield f"   {array.name:<32} {amounts.memory(array.bytes):>12}   {array.type}"
+
+
+def recomputed(kept: Kept, budget: Budget | None, flops: int) -> Iterator[str]:
+    """What is made twice so that the plan keeps to its budget, and what that saves."""
+    from nnspec.ir.types import count
+    from nnspec.view import amounts
+
+    if budget is None:
+        return
+    yield f"\nrecomputed, for a budget of {amounts.memory(budget.bytes)}"
+    if not kept.calls:
+        yield f"   nothing: the plan takes {amounts.memory(kept.before)}"
+        return
+    yield f"   {amounts.memory(kept.before)} before, {amounts.memory(kept.program.peak)} now, for {amounts.flops(flops)} more a step"
+    for c in kept.calls:
+        size = sum(count(v.shape) * v.dtype.size for v in c.outputs)
+        yield f"   {c.origin.layer or c.origin.stage:<44} {c.op.name:<16} {amounts.memory(size):>12}"
 
 
 def nests(program: Program, device: Backend) -> Iterator[str]:

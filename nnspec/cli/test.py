@@ -110,7 +110,7 @@ def held(spec: Spec, found: Mapping[str, float | None]) -> Iterator[Result]:
 
 def static(spec: Spec) -> Iterator[tuple[str, float | None]]:
     """What is expected and known without training, with its value: None where it depends on an axis that is not known."""
-    from nnspec.cli.traced import open_axes, passed, planned, trace
+    from nnspec.cli.traced import kept, open_axes, passed, trace
     from nnspec.codegen.backend import load_backend
     from nnspec.view import describe
 
@@ -121,7 +121,7 @@ def static(spec: Spec) -> Iterator[tuple[str, float | None]]:
         yield name, value if isinstance(value, int) else None
     if "memory" in expected and not open_axes(spec):
         backend = load_backend("numpy")
-        yield "memory", planned(spec, list(passed(trace(spec, spec.settings.batch_size, {}), backend, spec.settings.strict)), backend).peak
+        yield "memory", kept(spec, list(passed(trace(spec, spec.settings.batch_size, {}), backend, spec.settings.strict)), backend).program.peak
 
 
 def trained(spec: Spec, backend: str, out: Path | None) -> Mapping[str, float]:

@@ -9,6 +9,7 @@ from nnspec.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from nnspec.codegen.backend import Backend
+    from nnspec.codegen.budget import Kept
     from nnspec.compiler import Spec
     from nnspec.ir.graph import Graph
     from nnspec.ir.program import Program
@@ -61,6 +62,16 @@ def passed(graph: Graph, backend: Backend, strict: bool = False) -> Iterator[Sta
 
 
 def planned(spec: Spec, stages: list[Stage], backend: Backend) -> Program:
-    """The program of the last stage."""
-    what = "training step" if trains(spec) else "prediction"
-    return backend.plan(stages[-1][1], f"{what} of {spec.name}")
+    """The program of the last stage, whatever budget the spec has."""
+    return backend.plan(stages[-1][1], _title(spec))
+
+
+def kept(spec: Spec, stages: list[Stage], backend: Backend) -> Kept:
+    """The program of the last stage as a run has it: within the budget of a training step."""
+    from nnspec.codegen.budget import keep_to
+
+    return keep_to(spec.budget if trains(spec) else None, stages[-1][1], _title(spec), backend.plan)
+
+
+def _title(spec: Spec) -> str:
+    return f"{'training step' if trains(spec) else 'prediction'} of {spec.name}"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MOST = 16
 Method = TypeVar("Method", bound=Callable[..., Any])
 COMPARING = ("train", "gather", "score", "gradients")  # what is fed targets
+BUDGETED = ("train", "gather")  # what the spec's `memory` bounds
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class Programs:
         if isinstance(self.model.memory, HostMemory):
             return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph), kind in COMPARING)
         strict = self.model.spec.settings.strict
-        program = compile_graph(graph, self.model.backend, self._title(kind, rows), strict)
+        budget = self.model.spec.budget if kind in BUDGETED else None
+        program = compile_graph(graph, self.model.backend, self._title(kind, rows), strict, budget)
 
         def peak(n: int) -> int:
             other = {name: TensorType((n, *t.shape[1:]), t.dtype) for name, t in types.items()}

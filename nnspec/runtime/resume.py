@@ -19,7 +19,7 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, read
 
 MUST_BE_EQUAL = ("backend", "precision", "seed", "batch_size", "data")
-MAY_DIFFER = ("epochs", "threads", "expect", "sweep")  # keys of a spec that decide no bit
+MAY_DIFFER = ("epochs", "threads", "memory", "expect", "sweep")  # keys of a spec that decide no bit
 ALSO = ("data.workers", "data.cache")
 SHOWN = 8
 Splits = Mapping[str, Mapping[str, Array]]  # the arrays of inputs and targets, rows first, by split

@@ -60,6 +60,24 @@ def parse_bounds(value: Any) -> tuple[Bound, ...]:
         "wanted": '"<= 1e5", with one of <=, >=, <, >, == and a number', "hint": hint})
 
 
+def parse_bytes(value: Any) -> int:
+    """An amount of memory as written: ``512MB``, ``1.5 GiB``, or a plain number of bytes."""
+    match = _BOUND.fullmatch(value) if isinstance(value, str) and len(value) <= 100 else None
+    unit, number = "", math.nan
+    if match and not match[1]:
+        number, unit = float(match[2]), match[3]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    amount = number * BYTES.get(unit, math.nan)
+    if math.isfinite(amount) and 1 <= amount < 1 << 62:
+        return int(amount)
+    same = next((u for u in BYTES if u and u.lower() in (unit.lower(), f"{unit}b".lower())), "") if unit not in BYTES else ""
+    raise PydanticCustomError("nnspec", "{message}", {
+        "message": "'memory' is no amount of memory", "found": spelled(value) if isinstance(value, bool) else repr(value)[:60],
+        "wanted": "512MB: a number above 0 with B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, or of bytes", "hint": f"write {same}" if same else ""})
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 Bounds = Annotated[tuple[Bound, ...], BeforeValidator(parse_bounds)]
 
 

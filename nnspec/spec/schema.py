@@ -24,7 +24,7 @@ from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry
 from nnspec.layers.windows import Ends
 from nnspec.spec.blocks import MODES, SCALED
-from nnspec.spec.expect import parse_bounds
+from nnspec.spec.expect import parse_bounds, parse_bytes
 from nnspec.spec.load import ALIEN
 from nnspec.spec.model import Config, Kind
 from nnspec.spec.settings import Checkpoint, EarlyStopping, Settings
@@ -51,6 +51,8 @@ PLAIN: Mapping[Any, Schema] = {
 }  # fmt: skip
 BOUND: Schema = {"anyOf": [{"type": ["number", "string"]}, {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 1}],
                  "description": "'<= 1e5', with <=, >=, <, > or =="}  # fmt: skip
+BYTES: Schema = {"type": ["number", "string"], "exclusiveMinimum": 0, "pattern": r"^\s*[+0-9.].*$",
+                 "description": "512MB or 1.5GiB: the most that a training step may take; what is cheap is made twice until it fits"}  # fmt: skip
 ENDS: Schema = {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 2, "maxItems": 2}
 AXIS: Schema = {"anyOf": [{"type": "array", "minItems": 1}, *(
     {"type": "object", "properties": {scale: ENDS}, "required": [scale], "additionalProperties": False} for scale in SCALES)]}  # fmt: skip
@@ -247,6 +249,8 @@ def _typed(of: Any, metadata: tuple[Any, ...] = ()) -> Schema:
             return _ends(ends)
     if any(getattr(m, "func", None) is parse_bounds for m in metadata):
         return BOUND
+    if any(getattr(m, "func", None) is parse_bytes for m in metadata):
+        return BYTES
     if any(getattr(m, "func", None) is parse_axis for m in metadata):
         return AXIS
     if any(getattr(m, "func", None) is parse_paths for m in metadata):

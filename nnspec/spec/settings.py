@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from nnspec.spec.expect import Bounds
+from nnspec.spec.expect import Bounds, Bytes
 from nnspec.spec.model import Config, Count, NotNegative
 from nnspec.spec.sweep import Sweep
 
@@ -42,7 +42,11 @@ def _keep(value: Any) -> Any:
 
 
 class Settings(Config):
-    """Keys whose values need nothing else of the spec."""
+    """Keys whose values need nothing else of the spec.
+
+    ``memory: 512MB`` is the most that a training step may take by its plan, parameters and optimizer state included; what is cheap to
+    make is made twice until it fits. The results are the same to the bit.
+    """
 
     nnspec: Literal[1]
     name: Annotated[str, Field(min_length=1, max_length=100)] = "network"
@@ -52,6 +56,7 @@ class Settings(Config):
     batch_size: Count = 32
     precision: Literal["float32", "float64"] = "float32"
     math: Literal["fast", "strict"] = "fast"
+    memory: Bytes | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     early_stopping: Annotated[EarlyStopping, BeforeValidator(_patience)] | None = None
     checkpoint: Annotated[Checkpoint, BeforeValidator(_keep)] = Checkpoint()

@@ -101,6 +101,7 @@ FOREIGN: dict[str, str] = {
     "model": "layers", "network": "layers", "architecture": "layers", "dataset": "data", "batch": "batch_size", "batchsize": "batch_size",
     "num_epochs": "epochs", "max_epochs": "epochs", "n_epochs": "epochs", "epoch": "epochs", "criterion": "loss", "objective": "loss",
     "optim": "optimizer", "optimiser": "optimizer", "lr_scheduler": "schedule", "scheduler": "schedule", "random_seed": "seed",
+    "max_memory": "memory", "memory_limit": "memory", "memory_budget": "memory", "gradient_checkpointing": "memory", "recompute": "memory",
     "version": "nnspec", "variables": "vars", "params": "vars", "imports": "include", "metric": "metrics", "dtype": "precision",
     "patience": "early_stopping", "pretrained": "weights", "state_dict": "weights", "base_model": "networks",
     "requires_grad": "trainable", "freeze": "trainable: false",
@@ -139,7 +140,7 @@ LATER: dict[str, str] = dict.fromkeys((
     # losses, optimizers, schedules
     "perceptual",
     # top
-    "phases", "memory", "determinism", "generate", "predict",
+    "phases", "determinism", "generate", "predict",
 ), _SOON)
 
 LATER_VALUES = ("mixed_bfloat16", "mixed_float16", "tf32")
