@@ -8,7 +8,7 @@ from nnspec.ops.reduce import sum_
 from nnspec.ops.softmax import Softmax, log_softmax, sigmoid_cross_entropy, softmax, softmax_cross_entropy
 from nnspec.training.classification import Placewise, one_class_an_element, scores
 from nnspec.training.losses import like
-from nnspec.training.origin import behind, made_by, whole
+from nnspec.training.origin import behind, made_by, must_see_behind
 
 
 class CrossEntropy(Placewise, kind="cross_entropy"):
@@ -22,7 +22,7 @@ class CrossEntropy(Placewise, kind="cross_entropy"):
         return TensorType(y.shape[:-1], DType.int64)
 
     def check(self, y: Value) -> None:
-        whole(y, self.kind, Softmax)
+        must_see_behind(y, self.kind, Softmax)
 
     def fits(self, y: Value, t: TensorType) -> None:
         one_class_an_element(self, y, t)
@@ -60,7 +60,7 @@ class BinaryCrossEntropy(Placewise, kind="binary_cross_entropy"):
         if made_by(y, Softmax):
             raise ShapeError("binary_cross_entropy reads each unit by itself, softmax joins them", "an output of softmax", "sigmoid, or logits",
                              "cross_entropy is the loss of softmax")
-        whole(y, self.kind, Softmax, Sigmoid)
+        must_see_behind(y, self.kind, Softmax, Sigmoid)
 
     def each(self, y: Value, t: Value) -> Value:
         before = behind(y, Sigmoid)

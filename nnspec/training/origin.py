@@ -21,8 +21,8 @@ def behind(y: Value, *activations: type[Op]) -> Value | None:
     if not isinstance(y.op, (Reshape, Transpose, Slice, Concat, BroadcastTo)):
         return None
     inner = [(x, behind(x, *activations)) for x in y.inputs]
-    whole = [before for x, before in inner if before is not None and (elementwise(x) or _keeps_last(y, x))]
-    return y.op.one(*whole) if len(whole) == len(inner) else None
+    seen = [before for x, before in inner if before is not None and (_elementwise(x) or _keeps_last(y, x))]
+    return y.op.one(*seen) if len(seen) == len(inner) else None
 
 
 def made_by(y: Value, *activations: type[Op]) -> bool:
@@ -30,12 +30,12 @@ def made_by(y: Value, *activations: type[Op]) -> bool:
     return behind(y, *activations) is not None
 
 
-def elementwise(y: Value) -> bool:
+def _elementwise(y: Value) -> bool:
     """Whether no part of what ``y`` was moved from is a softmax's."""
     return not any(isinstance(op, RowWise) for op in _sources(y))
 
 
-def whole(y: Value, loss: str, *activations: type[Op]) -> None:
+def must_see_behind(y: Value, loss: str, *activations: type[Op]) -> None:
     """Raises ShapeError where ``y`` is in part what these activations made, or their axis was moved: it would be taken for logits."""
     found = [op for op in _sources(y) if isinstance(op, activations)]
     if found and behind(y, *activations) is None:

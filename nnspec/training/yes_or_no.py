@@ -16,7 +16,7 @@ from nnspec.ops.softmax import Softmax, log_softmax, sigmoid_cross_entropy, soft
 from nnspec.spec.model import NotNegative, Positive
 from nnspec.training.classification import Classification, Placewise, logits, one_class_an_element, scores
 from nnspec.training.losses import like
-from nnspec.training.origin import made_by, whole
+from nnspec.training.origin import made_by, must_see_behind
 
 TINY = 1e-12  # where a power below 1 would have an infinite gradient
 
@@ -28,7 +28,7 @@ class Yes(Classification):
         return y.shape[-1] == 1 or made_by(y, Sigmoid)
 
     def check(self, y: Value) -> None:
-        whole(y, self.kind, Softmax, Sigmoid)
+        must_see_behind(y, self.kind, Softmax, Sigmoid)
 
     def target(self, y: Value) -> TensorType:
         return y.type if self.binary(y) else TensorType(y.shape[:-1], DType.int64)

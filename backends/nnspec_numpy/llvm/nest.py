@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -55,7 +56,7 @@ class Part(NamedTuple):
 ALL = Part(0, 1)
 
 
-class Nest:
+class Nest(ABC):
     """A function in the making; subclasses write its loops."""
 
     def __init__(self, op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu, part: Part = ALL) -> None:
@@ -139,9 +140,9 @@ class Nest:
                 bases[o.position] = self.moved(bases[o.position], o.dtype, str(start * o.strides[0]))
             self.dims[0] = end - start
 
+    @abstractmethod
     def loops(self, bases: Bases) -> None:
         """Everything between the first number and the last."""
-        raise NotImplementedError
 
     def _before(self, bases: Bases) -> None:
         """What is one number everywhere: read or computed once, before the loops."""
