@@ -83,7 +83,7 @@ class Eager(Nests):
         return True
 
 
-FAMILIES = ("elementwise", "activation", "reduce", "index", "softmax", "normalization")
+FAMILIES = ("arithmetic", "functions", "choices", "activation", "reduce", "index", "softmax", "normalization")
 
 
 @pytest.mark.parametrize("dtype", [DType.float64, DType.float32])
