@@ -382,6 +382,42 @@ def test_an_interrupted_run_is_saved_and_says_how_to_resume(number: int, code: i
     assert (tmp_path / "here" / "last.safetensors").exists()
 
 
+MOMENTS = {
+    "while modules are imported": "sys.meta_path.insert(0, Presses())",
+    "in code made from text": "import nnspec.cli.call as call\ncall.status = lambda args: caught(lambda: exec(PRESS))",
+    "while it is said": "import nnspec.cli.call as call\ncall._called = lambda args: exec(PRESS)",
+    "while it is drained": "import nnspec.cli.call as call\ncall.status = lambda args: 130\ncli._drain = lambda stream: exec(PRESS)",
+}
+PRESSING = """
+import os, signal, sys
+from nnspec import cli
+PRESS = "import os, signal, time\\nos.kill(os.getpid(), signal.SIGINT)\\ntime.sleep(10)"
+
+class Presses:
+    def find_spec(self, name, path=None, target=None):
+        if name == "nnspec.cli.call":
+            exec(PRESS)
+
+def caught(f):
+    try:
+        f()
+    except KeyboardInterrupt:
+        return 130
+
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_ends_with_status_130_at_any_moment(moment: str, tmp_path: Path) -> None:
+    """``python -m`` would end by the signal, with -2, where a KeyboardInterrupt has left what ``exec`` made of text."""
+    (tmp_path / "pressed.py").write_text(f"{PRESSING}{MOMENTS[moment]}\ncli.main(['check', 'none.yaml'])")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")])}
+    done = subprocess.run([sys.executable, "-m", "pressed"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_run_that_would_ruin_its_weights_stops_with_status_4(nnspec: Any) -> None:
     done = nnspec("run", "small.yaml", "--set", "optimizer.adam.learning_rate=3e38", "--out", "here")
     assert done.code == 4 and "NaN or infinite" in done.err

@@ -1,38 +1,62 @@
-"""The command ``nnspec``: one file a command, imported when it is called; only NnspecError reaches a user."""
+"""The command ``nnspec``: one file a command, imported when it is called; only NnspecError reaches a user.
+
+Nothing is imported before Ctrl-C is heard: at any moment from here on it ends the call with status 130 and no traceback.
+"""
 
 from __future__ import annotations
 
-import errno
+import atexit
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
-from typing import NoReturn, TextIO
+from types import FrameType
+from typing import Any, NoReturn, TextIO
 
-import click
-
-from nnspec.cli.commands import Commands
-from nnspec.errors import NnspecError, Problem, ResourceError, printable
-
-INTERRUPTED, CLOSED, BUG = 130, 141, 70
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
+INTERRUPTED = 130
 
 
-@click.command(
-    cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 done, 1 an expectation failed, 2 the spec or the call is wrong, 3 a data or model file is, "
-    "4 stopped on numbers (NaN), 5 resources, 130 and 143 interrupted.",
-)
-@click.version_option(package_name="nnspec", message="nnspec %(version)s")
-def nnspec() -> None:
-    """Neural networks written in YAML: check, compile, train and use them.
-
-    Start with `nnspec new mlp` and `nnspec run mlp.yaml`.
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C. ``python -m`` ends by the signal, whatever status it is given, when a KeyboardInterrupt itself has left code that was
+    compiled from text, even if it is caught: while a dataclass was made, say. Of its subclasses it knows nothing.
     """
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and leaves with its exit status."""
+    code = INTERRUPTED
+    try:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
+            _on_interrupt(_stop)
+        code = _run(args)
+    except KeyboardInterrupt:
+        _say("interrupted")
+    finally:
+        _on_interrupt(lambda *_: os._exit(code))  # all is done, but what is said may wait for whoever reads it
+    for stream in (sys.stdout, sys.stderr):
+        _drain(stream)
+    atexit.register(_on_interrupt, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped
+
+
+def _on_interrupt(handler: Any) -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+
+
+def _say(text: str) -> None:
+    from contextlib import suppress
+
+    with suppress(OSError, KeyboardInterrupt):
+        print(text, file=sys.stderr)
+
+
+def _run(args: Sequence[str] | None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever has called
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open until the end
@@ -40,10 +64,14 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show does not stop it
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins takes a tenth of the time of a check
-    code = status(args)
-    for stream in (sys.stdout, sys.stderr):
-        _drain(stream)
-    sys.exit(code)
+    return status(args)
+
+
+def status(args: Sequence[str] | None = None) -> int:
+    """The exit status of a call; what went wrong is on standard error."""
+    from nnspec.cli.call import status as called
+
+    return called(args)
 
 
 def _drain(stream: TextIO) -> None:
@@ -52,58 +80,3 @@ def _drain(stream: TextIO) -> None:
         stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def status(args: Sequence[str] | None = None) -> int:
-    """The exit status of a call; what went wrong is on standard error."""
-    try:
-        return _called(args)
-    except OSError as e:  # not even what is wrong could be written
-        return CLOSED if isinstance(e, BrokenPipeError) else ResourceError.status
-
-
-def _called(args: Sequence[str] | None) -> int:
-    try:
-        code = nnspec.main(args=args, prog_name="nnspec", standalone_mode=False)
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
-    except click.ClickException as e:
-        e.show(sys.stderr)
-        return 2
-    except NnspecError as e:
-        return _refuse(e)
-    except (click.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # click makes the second of the first
-        return CLOSED
-    except MemoryError:
-        return _refuse(ResourceError(Problem("out of memory", hint="a smaller batch_size, or a smaller network")))
-    except OSError as e:
-        return _refuse(_of_the_machine(e))
-    except Exception as e:
-        return _bug(e)
-
-
-def _refuse(error: NnspecError) -> int:
-    print(error.render(), file=sys.stderr)
-    return error.status
-
-
-def _of_the_machine(e: OSError) -> NnspecError:
-    """What the system refused: a full disk is a matter of resources, any other file one of the call."""
-    what = f"{e.filename}: {e.strerror}" if e.filename else e.strerror or str(e)
-    kind = ResourceError if e.errno in FULL else NnspecError
-    return kind(Problem(what, hint="free some space" if e.errno == errno.ENOSPC else ""))
-
-
-def _bug(e: Exception) -> int:
-    if os.environ.get("NNSPEC_DEBUG"):
-        raise e
-    lines = str(e).splitlines() or [""]
-    print(
-        f"internal error: {type(e).__name__}: {printable(lines[0])[:300]}\n"
-        "   this is a bug of nnspec: please report it with the spec and the command; NNSPEC_DEBUG=1 shows where it is",
-        file=sys.stderr,
-    )
-    return BUG
