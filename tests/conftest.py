@@ -1,10 +1,20 @@
-"""Hypothesis draws the same examples every time; object code of tests stays out of the user's cache folder."""
+"""Hypothesis draws the same examples every time; object code of tests stays out of the user's cache folder, and tests of it wait for a compiler."""
 
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("ci")
 os.environ.setdefault("NNSPEC_CACHE", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "nnspec"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if not item.get_closest_marker("compiled"):
+        return
+    from nnspec_numpy.llvm.cpu import chosen
+
+    if chosen() is None:
+        pytest.skip("nothing is compiled here: NNSPEC_CPU=none, or no llvmlite")

@@ -18,6 +18,8 @@ from nnspec_numpy import BACKEND
 from nnspec_numpy.llvm import build, cache
 from tests.test_numpy_backend import check_equal
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

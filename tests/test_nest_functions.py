@@ -105,6 +105,7 @@ def test_a_function_is_right_to_four_units_in_the_last_place(name: str, mask: st
     assert worst <= LIMIT, f"{worst} units at {where!r}"
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_of_special_numbers_is_exact(name: str) -> None:
     op, reference = FUNCTIONS[name]

@@ -248,6 +248,7 @@ def test_the_first_largest_of_a_row_is_numpys(n: int, cpu: str) -> None:
     np.testing.assert_array_equal(run.outputs["at"], np.argmax(feed["x"], 1))
 
 
+@pytest.mark.compiled
 def test_proofs_of_a_loss_and_of_new_weights_are_one() -> None:
     """A number may be proven finite in any nest."""
     graph = fused(mlp(optimizer=adam))
@@ -354,6 +355,7 @@ def test_a_step_that_would_ruin_the_weights_leaves_them() -> None:
         np.testing.assert_array_equal(memory.read(label), feed[label])
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_large_nests_are_shared_in_parts_that_shapes_decide(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Elements, columns and rows; what is reduced over several parts is joined."""
@@ -394,6 +396,7 @@ def test_threads_decide_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.compiled
 def test_strict_nests_round_as_numpy_does_and_leave_sums_alone() -> None:
     x, w = value(33, 40), value(33, 40, label="w")
     y = e.relu(x * w + x * 0.1 - w)
@@ -421,6 +424,7 @@ def test_a_run_is_equal_to_the_last_bit_every_time() -> None:
 
 # What is fused, and how it reads
 
+@pytest.mark.compiled
 def test_an_update_looks_first_and_writes_its_states_in_place() -> None:
     program = BACKEND.plan(fused(mlp(optimizer=adam)), "t")
     look, write = [s for s in program.steps if isinstance(s.call.op, Fused) and s.call.origin.stage == "update"]
@@ -429,18 +433,21 @@ def test_an_update_looks_first_and_writes_its_states_in_place() -> None:
     assert not [s for s in program.steps if s.call.op.name == "Copy"]
 
 
+@pytest.mark.compiled
 def test_a_bias_and_its_activation_are_written_over_the_product() -> None:
     program = BACKEND.plan(fused(mlp()), "t")
     (step,) = [s for s in program.steps if str(s.call.op) == "Fused[relu(a + b)]" and s.call.origin.layer == "dense_1"]
     assert step.outputs[0].offset == step.inputs[0].offset
 
 
+@pytest.mark.compiled
 def test_the_source_says_what_a_nest_computes() -> None:
     text = BACKEND.source(BACKEND.plan(fused(mlp()), "t"))
     assert "compute_dense_1_y = kernel(1, [dense_1_mat_mul, dense_1_bias], [dense_1_y], [])  # Fused[relu(a + b)]\n" in text
     assert "    compute_dense_1_y()\n" in text
 
 
+@pytest.mark.compiled
 def test_a_plan_says_how_each_nest_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "PARTS", ((1 << 20, 2),))
     x, n = value(512, 600), value(label="n")
@@ -450,6 +457,7 @@ def test_a_plan_says_how_each_nest_is_walked(monkeypatch: pytest.MonkeyPatch) ->
     assert sorted(BACKEND.choice(s) for s in program.steps if isinstance(s.call.op, Fused)) == ["columns", "elements in 2 parts", "numbers", "rows"]
 
 
+@pytest.mark.compiled
 def test_an_expression_names_what_is_read_twice() -> None:
     x, y = value(4), value(4, label="y")
     t = x * 2.0 + y
@@ -457,6 +465,7 @@ def test_an_expression_names_what_is_read_twice() -> None:
     assert str(nest) == "Fused[t1 = (a * 2.0) + b; exp(t1) - t1]"
 
 
+@pytest.mark.compiled
 def test_a_fused_call_counts_the_work_of_its_body() -> None:
     x = value(4, 8)
     (nest,) = nests(fused(Graph({"y": e.exp(x) * 2.0 + 1.0})))
@@ -468,6 +477,7 @@ def test_functions_of_double_precision_stay_numpys() -> None:
     assert not any("exp" in str(n) for n in nests(fused(Graph({"y": e.exp(x + 1.0) * 2.0 + 1.0}))))
 
 
+@pytest.mark.compiled
 def test_what_lies_between_two_calls_parts_them() -> None:
     """The second sum needs a product of the first: they can be in no nest together."""
     x, w = value(4, 4), value(4, 4, label="w")
@@ -477,6 +487,7 @@ def test_what_lies_between_two_calls_parts_them() -> None:
     check_equal(graph, fed(graph), 1e-5)
 
 
+@pytest.mark.compiled
 def test_what_only_a_later_nest_reads_is_computed_there() -> None:
     x, w = value(4, 4), value(4, 4, label="w")
     y = e.relu(x + 1.0)
@@ -484,6 +495,7 @@ def test_what_only_a_later_nest_reads_is_computed_there() -> None:
     assert [str(n) for n in nests(graph)] == ["Fused[relu(a + 1.0)]", "Fused[where(a < 0.5, b, 0.0) * 2.0]"]
 
 
+@pytest.mark.compiled
 def test_single_numbers_are_nests_of_their_own_or_part_of_those_that_read_them() -> None:
     step, rate, x = value(label="step", dtype=DType.int64), value(label="rate", dtype=DType.float64), value(8)
     t = e.cast(step, DType.float64) + 1.0
@@ -516,6 +528,7 @@ def test_parts_of_a_state_are_read_where_they_lie() -> None:
     check_equal(fused(graph), {"w": np.arange(24, dtype=np.float32) / 24}, 1e-5)
 
 
+@pytest.mark.compiled
 def test_constants_of_one_element_stand_in_the_body_and_others_are_read() -> None:
     table = constant(np.arange(5.0), DType.float32)
     graph = fused(Graph({"y": (value(3, 5) + table) * 0.25}))
@@ -575,6 +588,7 @@ def test_an_old_llvm_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen() is None and BACKEND.loops() is None
 
 
+@pytest.mark.compiled
 def test_nests_compile_for_other_machines() -> None:
     import llvmlite.binding as llvm
 

@@ -114,12 +114,14 @@ def test_other_convolutions_take_another_way_and_say_why(kind: Any, why: str, cp
 
 
 def test_scratch_stays_small_whatever_the_images_are() -> None:
+    cpu = chosen()
+    kernels = 3 if cpu is not None and cpu.width >= 32 else 5  # a library's product is no sum: a share of each lane's is made beside it
     for n, side, channels in ((256, 32, 64), (8, 224, 64), (64, 16, 256), (32, 4, 512)):
         op, x, w = Conv((1, 1), "same", (1, 1)), TensorType((n, side, side, channels)), TensorType((3, 3, channels, channels))
         y = op.infer(x, w)
         for grad, inputs in ((op, (x, w)), (op.input_grad(x.shape), (y, w)), (op.kernel_grad(w.shape), (x, y))):
             space = KERNELS[type(grad)].workspace(grad, inputs, grad.types(*inputs))
-            assert sum(prod(known(t.shape)) * t.dtype.size for t in space) <= 3 * tiles.KERNEL + (26 << 20)
+            assert sum(prod(known(t.shape)) * t.dtype.size for t in space) <= kernels * tiles.KERNEL + (26 << 20)
 
 
 @pytest.mark.parametrize("cpu", ["", "none"])
