@@ -21,6 +21,7 @@ from nnspec.spec.write import write
 if TYPE_CHECKING:
     from nnspec.codegen.backend import Backend
     from nnspec.codegen.budget import Budget
+    from nnspec.codegen.tuning import Tuning
     from nnspec.ir.graph import Graph
     from nnspec.ir.program import Program
 
@@ -109,15 +110,23 @@ def finish(document: Document) -> Spec:
     return Spec(document, build(document))
 
 
-def compile_graph(graph: Graph, backend: Backend, title: str, strict: bool = False, budget: Budget | None = None) -> Program:
-    """Passes, then the backend's plan, which keeps to a budget; ``strict`` where nothing may be reordered."""
+def compile_graph(
+    graph: Graph, backend: Backend, title: str, strict: bool = False, budget: Budget | None = None, tuning: Tuning | None = None
+) -> Program:  # fmt: skip
+    """Passes, then the backend's plan, which keeps to a budget; ``strict`` where nothing may be reordered, ``tuning`` says the ways of calls."""
     from nnspec.codegen.budget import keep_to
+
+    passed = pass_graph(graph, backend, strict)
+    return keep_to(budget, tuning.applied(passed, backend) if tuning else passed, title, backend.plan).program
+
+
+def pass_graph(graph: Graph, backend: Backend, strict: bool = False) -> Graph:
+    """What all passes make of a graph."""
     from nnspec.passes import run_pipeline  # not needed to check a spec
     from nnspec.passes.bound_tiles import bound_tiles
     from nnspec.passes.keep_kernels import keep_kernels
 
-    passed = run_pipeline(keep_kernels(bound_tiles(graph, strict)), backend.claims, backend.loops(strict))
-    return keep_to(budget, passed, title, backend.plan).program
+    return run_pipeline(keep_kernels(bound_tiles(graph, strict)), backend.claims, backend.loops(strict))
 
 
 def check_trainable(spec: Spec) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nnspec.codegen import plan
 from nnspec.codegen.module import load
-from nnspec.ir.graph import Graph
+from nnspec.ir.graph import Call, Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import STATE, Program, Step
 from nnspec.ir.types import TensorType
@@ -25,7 +25,7 @@ from nnspec_numpy.llvm.render import described
 from nnspec_numpy.llvm.rules import Nests
 from nnspec_numpy.memory import Arenas, NumpyMemory
 from nnspec_numpy.plan import NumpyRules
-from nnspec_numpy.threads import set_threads
+from nnspec_numpy.threads import core, set_threads
 
 BUFFER = 2048  # elements that a ufunc copies at a time where operands are not one flat run: NumPy's own 8192 take 64 kB each in float64
 
@@ -113,6 +113,23 @@ class NumpyBackend:
             return described(call.op, step.inputs, step.outputs, cpu) if cpu is not None else ""
         own = KERNELS.get(type(call.op))
         return own.choice(call.op, [v.type for v in call.inputs], [v.type for v in call.outputs]) if own else ""
+
+    def ways(self, call: Call) -> tuple[str, ...]:
+        """The names of all ways that a call of a program can go, first that of the cost model; none where there is one."""
+        op, own = call.op.but(way=""), KERNELS.get(type(call.op))
+        if own is None:
+            return ()
+        types = [v.type for v in call.inputs], [v.type for v in call.outputs]
+        found = own.ways(op, *types)
+        if len(found) < 2:
+            return ()
+        first = own.choice(op, *types).partition(":")[0]
+        return first, *(name for name in found if name != first)
+
+    def machine(self) -> dict[str, str]:
+        """What decides which way is the fastest: the processor that code is made for, its vectors, and the kernels of BLAS."""
+        cpu = chosen()
+        return {"cpu": cpu.name if cpu else "NumPy alone", "vectors": f"{8 * cpu.width} bits" if cpu else "none", "blas": core()}
 
     def source(self, program: Program) -> str:
         """The Python that ``bind`` runs."""

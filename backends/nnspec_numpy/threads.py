@@ -8,32 +8,51 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nnspec_numpy.team import TEAM
 
-NAMES = tuple(f"{prefix}openblas_set_num_threads{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", ""))
+
+def _spelled(name: str) -> tuple[str, ...]:
+    """How builds of OpenBLAS call a function."""
+    return tuple(f"{prefix}openblas_{name}{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", ""))
+
+
+NAMES, CORES = _spelled("set_num_threads"), _spelled("get_corename")
 
 
 @cache
 def _setters() -> tuple[Callable[[int], None], ...]:
     """The function of each OpenBLAS in this process; none where NumPy has another library."""
-    found = []
+    found = list(_functions(NAMES))
+    for function in found:
+        function.argtypes, function.restype = [ctypes.c_int], None
+    return tuple(found)
+
+
+def _functions(names: Sequence[str]) -> Iterator[Any]:
+    """Of each library the first function that there is of these names."""
     for path in _libraries():
         try:
             library = ctypes.CDLL(path)
         except OSError:
             continue
-        name = next((n for n in NAMES if hasattr(library, n)), None)
-        if name is not None:
-            function = library[name]
-            function.argtypes, function.restype = [ctypes.c_int], None
-            found.append(function)
-    return tuple(found)
+        if (name := next((n for n in names if hasattr(library, n)), None)) is not None:
+            yield library[name]
+
+
+@cache
+def core() -> str:
+    """For which processor the first OpenBLAS in this process computes, as ``SkylakeX``."""
+    for function in _functions(CORES):
+        function.argtypes, function.restype = [], ctypes.c_char_p
+        return f"OpenBLAS for {(function() or b'').decode('ascii', 'replace')}"
+    return "no OpenBLAS"
 
 
 def _libraries() -> list[str]:

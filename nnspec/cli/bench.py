@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnspec.cli.options import backend_name, backend_option, json_option, print_json, read, spec_options
+from nnspec.cli.options import backend_name, backend_option, json_option, print_json, read, spec_options, tune_option
 from nnspec.errors import Problem, SpecError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ WIDTH = 140  # of a table that is not shown on a terminal
 @click.command("bench")
 @spec_options
 @backend_option
+@tune_option
 @click.option("--batch", type=click.IntRange(1, 1 << 20), metavar="N", help="Rows of a batch; by default the spec's.")
 @click.option("--axis", "axes", multiple=True, metavar="NAME=N", help="The length of a named axis.")
 @click.option("--threads", type=click.IntRange(min=1, max=1024), metavar="N", help="By default the spec's, else one a core.")
@@ -36,8 +37,8 @@ WIDTH = 140  # of a table that is not shown on a terminal
 @click.option("--steps", is_flag=True, help="The steps of the plan instead of the layers, all of them, in order.")
 @json_option
 def command(
-    spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, batch: int | None, axes: tuple[str, ...], threads: int | None,
-    only: str | None, repeats: int, seconds: float, steps: bool, as_json: bool,
+    spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, tune: Path | None, batch: int | None, axes: tuple[str, ...],
+    threads: int | None, only: str | None, repeats: int, seconds: float, steps: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Time a training step and an answer: layers, GFLOP/s, GB/s, memory.
 
@@ -58,7 +59,7 @@ def command(
     if only == "train" and not trains(parsed):
         raise SpecError(Problem(f"{parsed.name} is not trained", wanted="a loss and an optimizer", hint="--only infer"))
     parsed = parsed.with_(batch_size=batch)
-    model = compile(parsed.fold(1) if parsed.folds else parsed, backend=backend_name(backend), threads=threads, weights=False)
+    model = compile(parsed.fold(1) if parsed.folds else parsed, backend=backend_name(backend), threads=threads, weights=False, tune=tune)
     most = peak(model.segments.dtype.numpy, model.threads)
     given = rows(model, sizes)
     kinds = [kind for kind in ("train", "infer") if only in (None, kind) and (kind == "infer" or trains(parsed))]

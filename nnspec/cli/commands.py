@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "graph": "Draw the network: svg, mmd, dot or json.",
     "plan": "What the compiler did: passes, kernels, buffers, memory.",
     "bench": "Time a training step and an answer, layer by layer.",
+    "tune": "Time the ways of a spec's calls; a file for run --tune.",
     "test": "Specs against what they expect of themselves.",
     "sweep": "Train with many values of some keys; a table at the end.",
     "evaluate": "Loss and metrics of a run on its test split.",
@@ -27,7 +28,6 @@ COMMANDS: dict[str, str] = {
 }
 
 LATER: dict[str, str] = {
-    "tune": "time alternatives of kernels",
     "parity": "compare backends",
     "diff": "what two specs differ in",
     "gradcheck": "gradients against differences",

@@ -35,6 +35,8 @@ def command(run: str, which: str, split: str | None, as_json: bool) -> None:
     from nnspec.runtime.saving import load_model
 
     model = load_model(run, which=which)
+    for note in model.notes:
+        click.echo(note, err=True)
     record = record_of(Path(run))
     splits = dataset(model).splits
     chosen = split or next((name for name in ("test", "validation") if name in splits), None)

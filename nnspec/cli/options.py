@@ -55,6 +55,13 @@ def backend_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
+def tune_option(command: F) -> F:
+    """``--tune FILE``."""
+    return click.option(
+        "--tune", type=Folder, metavar="FILE", help="What nnspec tune has written here: which way calls are computed.",
+    )(command)  # fmt: skip
+
+
 def json_option(command: F) -> F:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)

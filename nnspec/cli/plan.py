@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nnspec.cli.options import backend_name, backend_option, read, spec_options
+from nnspec.cli.options import backend_name, backend_option, read, spec_options, tune_option
 from nnspec.errors import Problem, SpecError, nearest, one_of
 
 if TYPE_CHECKING:
     from nnspec.cli.traced import Stage
     from nnspec.codegen.backend import Backend
     from nnspec.codegen.budget import Budget, Kept
+    from nnspec.codegen.tuning import Tuning
     from nnspec.ir.program import Program
 
 ROWS = 10  # of each table
@@ -25,11 +26,12 @@ LONGEST, WIDE = 110, 32  # letters of an expression, and of a name
 @click.command("plan")
 @spec_options
 @backend_option
+@tune_option
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rows of a batch; by default the spec's.")
 @click.option("--axis", "axes", multiple=True, metavar="NAME=N", help="The length of a named axis.")
 @click.option("--source", is_flag=True, help="Print the program as Python source, and nothing else.")
 def command(
-    spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, batch: int | None,
+    spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, tune: Path | None, batch: int | None,
     axes: tuple[str, ...], source: bool,
 ) -> None:  # fmt: skip
     """Say what the compiler did: passes, kernels, buffers, peak memory, FLOPs."""
@@ -37,15 +39,19 @@ def command(
 
     from nnspec.cli.traced import kept, open_axes, passed, trace, trains
     from nnspec.codegen.backend import load_backend
+    from nnspec.codegen.tuning import read_tuning
 
     device = load_backend(backend_name(backend))
     sizes = lengths(axes, open_axes(parsed))
-    stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, sizes), device, parsed.settings.strict))
+    tuning = None if tune is None else read_tuning(tune)
+    if tuning is not None:
+        tuning.refuse_other(device.machine())
+    stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, sizes), device, parsed.settings.strict, tuning))
     found = kept(parsed, stages, device)
     if source:
         click.echo(device.source(found.program), nl=False)
         return
-    click.echo("\n".join(report(found, parsed.budget if trains(parsed) else None, stages, device)))
+    click.echo("\n".join(report(found, parsed.budget if trains(parsed) else None, stages, device, tuning)))
 
 
 def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
@@ -62,7 +68,7 @@ def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
     return found
 
 
-def report(kept: Kept, budget: Budget | None, stages: list[Stage], device: Backend) -> Iterator[str]:
+def report(kept: Kept, budget: Budget | None, stages: list[Stage], device: Backend, tuning: Tuning | None = None) -> Iterator[str]:
     """The plan as a person reads it."""
     from nnspec.ir.program import KEPT
     from nnspec.view import amounts
@@ -87,7 +93,7 @@ def report(kept: Kept, budget: Budget | None, stages: list[Stage], device: Backe
     if len(each) > ROWS:
         yield f"   {len(each) - ROWS} more"
     yield from nests(program, device)
-    yield from ways(program, device)
+    yield from ways(program, device, tuning)
     yield "\nmemory"
     held = {name: size for name, size in program.arenas.items() if not name.startswith(KEPT)}
     made = [size for name, size in program.arenas.items() if name.startswith(KEPT)]
@@ -135,16 +141,21 @@ def nests(program: Program, device: Backend) -> Iterator[str]:
         yield f"   {len(found) - ROWS} more"
 
 
-def ways(program: Program, device: Backend) -> Iterator[str]:
+def ways(program: Program, device: Backend, tuning: Tuning | None = None) -> Iterator[str]:
     """How each step is computed for which there are several ways, in the order of the steps; equal lines as one."""
     from nnspec.ir.types import show
+    from nnspec.passes.take_ways import spelled
 
     found: Counter[tuple[str, str]] = Counter()
     for step in program.steps:
         if step.call.op.name != "Fused" and (chosen := device.choice(step)):
             shapes = "  ".join(show(v.type.shape) for v in step.call.inputs)
-            found[f"{step.call.op.name:<16} {shapes:<40}", chosen] += 1
+            timed = tuning.calls.get(spelled(step.call)) if tuning is not None else None
+            found[f"{step.call.op.name:<16} {shapes:<40}", f"{chosen}, {timed}" if timed else chosen] += 1
     if found:
         yield "\nways"
+    if tuning is not None:
+        known, there = tuning.knows(program, device)
+        yield f"   the tune file knows {known} of the {there} different calls that can go several ways"
     for (what, chosen), times in found.items():
         yield f"   {what} {chosen}{f', {times} x' if times > 1 else ''}"

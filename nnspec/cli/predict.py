@@ -36,6 +36,8 @@ def command(run: str, inputs: tuple[str, ...], which: str, raw: bool, as_json: b
     from nnspec.runtime.saving import load_model
 
     model = load_model(run, which=which)
+    for note in model.notes:
+        click.echo(note, err=True)
     reader = Reader(model)
     for batch in chain.from_iterable([reader.read(text) for text in inputs]):
         outputs = model.predict(batch.feeds, raw=raw)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnspec.cli.options import Folder, backend_name, backend_option, json_option, print_json, read, spec_options
+from nnspec.cli.options import Folder, backend_name, backend_option, json_option, print_json, read, spec_options, tune_option
 
 if TYPE_CHECKING:
     from nnspec.runtime.folds import Folds
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command("run")
 @spec_options
 @backend_option
+@tune_option
 @click.option("--epochs", type=click.IntRange(0, 10_000_000), metavar="N", help="Instead of the spec's.")
 @click.option("--out", type=Folder, metavar="DIR", help="The run's folder; without it runs/NAME/NNN.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest; start where there is none.")
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 @click.option("--interpret", is_flag=True, help="Run the ops' references one by one: slow, and the oracle.")
 @json_option
 def command(
-    spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, epochs: int | None, out: Path | None,
-    resume: bool, threads: int | None, interpret: bool, as_json: bool,
+    spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, tune: Path | None, epochs: int | None,
+    out: Path | None, resume: bool, threads: int | None, interpret: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a spec: check it, compile it, and leave weights, metrics and curves in a run folder.
 
@@ -44,7 +45,7 @@ def command(
     from nnspec.runtime.session import compile
 
     check_trainable(parsed)
-    make = partial(compile, backend=name, threads=threads, weights=not resume)
+    make = partial(compile, backend=name, threads=threads, weights=not resume, tune=tune)
     train = partial(trained, epochs=epochs, resume=resume)
     first = make(parsed.fold(1) if parsed.folds else parsed)  # what is wrong with it is told before there is a folder
     with open_run(out, parsed.name, resume) as folder:
@@ -77,7 +78,11 @@ def trained(model: Model, folder: RunFolder | None, epochs: int | None = None, r
     if folder is not None:
         refuse_several(folder.path)
         callbacks.append(Drawing(lambda text: folder.write(CURVES, text), draw))
-    return train(model, folder=folder, epochs=epochs, callbacks=callbacks, resume=resume and folder is not None)
+    run = train(model, folder=folder, epochs=epochs, callbacks=callbacks, resume=resume and folder is not None)
+    known, there = model.programs.tuned
+    if model.tuning is not None and known < there:
+        click.echo(f"the tune file knew {known} of {there} calls that can go several ways; the cost model chose for the others", err=True)
+    return run
 
 
 def table(folds: Folds) -> Iterator[str]:

@@ -10,6 +10,7 @@ from nnspec.errors import Problem, SpecError
 if TYPE_CHECKING:
     from nnspec.codegen.backend import Backend
     from nnspec.codegen.budget import Kept
+    from nnspec.codegen.tuning import Tuning
     from nnspec.compiler import Spec
     from nnspec.ir.graph import Graph
     from nnspec.ir.program import Program
@@ -48,8 +49,8 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
     return step(bound(types, rows, sizes), spec.document.data is not None and spec.document.data.weighted)
 
 
-def passed(graph: Graph, backend: Backend, strict: bool = False) -> Iterator[Stage]:
-    """The graph before, and after each pass by its name."""
+def passed(graph: Graph, backend: Backend, strict: bool = False, tuning: Tuning | None = None) -> Iterator[Stage]:
+    """The graph before, and after each pass by its name, the ways of a tune file last."""
     from nnspec.passes import pipeline
     from nnspec.passes.bound_tiles import bound_tiles
     from nnspec.passes.keep_kernels import keep_kernels
@@ -59,6 +60,8 @@ def passed(graph: Graph, backend: Backend, strict: bool = False) -> Iterator[Sta
     for step in pipeline(backend.claims, backend.loops(strict)):
         graph = step(graph)
         yield step.__name__, graph
+    if tuning is not None:
+        yield "take_ways", tuning.applied(graph, backend)
 
 
 def planned(spec: Spec, stages: list[Stage], backend: Backend) -> Program:

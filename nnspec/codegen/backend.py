@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 from numpy.typing import NDArray
 
 from nnspec.errors import MissingExtraError, Problem, SpecError, nearest, one_of
-from nnspec.ir.graph import Graph
+from nnspec.ir.graph import Call, Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import Program, Step
 from nnspec.ir.types import TensorType
@@ -60,6 +60,12 @@ class Backend(Protocol):
 
     def choice(self, step: Step) -> str:
         """The way a step of a plan is computed and why, in a few words; nothing where there is one way."""
+
+    def ways(self, call: Call) -> tuple[str, ...]:
+        """The names of all ways that a call of a program can go (``op.way``), first what is chosen without; none where there is one."""
+
+    def machine(self) -> Mapping[str, str]:
+        """What decides, beside shapes, which way is the fastest, in words that are equal on equal machines."""
 
     def source(self, program: Program) -> str:
         """Python that a person can read, and that ``bind`` runs."""

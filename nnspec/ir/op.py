@@ -70,6 +70,7 @@ class Op:
     random: ClassVar[bool] = False  # never merged with an equal call
     mixes_rows: ClassVar[bool] = False  # a row of the output depends on other rows: a barrier for shards
     auxiliary: ClassVar[int] = 0  # how many of the last outputs only serve the gradient
+    way: ClassVar[str] = ""  # how a backend goes about this use, where a tune file says so: ``op.but(way="direct")``
 
     _defaults: ClassVar[Mapping[str, Any]] = {}  # by field, in order
 
@@ -99,7 +100,16 @@ class Op:
 
     def but(self, **changes: Any) -> Self:
         """The same op with some attributes otherwise."""
-        return type(self)(**{**self.__dict__, **changes})
+        own = {**self.__dict__, **changes}
+        way = own.pop("way", "")
+        made = type(self)(**own)
+        if way:
+            made.__dict__["way"] = way
+        return made
+
+    def usual(self) -> Mapping[str, Any]:
+        """The attributes that have defaults, with these."""
+        return {name: value for name, value in self._defaults.items() if value is not REQUIRED}
 
     @abstractmethod
     def infer(self, *x: TensorType) -> TensorType | tuple[TensorType, ...]:

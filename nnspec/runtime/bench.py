@@ -24,7 +24,7 @@ from nnspec.runtime.loading import dataset, epochs
 from nnspec.runtime.programs import Ready
 from nnspec.runtime.session import CHUNK, Model
 
-Kind = Literal["train", "infer"]
+Kind = Literal["train", "infer", "score"]
 CLOCKED = 5  # runs under the clock, at least
 WARM = 2
 
@@ -108,7 +108,7 @@ def measure(model: Model, kind: Kind, arrays: Mapping[str, Array], repeats: int,
 
     first = _timed(run, 1)
     turns = _turns(run, repeats, seconds)
-    parts = list(_clocked(model, kind, arrays if kind == "train" else inputs, n))
+    parts = list(filled(model, kind, arrays if kind == "train" else inputs, n))
     costs = tuple(c for ready, times in parts for c in _costs(model, ready, times, repeats))
     return Timing(kind, n, median(turns), min(turns), first, costs, _memory(model, [ready.program for ready, _ in parts]))
 
@@ -126,13 +126,13 @@ def _turns(run: Callable[[], object], repeats: int, seconds: float) -> list[floa
     return [_timed(run, max(1, int(seconds / once))) for _ in range(repeats)]
 
 
-def _clocked(model: Model, kind: Kind, arrays: Mapping[str, Array], n: int) -> Iterator[tuple[Ready, int]]:
+def filled(model: Model, kind: Kind, arrays: Mapping[str, Array], n: int) -> Iterator[tuple[Ready, int]]:
     """The programs of a step, filled, and how often each runs in it."""
     programs, times = model.programs, model.accumulate if kind == "train" else 1
     size = -(-n // times)
     name = "train" if times == 1 else "gather"
-    if kind == "infer":
-        name, times, size = "predict", -(-n // CHUNK), min(n, CHUNK)
+    if kind != "train":
+        name, times, size = "predict" if kind == "infer" else "score", -(-n // CHUNK), min(n, CHUNK)
     part = {name: a[:size] for name, a in arrays.items()}
     ready = programs.ready(name, part, size, False)
     programs.fill(ready, part, size, size, None)

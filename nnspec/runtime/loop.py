@@ -18,7 +18,7 @@ from nnspec.runtime import checkpoint
 from nnspec.runtime.callbacks import Callback, Entry, State, lesser, watches
 from nnspec.runtime.checkpoint import Standing
 from nnspec.runtime.interrupt import Interrupted, Signals
-from nnspec.runtime.resume import Splits, command, record, refuse_differences
+from nnspec.runtime.resume import Splits, command, record, refuse_differences, replay_choices
 from nnspec.runtime.run_folder import RECORD, RESULT, RunFolder
 from nnspec.runtime.saving import described
 from nnspec.runtime.session import CHUNK, Model
@@ -69,9 +69,10 @@ class Loop:
 
     def prepare(self, folder: RunFolder, going: bool) -> None:
         """Continues from the folder's checkpoint, or writes what a new run says of itself."""
+        ways = replay_choices(self.model, folder) if going else ()
         now = {**record(self.model, self.splits, self.state.epochs), "batches": self.state.batches}
         if going:
-            self.state.notes = refuse_differences(folder, self.model.spec.text, now)
+            self.state.notes = (*refuse_differences(folder, self.model.spec.text, now), *ways)
             now["weights"] = folder.read_json(RECORD).get("weights", [])  # what it began with; none are loaded anew
             self.restore(folder)
             (folder.path / RESULT).unlink(missing_ok=True)

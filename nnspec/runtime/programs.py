@@ -63,6 +63,7 @@ class Programs:
 
     def __init__(self, model: Model) -> None:
         self.model, self.lock = model, RLock()
+        self.tuned = 0, 0  # how many calls with several ways a tune file knew, and how many there were
         _ALL.add(self)
         self._kept: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
 
@@ -134,7 +135,11 @@ class Programs:
             return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph), kind in COMPARING)
         strict = self.model.spec.settings.strict
         budget = self.model.spec.budget if kind in BUDGETED else None
-        program = compile_graph(graph, self.model.backend, self._title(kind, rows), strict, budget)
+        program = compile_graph(graph, self.model.backend, self._title(kind, rows), strict, budget, self.model.tuning)
+
+        if self.model.tuning is not None:
+            known, there = self.model.tuning.knows(program, self.model.backend)
+            self.tuned = self.tuned[0] + known, self.tuned[1] + there
 
         def peak(n: int) -> int:
             other = {name: TensorType((n, *t.shape[1:]), t.dtype) for name, t in types.items()}

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nnspec.codegen.tuning import parse_tuning
 from nnspec.data.pixels import Pixels
 from nnspec.errors import DataError, Place, Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.runtime.environment import DECIDES_BITS, environment
-from nnspec.runtime.run_folder import RECORD, SPEC, RunFolder
+from nnspec.runtime.run_folder import RECORD, SPEC, TUNE, RunFolder
 from nnspec.runtime.session import Model
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, read
@@ -38,13 +39,38 @@ def record(model: Model, splits: Splits, epochs: int) -> dict[str, Any]:
         "data": fingerprint(splits),
         "prepared": sorted(model.preparation.steps) if model.preparation is not None else [],
         "loops": str(model.backend.loops(settings.strict) or "none"),
-        "choices": {"math": settings.math},
+        "choices": {"math": settings.math, "tune": _digest(model)},
         "threads": model.threads,
         "weights": [part.to_json() for part in model.transferred or ()],
         "spec": {"path": str(file.resolve()), "sha256": _sha256(file)} if file else None,
         "command": sys.argv,
         **environment(),
     }
+
+
+def _digest(model: Model) -> str | None:
+    """What a tune file says, as far as it decides bits; None without one."""
+    return None if model.tuning is None else hashlib.sha256(repr(sorted(model.tuning.ways.items())).encode()).hexdigest()
+
+
+def replay_choices(model: Model, folder: RunFolder) -> tuple[str, ...]:
+    """Gives the model the ways that the folder's run went, and notes where they were timed on another machine.
+
+    Raises SpecError where the call names a tune file that says otherwise, DataError where the folder's is gone or damaged.
+    """
+    choices = folder.read_json(RECORD).get("choices")
+    before, path = choices.get("tune") if isinstance(choices, dict) else None, folder.path / TUNE
+    if model.tuning is not None and _digest(model) != before:
+        found = "a tune file" if before is None else "a tune file that says otherwise"
+        wanted = "none, as when it was started" if before is None else f"none, or what {path} says"
+        raise SpecError(Problem(f"the run in {folder.path} is another one", found=found, wanted=wanted, hint="leave --tune out", rule="resume"))
+    if before is None:
+        return ()
+    model.tuning = parse_tuning(folder.read(TUNE), str(path))
+    if _digest(model) != before:
+        raise DataError(Problem(f"{path}: this is not what the run was started with", wanted="a run's folder with all its files", rule="resume"))
+    different = model.tuning.differs(model.backend.machine())
+    return (f"the ways of this run were timed on another machine ({different}): it goes on with them",) if different else ()
 
 
 def _sha256(file: Path) -> str | None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nnspec.codegen.tuning import parse_tuning
 from nnspec.compiler import loads
 from nnspec.data import stored
 from nnspec.data.prepare import Preparation
@@ -13,7 +14,7 @@ from nnspec.errors import DataError, Place, Problem, Source, SpecError
 from nnspec.network.class_weights import balancing, many
 from nnspec.runtime import checkpoint
 from nnspec.runtime.atomic import replace
-from nnspec.runtime.run_folder import BALANCE, BEST, DATA, LAST, PREPARATION, RECORD, SPEC, refuse_several
+from nnspec.runtime.run_folder import BALANCE, BEST, DATA, LAST, PREPARATION, RECORD, SPEC, TUNE, refuse_several
 from nnspec.runtime.session import Model, compile
 
 
@@ -26,12 +27,14 @@ def described(model: Model) -> dict[str, str]:
         files[PREPARATION] = json.dumps(model.preparation.to_json(), indent=2) + "\n"
     if model.balance:
         files[BALANCE] = json.dumps(model.balance, indent=2) + "\n"
+    if model.tuning is not None:
+        files[TUNE] = model.tuning.text()
     return files
 
 
 def save_model(model: Model, folder: Path) -> None:
     """Writes the model into a folder that is empty, or holds a model already. Raises SpecError, ResourceError."""
-    known = {SPEC, DATA, PREPARATION, BALANCE, LAST}
+    known = {SPEC, DATA, PREPARATION, BALANCE, TUNE, LAST}
     if folder.is_file() or (folder.is_dir() and {p.name for p in folder.iterdir()} - known):
         raise SpecError(Problem(f"{folder} holds something else", wanted="a new folder", rule="model-folder"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,8 +79,20 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
     arrays, standing = checkpoint.read(folder / (BEST if which == "best" else LAST), model.state(), "parameters/" if which == "best" else "")
     model.restore(arrays)
     model.step = standing.step
+    _tune(model, folder)
     _pace(model, folder)
     return model
+
+
+def _tune(model: Model, folder: Path) -> None:
+    """The ways that the model's calls went, where they were timed on this machine; elsewhere its cost model finds others, which a note says."""
+    if model.interpreted or (text := _read(folder, TUNE)) is None:
+        return
+    found = parse_tuning(text, str(folder / TUNE))
+    if different := found.differs(model.backend.machine()):
+        model.notes = (*model.notes, f"{folder / TUNE} is of another machine and not used here, last bits may differ: {different}")
+    else:
+        model.tuning = found
 
 
 def _pace(model: Model, folder: Path) -> None:

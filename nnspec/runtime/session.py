@@ -38,22 +38,38 @@ from nnspec.training.schedule import Schedule
 from nnspec.training.stretches import Stretches, schedules
 
 if TYPE_CHECKING:
+    from nnspec.codegen.tuning import Tuning
     from nnspec.runtime.trainer import Run
 
 CHUNK = 256
 
 
 def compile(spec: Spec, backend: str = "numpy", precision: str | None = None, seed: int | None = None, threads: int | None = None,
-            weights: bool = True) -> Model:  # fmt: skip
+            weights: bool = True, tune: str | Path | None = None) -> Model:  # fmt: skip
     """A model of the spec on a backend, its parameters initialised from the seed.
 
     ``precision`` and ``seed`` stand for the spec's own. ``backend="interpret"`` runs the ops' references.
-    ``weights=False`` leaves out what the spec's ``weights`` would load, for what is restored anyway.
+    ``weights=False`` leaves out what the spec's ``weights`` would load, for what is restored anyway. ``tune`` is a file that
+    ``nnspec tune`` has written on this machine: the calls that it knows go the ways that were the fastest. Raises DataError for another.
     """
     model = Model(spec.with_(precision=precision, seed=seed, threads=threads), backend)
+    if tune is not None:
+        model.tuning = tuned(tune, model)
     if weights:
         model.transfer()
     return model
+
+
+def tuned(path: str | Path, model: Model) -> Tuning:
+    """The tune file at ``path``, for this machine. Raises DataError."""
+    from nnspec.codegen.tuning import read_tuning
+
+    if model.interpreted:
+        problem = Problem("a tune file says how programs compute, and the interpreter has none", found=str(path), hint="leave one of the two out")
+        raise SpecError(problem)
+    found = read_tuning(path)
+    found.refuse_other(model.backend.machine())
+    return found
 
 
 class Model:
@@ -66,6 +82,8 @@ class Model:
         self.threads = spec.settings.threads or cores.threads()
         self.backend.set_threads(self.threads)
         self.seed, self.step = spec.settings.seed, 0
+        self.tuning: Tuning | None = None  # which ways calls go that are computed in several
+        self.notes: tuple[str, ...] = ()  # what who asks it should know
         self.preparation: Preparation | None = None
         self.pace: tuple[int, int | None] = 1, None  # the steps of an epoch, and the epochs, of the run that it comes from
         self.balance: Mapping[str, tuple[float, ...]] | None = None  # what classes weigh, where the training rows say it

@@ -21,6 +21,7 @@ from .windows import Windows
 PRODUCT, TRANSFORM, MOVED, COMPILED = 200.0, 110.0, 12.0, 40.0  # floating point operations and bytes in a nanosecond; compiled, more
 STREAM = 24.0  # bytes in a nanosecond from memory, of what no cache holds from run to run
 NEAR, FAR, CACHE = 200.0, 55.0, 1 << 20  # bytes in a nanosecond, from a cache of so many bytes and from beyond
+TUNED = "tuned"  # why a way is taken that a tune file says
 GAIN = {"forward": 0.85, "input": 0.85, "kernel": 0.75}  # columns are left where tiles cost at most this share of them
 
 
@@ -54,6 +55,18 @@ def way(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: s
     if share > GAIN[part]:
         return Way(usual, "transforming would cost more than it saves")
     return Way(f"Winograd {best.m}x{best.m}", f"{TAPS * TAPS * best.m**2 / best.n**2:g} times fewer products", best)
+
+
+def ways(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: str = "forward") -> dict[str, Way]:
+    """All ways that there are, by name; ``way`` takes one of them."""
+    if groups == w.channels and groups > 1 and part != "input":
+        return {name: Way(name, TUNED) for name in ("taps", *(["one product"] if w.pointwise else []))}
+    found = [Way("one product" if w.pointwise else "columns", TUNED)]
+    if direct.possible(w, dtype):
+        found.append(Way("direct", TUNED))
+    if not _not_winograd(w, groups, dtype, tiles):
+        found += [Way(f"Winograd {m}x{m}", TUNED, Tiles(w, m, dtype, filters)) for m in POINTS if m <= tiles]
+    return {one.name: one for one in found}
 
 
 def _not_winograd(w: Windows, groups: int, dtype: DType, tiles: int) -> str:

@@ -11,7 +11,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import Conv
 
-from . import depthwise, direct, winograd
+from . import algorithm, depthwise, direct, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .kernel import Arrays, Form, Kernel, Run, Step, Types, rows_of, sequence, sizes
@@ -40,6 +40,8 @@ def _windows(op: Conv, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...
 
 
 def _way(op: Conv, windows: Windows, w: tuple[int, ...], dtype: DType) -> Way:
+    if op.way:
+        return algorithm.ways(windows, w[-1], op.groups, dtype, op.tiles)[op.way]
     return way(windows, w[-1], op.groups, dtype, op.tiles, kept=op.kept)
 
 
@@ -47,6 +49,11 @@ def choice(op: Conv, inputs: Types, outputs: Types) -> str:
     x, w = inputs
     kept = forms(op, inputs, outputs)
     return f"{_way(op, _windows(op, sizes(x), sizes(w), sizes(outputs[0])), sizes(w), x.dtype)}{'; its kernel is kept' if kept else ''}"
+
+
+def ways(op: Conv, inputs: Types, outputs: Types) -> tuple[str, ...]:
+    x, w = inputs
+    return tuple(algorithm.ways(_windows(op, sizes(x), sizes(w), sizes(outputs[0])), sizes(w)[-1], op.groups, x.dtype, op.tiles))
 
 
 def forms(op: Conv, inputs: Types, outputs: Types) -> tuple[Form, ...]:
@@ -98,4 +105,4 @@ def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
     return sequence(products(Columns(windows, op.groups, dtype), x, kernels, y, space))
 
 
-CONV: dict[type[Any], Kernel] = {Conv: Kernel(bind, workspace, choice=choice, forms=forms)}
+CONV: dict[type[Any], Kernel] = {Conv: Kernel(bind, workspace, choice=choice, forms=forms, ways=ways)}

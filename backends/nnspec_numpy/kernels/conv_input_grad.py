@@ -17,7 +17,7 @@ from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvInputGrad
 
 from . import depthwise, direct, phases, winograd
-from .algorithm import Way, way
+from .algorithm import TUNED, Way, way, ways
 from .columns import Columns
 from .conv import parts, products
 from .grid import Grid
@@ -57,6 +57,8 @@ def _windows(op: ConvInputGrad, g: tuple[int, ...], w: tuple[int, ...], x: tuple
 
 
 def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) -> Way:
+    if op.way:
+        return _ways(op, windows, w, dtype)[op.way]
     if windows.pointwise and not direct.worth(windows, w[-1], op.groups, dtype, "input"):
         return Way("one product", "a window is one place")
     if w[-2] == 1 and op.groups > 1:
@@ -71,6 +73,18 @@ def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) 
     return Way("scattered taps", "a stride" if prod(windows.stride) != 1 else "a border wider than the window")
 
 
+def _ways(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) -> dict[str, Way]:
+    """All ways that there are, by name."""
+    if w[-2] == 1 and op.groups > 1:
+        return {name: Way(name, TUNED) for name in ("taps", *(["one product"] if windows.pointwise else []))}
+    if (flipped := mirrored(windows, w[-1])) is not None:
+        return ways(flipped, windows.channels, op.groups, dtype, op.tiles, "input")
+    names = ["scattered taps"]
+    names += ["lines"] if few(windows, op.groups) else []
+    names += ["direct"] if phases.possible(windows, w[-1], op.groups, dtype) else []
+    return {name: Way(name, TUNED) for name in names}
+
+
 def _gathering(w: Windows, filters: int, dtype: DType) -> Windows | None:
     """Windows over the gradient of a convolution of every channel by itself: a sum is gathered in half the time of a scattered one."""
     return mirrored(w, filters) if filters == w.channels and not depthwise.native(w, dtype, filters) else None
@@ -79,6 +93,11 @@ def _gathering(w: Windows, filters: int, dtype: DType) -> Windows | None:
 def choice(op: ConvInputGrad, inputs: Types, outputs: Types) -> str:
     g, w = inputs
     return str(_way(op, _windows(op, sizes(g), sizes(w), sizes(outputs[0])), sizes(w), g.dtype))
+
+
+def all_ways(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[str, ...]:
+    g, w = inputs
+    return tuple(_ways(op, _windows(op, sizes(g), sizes(w), sizes(outputs[0])), sizes(w), g.dtype))
 
 
 def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
@@ -198,4 +217,4 @@ def _scatter_planes(w: Windows, g: Array, kernel: Array, x: Array, space: Arrays
     return steps
 
 
-CONV_INPUT_GRAD: dict[type[Any], Kernel] = {ConvInputGrad: Kernel(bind, workspace, choice=choice)}
+CONV_INPUT_GRAD: dict[type[Any], Kernel] = {ConvInputGrad: Kernel(bind, workspace, choice=choice, ways=all_ways)}

@@ -12,7 +12,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvKernelGrad
 
-from . import depthwise, direct, winograd
+from . import algorithm, depthwise, direct, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .conv import parts
@@ -27,12 +27,19 @@ def _windows(op: ConvKernelGrad, x: tuple[int, ...], g: tuple[int, ...]) -> Wind
 
 
 def _way(op: ConvKernelGrad, windows: Windows, g: tuple[int, ...], dtype: DType) -> Way:
+    if op.way:
+        return algorithm.ways(windows, g[-1], op.groups, dtype, op.tiles, "kernel")[op.way]
     return way(windows, g[-1], op.groups, dtype, op.tiles, "kernel")
 
 
 def choice(op: ConvKernelGrad, inputs: Types, outputs: Types) -> str:
     x, g = inputs
     return str(_way(op, _windows(op, sizes(x), sizes(g)), sizes(g), x.dtype))
+
+
+def ways(op: ConvKernelGrad, inputs: Types, outputs: Types) -> tuple[str, ...]:
+    x, g = inputs
+    return tuple(algorithm.ways(_windows(op, sizes(x), sizes(g)), sizes(g)[-1], op.groups, x.dtype, op.tiles, "kernel"))
 
 
 def workspace(op: ConvKernelGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
@@ -88,4 +95,4 @@ def _columns(op: ConvKernelGrad, windows: Windows, x: Array, g: Array, w: Array,
     return steps
 
 
-CONV_KERNEL_GRAD: dict[type[Any], Kernel] = {ConvKernelGrad: Kernel(bind, workspace, choice=choice)}
+CONV_KERNEL_GRAD: dict[type[Any], Kernel] = {ConvKernelGrad: Kernel(bind, workspace, choice=choice, ways=ways)}

@@ -26,6 +26,11 @@ def plain(op: Any, inputs: Types, outputs: Types) -> str:
     return ""
 
 
+def one_way(op: Any, inputs: Types, outputs: Types) -> tuple[str, ...]:
+    """Nothing to choose from."""
+    return ()
+
+
 class Form(Protocol):
     """What is made of a weight before any row is seen; equal forms of one weight are made once. ``str`` names it."""
 
@@ -51,7 +56,8 @@ class Kernel:
     scratch arrays it wants: contiguous, of any content, and free for others between two runs. ``contiguous`` names
     the inputs that have to be C-contiguous: all of them (True), or those at some positions. ``choice`` says, where there
     are several ways, which one is taken and why, in a few words. ``forms`` says in which forms the weight, input 1, is kept
-    between runs: ``bind`` finds them behind its workspace.
+    between runs: ``bind`` finds them behind its workspace. ``ways`` names all ways that these shapes can go: ``op.way`` is one of them,
+    or empty, and then the kernel chooses.
     """
 
     bind: Callable[[Any, Arrays, Arrays, Arrays], Run]
@@ -59,6 +65,7 @@ class Kernel:
     contiguous: bool | tuple[int, ...] = True
     choice: Callable[[Any, Types, Types], str] = plain
     forms: Callable[[Any, Types, Types], tuple[Form, ...]] = no_forms
+    ways: Callable[[Any, Types, Types], tuple[str, ...]] = one_way
 
     def wants_contiguous(self, position: int) -> bool:
         """Whether the input at ``position`` has to be C-contiguous."""

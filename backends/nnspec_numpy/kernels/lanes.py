@@ -61,7 +61,11 @@ def by_rows(kernel: Kernel, *shared: int) -> Kernel:
         first = lanes(op, inputs, outputs)[0]
         return kernel.choice(op, part(inputs, first, shared), part(outputs, first))
 
-    return replace(kernel, bind=bind, workspace=workspace, choice=choice, forms=forms)
+    def ways(op: Any, inputs: Types, outputs: Types) -> tuple[str, ...]:
+        first = lanes(op, inputs, outputs)[0]
+        return kernel.ways(op, part(inputs, first, shared), part(outputs, first))
+
+    return replace(kernel, bind=bind, workspace=workspace, choice=choice, forms=forms, ways=ways)
 
 
 def summed(kernel: Kernel) -> Kernel:
@@ -95,7 +99,10 @@ def summed(kernel: Kernel) -> Kernel:
     def choice(op: Any, inputs: Types, outputs: Types) -> str:
         return kernel.choice(op, part(inputs, lanes(op, inputs, outputs)[0]), outputs)
 
-    return replace(kernel, bind=bind, workspace=workspace, choice=choice)
+    def ways(op: Any, inputs: Types, outputs: Types) -> tuple[str, ...]:
+        return kernel.ways(op, part(inputs, lanes(op, inputs, outputs)[0]), outputs)
+
+    return replace(kernel, bind=bind, workspace=workspace, choice=choice, ways=ways)
 
 
 def together(runs: list[Run]) -> Run:
