@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnspec.ops.random import RandomBits, counters, normal, philox, stream, uniform
+from nnspec.layers.initializers import truncated
+from nnspec.ops.random import RandomBits, counters, normal, normal_at, philox, stream, uniform
 
 ONES = 0xFFFFFFFF
 # Random123's kat_vectors, philox4x32 with 10 rounds: counter, key, result.
@@ -46,6 +47,18 @@ def test_normal_numbers_have_the_moments_of_a_normal() -> None:
 def test_fewer_numbers_are_the_first_of_more() -> None:
     for draw in (uniform, normal):
         np.testing.assert_array_equal(draw(3, "w", 1001)[:37], draw(3, "w", 37))
+
+
+def test_numbers_drawn_at_their_places_are_those_of_the_whole() -> None:
+    places = np.array([0, 1, 5, 16_383, 16_384, 16_385, 70_001])
+    np.testing.assert_array_equal(normal_at(3, "w", places), normal(3, "w", 70_002)[places])
+
+
+def test_what_lies_beyond_two_deviations_is_drawn_again_by_its_place() -> None:
+    wanted = normal(3, "w", 20_001)
+    for attempt in range(1, 9):
+        wanted = np.where(np.abs(wanted) > 2, normal(3, f"w:{attempt}", wanted.size), wanted)
+    np.testing.assert_array_equal(truncated(3, "w", (3, 6667)), wanted.reshape(3, 6667))
 
 
 def test_seeds_and_names_give_unrelated_numbers() -> None:

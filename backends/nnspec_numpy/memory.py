@@ -54,6 +54,11 @@ class NumpyMemory:
         np.copyto(mine, array)
         self.written += 1
 
+    def put(self, label: str, offset: int, array: NDArray[Any]) -> None:
+        """Replaces as many elements from the ``offset``-th on as the flat ``array`` has."""
+        np.copyto(self._array(label)[offset : offset + array.size], array)
+        self.written += 1
+
     def _array(self, label: str) -> NDArray[Any]:
         t = self.types[label]
         return self._bytes[label].view(t.dtype.numpy).reshape(known(t.shape))

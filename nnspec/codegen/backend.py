@@ -30,6 +30,9 @@ class Memory(Protocol):
     def write(self, label: str, array: NDArray[Any]) -> None:
         """Replaces the content; shape and dtype must be those of ``types``."""
 
+    def put(self, label: str, offset: int, array: NDArray[Any]) -> None:
+        """Replaces as many elements from the ``offset``-th on as the flat ``array`` has."""
+
 
 class Executable(Protocol):
     """A program bound to memory: write the inputs in place, run, read the outputs.

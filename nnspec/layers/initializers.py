@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nnspec.ops.random import normal, uniform
+from nnspec.ops.random import normal, normal_at, uniform
 from nnspec.spec.model import Kind, NotNegative, Number
 
 Array = NDArray[np.float64]
@@ -88,10 +88,11 @@ class TruncatedNormal(Initializer, kind="truncated_normal"):
 def truncated(seed: int, path: str, shape: tuple[int, ...]) -> Array:
     """Standard normal numbers within ±2."""
     z = normal(seed, path, prod(shape))
-    attempt = 0
-    while (far := np.abs(z) > 2.0).any():
+    attempt, far = 0, np.flatnonzero(np.abs(z) > 2.0)
+    while far.size:
         attempt += 1
-        z = np.where(far, normal(seed, f"{path}:{attempt}", z.size), z)
+        again = z[far] = normal_at(seed, f"{path}:{attempt}", far)
+        far = far[np.abs(again) > 2.0]
     return z.reshape(shape)
 
 

@@ -6,8 +6,9 @@ The key is (seed, hash of layer path and draw name); the counter (element // wor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import pi, prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +20,40 @@ from nnspec.ops.elementwise import cast, cos, log, minimum, sin, sqrt
 from nnspec.ops.movement import concat, reshape, slice_axis
 
 Words = NDArray[np.uint32]
+Wide = NDArray[np.uint64]
+Floats = NDArray[np.float64]
+Pair: TypeAlias = "Callable[[tuple[int, int], NDArray[np.intp]], tuple[Floats, Floats]]"
 MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 WEYL = (0x9E3779B9, 0xBB67AE85)
+LOWEST = 0xFFFFFFFF
+LOW, SHIFT = np.uint64(LOWEST), np.uint64(32)
+CHUNK = 8192  # counters that are worked out at a time
 
 
 def philox(key: tuple[int, int], counter: Words) -> Words:
     """Four random 32-bit words for each counter of four: ``(n, 4) -> (n, 4)``."""
-    a, b, c, d = (counter[:, i].astype(np.uint64) for i in range(4))
-    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    out = np.empty((len(counter), 4), np.uint32)
+    for at in range(0, len(counter), CHUNK):
+        part = _rounds(key, *(counter[at : at + CHUNK, i].astype(np.uint64) for i in range(4)))
+        for i, words in enumerate(part):
+            out[at : at + CHUNK, i] = words
+    return out
+
+
+def _rounds(key: tuple[int, int], a: Wide, b: Wide, c: Wide, d: Wide) -> tuple[Wide, Wide, Wide, Wide]:
+    """Ten rounds in place over words of 32 bits, each in 64: few enough at a time that they stay in the processor's cache."""
+    p, q = np.empty_like(a), np.empty_like(c)
     k0, k1 = key
     for _ in range(10):
-        p, q = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
-        a, c = (q >> shift) ^ b ^ np.uint64(k0), (p >> shift) ^ d ^ np.uint64(k1)
-        b, d = q & low, p & low
+        np.multiply(a, MULTIPLIERS[0], out=p)
+        np.multiply(c, MULTIPLIERS[1], out=q)
+        for high, other, product, k in ((a, b, q, k0), (c, d, p, k1)):
+            np.right_shift(product, SHIFT, out=high)
+            np.bitwise_xor(high, other, out=high)
+            np.bitwise_xor(high, np.uint64(k), out=high)
+            np.bitwise_and(product, LOW, out=other)
         k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
-    return np.stack([a, b, c, d], axis=1).astype(np.uint32)
+    return a, b, c, d
 
 
 def stream(text: str) -> int:
@@ -52,18 +72,46 @@ def counters(n: int, row: int = 0, step: int = 0) -> Words:
     return out
 
 
-def uniform(seed: int, name: str, n: int) -> NDArray[np.float64]:
+def uniform(seed: int, name: str, n: int) -> Floats:
     """``n`` numbers above 0 and below 1, 53 bits each, for a named draw."""
-    words = philox((seed & 0xFFFFFFFF, stream(name)), counters(-(-n // 2))).astype(np.uint64)
-    bits = (words[:, 0::2] << np.uint64(21)) | (words[:, 1::2] >> np.uint64(11))
-    return ((bits.reshape(-1)[:n]).astype(np.float64) + 0.5) * 2.0**-53
+    return _drawn(seed, name, n, _pair)
 
 
-def normal(seed: int, name: str, n: int) -> NDArray[np.float64]:
+def normal(seed: int, name: str, n: int) -> Floats:
     """``n`` numbers of mean 0 and deviation 1 (Box and Muller), for a named draw."""
-    u = uniform(seed, name, 2 * -(-n // 2)).reshape(-1, 2)
-    radius, angle = np.sqrt(-2.0 * np.log(u[:, 0])), 2.0 * np.pi * u[:, 1]
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:n]
+    return _drawn(seed, name, n, _round_pair)
+
+
+def normal_at(seed: int, name: str, places: NDArray[np.intp]) -> Floats:
+    """Those of ``normal`` that stand at these places."""
+    first, second = _round_pair((seed & LOWEST, stream(name)), places // 2)
+    return np.where(places % 2, second, first)
+
+
+def _drawn(seed: int, name: str, n: int, pair: Pair) -> Floats:
+    """Two numbers for each counter, one after another."""
+    key, out = (seed & LOWEST, stream(name)), np.empty((-(-n // 2), 2))
+    for at in range(0, len(out), CHUNK):
+        part = out[at : at + CHUNK]
+        part[:, 0], part[:, 1] = pair(key, np.arange(at, at + len(part)))
+    return out.reshape(-1)[:n]
+
+
+def _pair(key: tuple[int, int], counter: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    zeros = (np.zeros(len(counter), np.uint64) for _ in range(3))
+    a, b, c, d = _rounds(key, counter.astype(np.uint64), *zeros)
+    return _fraction_of(a, b), _fraction_of(c, d)
+
+
+def _fraction_of(high: Wide, low: Wide) -> Floats:
+    """53 bits of two words as a number between 0 and 1."""
+    return ((high << np.uint64(21) | low >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def _round_pair(key: tuple[int, int], counter: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    u, v = _pair(key, counter)
+    radius, angle = np.sqrt(-2.0 * np.log(u)), 2.0 * np.pi * v
+    return radius * np.cos(angle), radius * np.sin(angle)
 
 
 class RandomBits(Op):

@@ -27,6 +27,9 @@ class HostMemory:
     def write(self, label: str, array: Array) -> None:
         self.arrays[label][...] = array
 
+    def put(self, label: str, offset: int, array: Array) -> None:
+        self.arrays[label][offset : offset + array.size] = array
+
 
 class Interpreted:
     """A graph ready to be interpreted over a memory."""

@@ -15,7 +15,7 @@ from nnspec.network.class_weights import balancing, many
 from nnspec.runtime import checkpoint
 from nnspec.runtime.atomic import replace
 from nnspec.runtime.run_folder import BALANCE, BEST, DATA, LAST, PREPARATION, RECORD, SPEC, TUNE, refuse_several
-from nnspec.runtime.session import Model, compile
+from nnspec.runtime.session import Model
 
 
 def described(model: Model) -> dict[str, str]:
@@ -69,7 +69,7 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
         spec = loads(text, str(folder / SPEC), data=declaration)
     except SpecError as e:
         raise DataError(*e.problems) from None  # it was right when the folder was written
-    model = compile(spec, backend, weights=False)
+    model = Model(spec, backend, start=False)
     prepared = _json(folder, PREPARATION)
     if prepared is not None:
         model.preparation = _preparation(prepared, folder / PREPARATION)

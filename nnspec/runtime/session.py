@@ -33,7 +33,7 @@ from nnspec.runtime.parameter import Parameter
 from nnspec.runtime.plateaus import Plateaus
 from nnspec.runtime.programs import Programs, alone
 from nnspec.runtime.tally import Scores, Tally
-from nnspec.runtime.vectors import read_state, restore_state
+from nnspec.runtime.vectors import begin, read_state, restore_state
 from nnspec.training.schedule import Schedule
 from nnspec.training.stretches import Stretches, schedules
 
@@ -73,9 +73,9 @@ def tuned(path: str | Path, model: Model) -> Tuning:
 
 
 class Model:
-    """A spec compiled for a backend."""
+    """A spec compiled for a backend. Without ``start`` parameters are 0, for who restores them all."""
 
-    def __init__(self, spec: Spec, backend: str = "numpy") -> None:
+    def __init__(self, spec: Spec, backend: str = "numpy", start: bool = True) -> None:
         self.spec = spec
         self.interpreted = backend == "interpret"
         self.backend = load_backend("numpy" if self.interpreted else backend)
@@ -100,11 +100,12 @@ class Model:
         refuse_parameters(types, sorted(((p, size({p: TensorType(d.param.shape, dtype)})) for p, d in declared.items()), key=lambda x: -x[1]))
         self.memory = HostMemory(types) if self.interpreted else self.backend.memory(types)
         self.parameters: Mapping[str, Parameter] = {path: Parameter(self, d) for path, d in declared.items()}
-        self.restore({f"parameters/{path}": self._initial(path, d).astype(dtype.numpy) for path, d in declared.items()})
+        if start:
+            begin(self, lambda path: self._initial(path, declared[path]).astype(dtype.numpy))
 
     def _initial(self, path: str, declared: Declared) -> Array:
-        start = declared.init or default(declared.param.init)
-        return start.values(declared.param.shape, self.seed, path)
+        init = declared.init or default(declared.param.init)
+        return init.values(declared.param.shape, self.seed, path)
 
     def transfer(self) -> None:
         """Loads what the spec's ``weights`` name, once. Raises SpecError, DataError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,18 +31,30 @@ def read_state(model: Model) -> dict[str, Array]:
 
 def restore_state(model: Model, state: Mapping[str, Array]) -> None:
     """Writes what ``read_state`` gave; what is left out stays, and weights that move are then the averages."""
-    held = {label: model.memory.read(label) for label in model.memory.types}
     for key, label, place in _places(model):
         key = key if key in state else key.replace(MOVING, "parameters", 1)
         if key in state:
-            held[label][place.offset : place.offset + place.size] = state[key].reshape(-1)
+            model.memory.put(label, place.offset, state[key].reshape(-1))
     if model.segments.counted:
         known = {model.segments.slots[path].segment: state.get(f"{UPDATES}/{path}") for path in _learned(model)}
         model.updates.update({segment: int(n) for segment, n in known.items() if n is not None})
-    if NEXT in held:
-        held[NEXT] = held[STATE]
-    for label, values in held.items():
-        model.memory.write(label, values)
+    _copy_statistics(model)
+
+
+def begin(model: Model, values: Callable[[str], Array]) -> None:
+    """Writes what each parameter starts with, one after another: all of them at once would take their memory again."""
+    learned = set(_learned(model)) if model.segments.averaged else set()
+    for path in model.parameters:
+        place, start = model.segments.slots[path], values(path).reshape(-1)
+        for label in dict.fromkeys((model.segments.answering(place.segment), *([place.segment] if path in learned else []))):
+            model.memory.put(label, place.offset, start)
+    _copy_statistics(model)
+
+
+def _copy_statistics(model: Model) -> None:
+    """Those that move beside themselves within a step begin as they are."""
+    if NEXT in model.memory.types:
+        model.memory.write(NEXT, model.memory.read(STATE))
 
 
 def _places(model: Model) -> Iterator[tuple[str, str, Slot]]:
