@@ -43,7 +43,7 @@ ATEN = torch.ops.aten
 Call = Callable[[], object]
 Line = tuple[str, Call, list[Call]]
 
-# name: images, height and width, channels, filters, kernel, stride, border, groups
+# name: images, height and width (or each length), channels, filters, kernel, stride, border, groups, dilation
 CONVOLUTIONS = {
     "LeNet conv 1, 28x28x1 > 6, 5x5, batch 64": (64, 28, 1, 6, 5, 1, 2, 1),
     "LeNet conv 2, 14x14x6 > 16, 5x5, batch 64": (64, 14, 6, 16, 5, 1, 0, 1),
@@ -57,6 +57,39 @@ CONVOLUTIONS = {
     "16x16x128 > 128, 3x3, batch 32": (32, 16, 128, 128, 3, 1, 1, 1),
     "4x4x512 > 512, 3x3, batch 32": (32, 4, 512, 512, 3, 1, 1, 1),
     "24x24x144, depthwise 3x3, stride 2, batch 16": (16, 24, 144, 144, 3, 2, 1, 144),
+    "first 28x28x1 > 8, 3x3, batch 64": (64, 28, 1, 8, 3, 1, 1, 1),
+    "first 28x28x1 > 32, 3x3, batch 64": (64, 28, 1, 32, 3, 1, 0, 1),
+    "first 8x8x1 > 32, 3x3, batch 64": (64, 8, 1, 32, 3, 1, 1, 1),
+    "first 32x32x3 > 8, 3x3, batch 64": (64, 32, 3, 8, 3, 1, 1, 1),
+    "first 32x32x3 > 16, 3x3, batch 64": (64, 32, 3, 16, 3, 1, 1, 1),
+    "first 32x32x3 > 32, 3x3, batch 64": (64, 32, 3, 32, 3, 1, 1, 1),
+    "first 224x224x3 > 64, 7x7, stride 2, batch 1": (1, 224, 3, 64, 7, 2, 3, 1),
+    "first 227x227x3 > 96, 11x11, stride 4, batch 1": (1, 227, 3, 96, 11, 4, 0, 1),
+    "small 14x14x8 > 16, 3x3, batch 64": (64, 14, 8, 16, 3, 1, 1, 1),
+    "small 28x28x12 > 12, 3x3, batch 32": (32, 28, 12, 12, 3, 1, 1, 1),
+    "small 16x16x17 > 17, 3x3, batch 32": (32, 16, 17, 17, 3, 1, 1, 1),
+    "small 16x16x48 > 48, 5x5, batch 32": (32, 16, 48, 48, 5, 1, 2, 1),
+    "small 64x64x16 > 3, 3x3, batch 8": (8, 64, 16, 3, 3, 1, 1, 1),
+    "small 64x64x16 > 1, 1x1, batch 8": (8, 64, 16, 1, 1, 1, 0, 1),
+    "small 4x4x64 > 64, 3x3, batch 1": (1, 4, 64, 64, 3, 1, 1, 1),
+    "big 512x512x16 > 16, 3x3, batch 1": (1, 512, 16, 16, 3, 1, 1, 1),
+    "big 224x224x64 > 64, 3x3, batch 1": (1, 224, 64, 64, 3, 1, 1, 1),
+    "wide 14x14x256 > 256, 3x3, batch 1": (1, 14, 256, 256, 3, 1, 1, 1),
+    "dilated 32x32x32 > 32, 3x3, batch 8": (8, 32, 32, 32, 3, 1, 2, 1, 2),
+    "grouped 16x16x48 > 48, 3x3, 3 groups, batch 16": (16, 16, 48, 48, 3, 1, 1, 3),
+    "1-d 1024x1 > 16, 9, batch 32": (32, (1024,), 1, 16, 9, 1, 4, 1),
+    "1-d 256x64 > 64, 3, batch 32": (32, (256,), 64, 64, 3, 1, 1, 1),
+    "1-d 512x32 > 64, 5, stride 2, batch 16": (16, (512,), 32, 64, 5, 2, 2, 1),
+    "1-d 512x32 > 32, 3, dilated by 8, batch 16": (16, (512,), 32, 32, 3, 1, 8, 1, 8),
+    "3-d 16x16x16x1 > 8, 3x3x3, batch 8": (8, (16, 16, 16), 1, 8, 3, 1, 1, 1),
+    "3-d 16x16x16x16 > 16, 3x3x3, batch 8": (8, (16, 16, 16), 16, 16, 3, 1, 1, 1),
+    "3-d 8x8x8x32 > 64, 3x3x3, stride 2, batch 8": (8, (8, 8, 8), 32, 64, 3, 2, 1, 1),
+    "depthwise 56x56x64, 3x3, batch 4": (4, 56, 64, 64, 3, 1, 1, 64),
+    "depthwise 48x48x96, 3x3, stride 2, batch 16": (16, 48, 96, 96, 3, 2, 1, 96),
+    "depthwise 12x12x192, 3x3, batch 16": (16, 12, 192, 192, 3, 1, 1, 192),
+    "depthwise 6x6x576, 3x3, stride 2, batch 16": (16, 6, 576, 576, 3, 2, 1, 576),
+    "depthwise 14x14x120, 5x5, batch 8": (8, 14, 120, 120, 5, 1, 2, 120),
+    "depthwise 14x14x96, 7x7, batch 8": (8, 14, 96, 96, 7, 1, 3, 96),
 }
 # name: images, height and width, channels, window, stride, border
 POOLS = {
@@ -86,32 +119,36 @@ def normal(*shape: int) -> Array:
 
 
 def layouts(x: Array) -> list[torch.Tensor]:
-    t = torch.from_numpy(x).permute(0, 3, 1, 2)
-    return [t.contiguous(), t.contiguous(memory_format=torch.channels_last)]
+    t = torch.from_numpy(x).movedim(-1, 1)
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(t.ndim)
+    return [t.contiguous(), *([t.contiguous(memory_format=last)] if last else [])]
 
 
-def convolutions() -> Iterator[Line]:
-    for name, (n, side, channels, filters, k, stride, pad, groups) in CONVOLUTIONS.items():
-        x, w = normal(n, side, side, channels), normal(k, k, channels // groups, filters)
-        fields: Any = ((stride, stride), ((pad, pad), (pad, pad)), (1, 1), groups)
-        out = (side + 2 * pad - k) // stride + 1
-        g = normal(n, out, out, filters)
-        tw = torch.from_numpy(w).permute(3, 2, 0, 1)
+def convolutions(word: str) -> Iterator[Line]:
+    for name, (n, side, channels, filters, k, stride, pad, groups, *more) in CONVOLUTIONS.items():
+        if word not in f"conv {name}":
+            continue
+        spatial: Any = side if isinstance(side, tuple) else (side, side)
+        rank, dilation = len(spatial), more[0] if more else 1
+        size, steps, borders, holes = [k] * rank, [stride] * rank, [pad] * rank, [dilation] * rank
+        x, w = normal(n, *spatial, channels), normal(*size, channels // groups, filters)
+        fields: Any = (tuple(steps), ((pad, pad),) * rank, tuple(holes), groups)
+        g = normal(n, *((s + 2 * pad - (k - 1) * dilation - 1) // stride + 1 for s in spatial), filters)
+        at, of_torch = (steps, borders, holes, groups), {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}[rank]
         forward, data, weights = [], [], []
-        for tx, tg, tk in zip(layouts(x), layouts(g), (tw.contiguous(), tw.contiguous(memory_format=torch.channels_last)), strict=True):
-            def back(mask: list[bool], x: Any = tx, g: Any = tg, w: Any = tk, at: Any = (stride, pad, groups)) -> Call:
-                s, p, m = at
-                return lambda: ATEN.convolution_backward(g, x, w, None, [s, s], [p, p], [1, 1], False, [0, 0], m, mask)
+        for tx, tg, tk in zip(layouts(x), layouts(g), layouts(np.moveaxis(w, -1, 0)), strict=True):
+            def back(mask: list[bool], x: Any = tx, g: Any = tg, w: Any = tk, at: Any = at) -> Call:
+                return lambda: ATEN.convolution_backward(g, x, w, None, *at[:3], False, [0] * len(at[0]), at[3], mask)
 
-            forward.append(lambda x=tx, w=tk, at=(stride, pad, groups): functional.conv2d(x, w, None, at[0], at[1], 1, at[2]))
+            forward.append(lambda x=tx, w=tk, at=at, call=of_torch: call(x, w, None, *at))
             data.append(back([True, False, False]))
             weights.append(back([False, True, False]))
         yield f"conv {name}", kernel(Conv(*fields), x, w), forward
-        yield "  gradient in the input", kernel(ConvInputGrad(*fields, (side, side)), g, w), data
-        yield "  gradient in the kernel", kernel(ConvKernelGrad(*fields, (k, k)), x, g), weights
+        yield "  gradient in the input", kernel(ConvInputGrad(*fields, spatial), g, w), data
+        yield "  gradient in the kernel", kernel(ConvKernelGrad(*fields, tuple(size)), x, g), weights
 
 
-def pools() -> Iterator[Line]:
+def pools(word: str) -> Iterator[Line]:
     for name, (n, side, channels, k, stride, pad) in POOLS.items():
         x = normal(n, side, side, channels)
         fields: Any = ((k, k), (stride, stride), ((pad, pad), (pad, pad)))
@@ -129,7 +166,7 @@ def pools() -> Iterator[Line]:
                [lambda t=t, g=g, at=at: ATEN.avg_pool2d_backward(g, t, *at, False, False, None) for t, g in zip(xs, gs, strict=True)])
 
 
-def others() -> Iterator[Line]:
+def others(word: str) -> Iterator[Line]:
     seed, step = np.array(7, np.uint32), np.array(3, np.int64)
     for shape in ((64, 256), (64, 12544)):
         t = torch.empty(shape)
@@ -170,7 +207,7 @@ def main() -> None:
     shown = False
     with torch.no_grad(), np.errstate(all="ignore"):
         for lines in (convolutions, pools, others):
-            for name, mine, theirs in lines():
+            for name, mine, theirs in lines(word):
                 shown = word in name if not name.startswith(" ") else shown
                 if shown:
                     own, *other = timed([mine, *theirs])

@@ -15,6 +15,7 @@ from math import prod
 from nnspec.ir.types import DType
 
 from . import direct
+from .packed import Few
 from .tiles import POINTS, TAPS, Tiles
 from .windows import Windows
 
@@ -47,6 +48,8 @@ def way(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: s
         return Way("taps", "every channel by itself")
     usual, plain = _usual(w, filters, groups, dtype, part)
     plain += TAPS * TAPS * w.channels * filters * dtype.size / STREAM if kept else 0.0
+    if packed := _packed(w, filters, groups, dtype, part):
+        return packed
     reason = _not_winograd(w, groups, dtype, tiles)
     if reason:
         return Way(usual, reason)
@@ -64,9 +67,18 @@ def ways(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: 
     found = [Way("one product" if w.pointwise else "columns", TUNED)]
     if direct.possible(w, dtype):
         found.append(Way("direct", TUNED))
+    if _packed(w, filters, groups, dtype, part):
+        found.append(Way("packed", TUNED))
     if not _not_winograd(w, groups, dtype, tiles):
         found += [Way(f"Winograd {m}x{m}", TUNED, Tiles(w, m, dtype, filters)) for m in POINTS if m <= tiles]
     return {one.name: one for one in found}
+
+
+def _packed(w: Windows, filters: int, groups: int, dtype: DType, part: str) -> Way | None:
+    """Several places in a vector, where filters alone leave many of its lanes idle."""
+    if groups > 1 or dtype != DType.float32 or Few(w, filters).kernel("gradient" if part == "kernel" else "forward") is None:
+        return None
+    return Way("packed", f"{filters} filter{'s' if filters > 1 else ''}, several places in a vector")
 
 
 def _not_winograd(w: Windows, groups: int, dtype: DType, tiles: int) -> str:

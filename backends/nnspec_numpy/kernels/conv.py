@@ -11,7 +11,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import Conv
 
-from . import algorithm, depthwise, direct, winograd
+from . import algorithm, depthwise, direct, packed, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .kernel import Arrays, Form, Kernel, Run, Step, Types, rows_of, sequence, sizes
@@ -78,6 +78,8 @@ def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]
         return ()
     if chosen.name == "taps":
         return depthwise.workspace(windows, x.dtype, sizes(w)[-1])
+    if chosen.name == "packed":
+        return packed.Few(windows, sizes(w)[-1]).workspace("forward")
     if chosen.name == "direct":
         own = direct.Direct(windows, op.groups, sizes(w)[-1])
         return own.workspace(strips=not (op.kept and own.kept))
@@ -99,6 +101,8 @@ def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
         return sequence([partial(np.matmul, a, b, out) for a, b, out in pairs])
     if chosen.name == "taps":
         return sequence(depthwise.forward(windows, x, w, y, space))
+    if chosen.name == "packed":
+        return sequence(packed.convolve(packed.Few(windows, w.shape[-1]), x, kernels[0], y, space))
     if chosen.name == "direct":
         own = direct.Direct(windows, op.groups, w.shape[-1])
         return sequence(direct.convolve(own, x, [space[-1]] if op.kept and own.kept else kernels, y, space))

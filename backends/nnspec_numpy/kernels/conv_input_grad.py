@@ -16,7 +16,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvInputGrad
 
-from . import depthwise, direct, phases, winograd
+from . import depthwise, direct, packed, phases, winograd
 from .algorithm import TUNED, Way, way, ways
 from .columns import Columns
 from .conv import parts, products
@@ -112,6 +112,8 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
     if chosen.tiles:
         return winograd.workspace(chosen.tiles, turned=True)
     flipped = mirrored(windows, kernel[-1])
+    if flipped is not None and chosen.name == "packed":
+        return flat(prod(kernel), dtype), *packed.Few(flipped, windows.channels).workspace("forward")
     if flipped is not None and chosen.name == "direct":
         return flat(prod(kernel), dtype), *direct.Direct(flipped, op.groups, windows.channels).workspace()
     if flipped is not None:
@@ -144,7 +146,7 @@ def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> R
         return sequence(winograd.convolve(chosen.tiles, g, w, x, space, turned=True))
     flipped = mirrored(windows, w.shape[-1])
     if flipped is not None:
-        return sequence(_convolve(op, flipped, g, w, x, space, chosen.name == "direct"))
+        return sequence(_convolve(op, flipped, g, w, x, space, chosen.name))
     if chosen.name == "lines":
         return sequence(_scatter_planes(windows, g, w, x, space))
     if chosen.name == "direct":
@@ -152,13 +154,15 @@ def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> R
     return sequence(_scatter(op, windows, g, w, x, list(space)))
 
 
-def _convolve(op: ConvInputGrad, windows: Windows, g: Array, w: Array, x: Array, space: Arrays, directly: bool) -> list[Step]:
+def _convolve(op: ConvInputGrad, windows: Windows, g: Array, w: Array, x: Array, space: Arrays, way: str) -> list[Step]:
     size, share = w.shape[:-2], w.shape[-1] // op.groups
     turned = cut(space[0], (op.groups, *size, share, w.shape[-2]))
     back = w[(slice(None, None, -1),) * len(size)]
     steps: list[Step] = [partial(np.copyto, out, np.swapaxes(part, -1, -2))
                          for out, part in zip(turned, parts(back, op.groups), strict=True)]
-    if directly:
+    if way == "packed":
+        return steps + packed.convolve(packed.Few(windows, x.shape[-1]), g, rows_of(turned[0]), x, space[1:])
+    if way == "direct":
         return steps + direct.convolve(direct.Direct(windows, op.groups, x.shape[-1]), g, [rows_of(t) for t in turned], x, space[1:])
     columns = Columns(windows, op.groups, DType(g.dtype.name))
     return steps + products(columns, g, [rows_of(t) for t in turned], x, space[1:])

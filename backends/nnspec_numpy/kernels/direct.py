@@ -68,7 +68,7 @@ def worth(w: Windows, filters: int, groups: int, dtype: DType, part: str) -> boo
     return shape.rows * shape.vectors >= 6 and (groups == 1 or 2 * share >= lanes())
 
 
-def _two(w: Windows) -> Windows:
+def plane(w: Windows) -> Windows:
     """The same windows over two axes."""
     if len(w.spatial) == 2:
         return w
@@ -141,7 +141,7 @@ class Direct:
 
     def call(self, kind: str, x: Array, g: Array, w: Array, group: int) -> Step:
         """The step for one group; ``w`` and ``g`` are the group's own, (taps * channels, filters), or strips of it, and (…, filters)."""
-        two, filters, share = _two(self.windows), g.shape[-1], self.windows.channels // self.groups
+        two, filters, share = plane(self.windows), g.shape[-1], self.windows.channels // self.groups
         height, width = two.padded if two.bordered else two.spatial
         images, lines, places = x.shape[0], *two.out
         line, channels = width * two.channels, two.channels

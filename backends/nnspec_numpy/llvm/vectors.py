@@ -82,8 +82,8 @@ class Vectors:
         """The number at ``p`` in every lane."""
         return self._spread(self.code.let(f"load float, ptr {p}, align 4"), "float")
 
-    def all_lanes(self, flag: Register) -> Register:
-        return self._spread(flag, "i1")
+    def all_lanes(self, flag: Register, element: str = "i1") -> Register:
+        return self._spread(flag, element)
 
     def number(self, whole: Register) -> Register:
         """A whole number as a float in every lane."""
