@@ -107,11 +107,11 @@ class GroupNorm(Composite):
 
     def build(self, *x: Value) -> Value:
         a, gamma, beta = x
-        channels = a.shape[-1]
-        parts = reshape(a, (a.shape[0], size(a.shape[1:-1]), self.groups, channels // self.groups))
+        group = (self.groups, a.shape[-1] // self.groups)
+        parts = reshape(a, (a.shape[0], size(a.shape[1:-1]), *group))
         centred = parts - mean(parts, (1, 3), keep=True)
         normal = centred / sqrt(mean(square(centred), (1, 3), keep=True) + self.epsilon)
-        return reshape(normal, a.shape) * gamma + beta
+        return reshape(normal * reshape(gamma, group) + reshape(beta, group), a.shape)
 
 
 class LocalResponseNorm(Composite):

@@ -6,13 +6,13 @@ anything that waits for one of them. Calls move to the level of their first read
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
 from nnspec.ir.graph import Call, Graph, Value
 from nnspec.ir.op import Constant, Input
-from nnspec.ir.types import count
+from nnspec.ir.types import Shape, count
 from nnspec.ops.elementwise import Elementwise, Where
 from nnspec.ops.fused import ends
 from nnspec.ops.index import OneHot, Pick
@@ -41,6 +41,7 @@ class Levels:
         self.graph, self.loops = graph, loops
         self.guarded = {v.call for name, v in graph.outputs.items() if name.startswith(UPDATE) and _waits(v)}
         self.old = self._old_readers()
+        self.ways = self._ways()
         self.places = self._levels()
 
     def domain(self, c: Call, domains: dict[Call, Domain | None]) -> Domain | None:
@@ -51,13 +52,26 @@ class Levels:
         if len(shapes) != 1 or not self.loops.takes(c):
             return None
         shape = shapes.pop()
+        if (way := _way(c, shape)) is not None and way != self.ways[shape, 0 in way]:
+            return None
         if not all(isinstance(d, int) for d in shape) or not count(shape):
             return None
         if count(shape) == 1:
             return () if isinstance(c.op, Elementwise) else None
-        if isinstance(c.op, Elementwise) and shape[-1] == 1:
+        if isinstance(c.op, Elementwise) and 1 in shape:
             shape = _rows_of(c, domains) or shape
         return shape  # type: ignore[return-value]  # all are numbers
+
+    def _ways(self) -> dict[tuple[Shape, bool], tuple[int, ...]]:
+        """Over which axes calls that walk a shape may reduce it: loops over one shape reduce one way, and add up one way what has no rows left."""
+        found: dict[tuple[Shape, bool], Counter[tuple[int, ...]]] = defaultdict(Counter)
+        for c in self.graph.calls:
+            if isinstance(c.op, Reduction | ArgMax | OneHot | Pick) and self.loops.takes(c):
+                shape = _walked(c)[0].shape
+                way = _way(c, shape)
+                if way is not None:
+                    found[shape, 0 in way][way] += 1
+        return {(shape, first): max(ways, key=lambda way: (way in _usual(shape), ways[way])) for (shape, first), ways in found.items()}
 
     def _levels(self) -> dict[Call, tuple[int, Domain]]:
         """The level and domain of every call that may be in a nest."""
@@ -113,16 +127,35 @@ class Levels:
         return found
 
 
+def _way(c: Call, shape: Shape) -> tuple[int, ...] | None:
+    """The axes over which a call reduces what it walks; None where it reduces nothing, or all to a number."""
+    real = tuple(i for i, n in enumerate(shape) if n != 1)
+    if isinstance(c.op, Reduction) and not set(real) <= set(c.op.axis):
+        return tuple(i for i in real if i in c.op.axis) or None
+    return real[-1:] if isinstance(c.op, ArgMax | OneHot | Pick) else None
+
+
+def _usual(shape: Shape) -> tuple[tuple[int, ...], ...]:
+    """What most networks reduce: the last axis, or all but the last."""
+    real = tuple(i for i, n in enumerate(shape) if n != 1)
+    return real[-1:], real[:-1]
+
+
 def _rows_of(c: Call, domains: dict[Call, Domain | None]) -> Domain | None:
-    """Of a call on one number a row, the domain whose rows they are: that of a reduction which it reads."""
+    """Of a call on fewer numbers, one a row or a column, the domain that was reduced to them: that of a reduction which it reads."""
     shape = c.outputs[0].shape
     if any(v.shape != shape and count(v.shape) > 1 for v in c.inputs):
         return None
     for v in c.inputs:
         whole = domains.get(v.call)
-        if whole and v.shape == shape and whole[:-1] == shape[:-1] and whole[-1] > 1 and not ends(v.call):
+        if whole and v.shape == shape != whole and _within(shape, whole) and not ends(v.call):
             return whole
     return None
+
+
+def _within(shape: Shape, whole: Domain) -> bool:
+    """Whether a shape is a domain with some axes left at 1."""
+    return len(shape) == len(whole) and all(n in (1, w) for n, w in zip(shape, whole, strict=True))
 
 
 def _walked(c: Call) -> Sequence[Value]:

@@ -20,7 +20,7 @@ Strip = Sequence[tuple[Register, int | None]]  # where each vector begins, and h
 
 
 def by_column(c: Call) -> bool:
-    """Whether a call reduces every axis but the last."""
+    """Whether a call reduces the first axes, and leaves others."""
     return isinstance(c.op, Reduction) and ends(c) and len(c.op.axis) < c.inputs[0].rank
 
 
@@ -28,6 +28,11 @@ class Columns(Flat):
     """Strips outside, rows inside; what is reduced to one number goes along."""
 
     whole_rows = True
+
+    def bounds(self, parts: int) -> list[int]:
+        """Rows are shared, and never what there are sums of."""
+        sums = [o for v, o in self.stores if by_column(v.call)]
+        return [0, self.dims[0]] if len(self.dims) > 1 and any(o.strides[0] for o in sums) else super().bounds(parts)
 
     def loops(self, bases: Bases) -> None:
         self.sums = [c for c in self.calls if by_column(c)]
@@ -39,8 +44,13 @@ class Columns(Flat):
         n = self.dims[-1]
         tables = {c: self._table(c, parts[0][0][-1]) for c in self.sums} if folded else {}
         totals = [self.start(c)[1] for c in self.ending]
+        self.beside = [i for i in range(len(self.dims) - 1) if any(o.strides[i] for places in self.targets.values() for o in places)]
+        kinds = [self.start(c)[0] for c in self.ending]
         for sizes, start in parts:
-            totals = self._strips(sizes, start, totals, tables)
+            def strips(inside: Bases, now: list[Register], sizes: Sequence[int] = sizes) -> list[Register]:
+                return self._strips(sizes, inside, now, tables)
+
+            totals = self.walk(self.beside, [sizes[i] for i in self.beside], start, strips, list(zip(kinds, totals, strict=True)))
         for c, acc in zip(self.ending, totals, strict=True):
             for o in (o for v, o in self.stores if v.call is c):
                 self.stored(bases[o.position], o.dtype, self.across(c, acc))
@@ -83,11 +93,12 @@ class Columns(Flat):
             owners = [c for c in self.sums for _ in strip]
             return [*found[:n], *(self.joined(c, a, b) for c, a, b in zip(owners, now[n:], found[n:], strict=True))]
 
-        axes, inner = list(range(len(sizes) - 1)), list(sizes[:-1])
+        axes = [i for i in range(len(sizes) - 1) if i not in self.beside]
+        inner = [sizes[i] for i in axes]
         many = _divisor(inner[0]) if len(inner) == 1 else 1
         if many > 1:
             outer, inner = inner[0] // many, [many]
-            found = self.code.loop(outer, lambda i, now: chunk(self.stepped(bases, 0, i, many), now), list(zip(kinds, begin, strict=True)))
+            found = self.code.loop(outer, lambda i, now: chunk(self.stepped(bases, axes[0], i, many), now), list(zip(kinds, begin, strict=True)))
         else:
             found = self.walk(axes, inner, bases, row, list(zip(kinds, begin, strict=True)))
         sums = found[len(self.ending) :]

@@ -8,12 +8,14 @@ from nnspec.ir.graph import Call
 from nnspec.ir.op import Op
 from nnspec.ir.types import DType, count
 from nnspec.ops import elementwise as e
+from nnspec.ops.fused import ends
 from nnspec.ops.index import OneHot, Pick
 from nnspec.ops.reduce import AllFinite, ArgMax, Max, Min, Sum
 from nnspec.ops.rows import StopGradient
 from nnspec_numpy.llvm import functions
 from nnspec_numpy.llvm.code import IN_REGISTER, Code, Register, vector
 from nnspec_numpy.llvm.lanes import Lanes
+from nnspec_numpy.llvm.middle import in_the_middle
 
 Write = Callable[[Lanes, list[Register]], Register]
 SIGNED = (DType.int32, DType.int64)
@@ -124,8 +126,9 @@ def takes(c: Call) -> bool:
     if isinstance(op, Pick):
         return dtypes[0] == DType.float32 and dtypes[1] in SIGNED and c.inputs[0].rank > 1 and _wide(c)
     if isinstance(op, Sum | Max | Min):
-        rank = c.inputs[0].rank
-        return dtypes == [DType.float32] and op.axis in (tuple(range(rank)), tuple(range(rank - 1)), (rank - 1,)) and _wide(c)
+        rank, known = c.inputs[0].rank, dtypes == [DType.float32]
+        ends = op.axis == tuple(range(len(op.axis))) or op.axis == (rank - 1,)
+        return known and (ends and _wide(c) or in_the_middle(c) is not None)
     return kind is e.Where
 
 
@@ -134,13 +137,13 @@ def _wide(c: Call) -> bool:
 
 
 PLAIN = (e.Add, e.Subtract, e.Multiply, e.Divide, e.Maximum, e.Minimum, e.Negative, e.Square, e.Sqrt, e.Abs, e.Less, e.LessEqual, e.Equal,
-         e.And, e.Or, e.Not, e.Cast, e.Relu, StopGradient, Sum, Max, Min, OneHot, Pick)
+         e.And, e.Or, e.Not, e.Cast, StopGradient, Sum, Max, Min, Pick)
 
 
 def worth(calls: list[Call]) -> bool:
-    """More than one call, or one for which NumPy has no single fast function. Sums along axes are products with ones."""
-    if len(calls) == 1 and isinstance(op := calls[0].op, Sum):
-        return len(op.axis) == calls[0].inputs[0].rank
+    """More than one call, or one for which NumPy has no single fast function. Sums of rows and columns are products with ones."""
+    if len(calls) == 1 and isinstance(op := calls[0].op, Sum | Max | Min):
+        return len(op.axis) == calls[0].inputs[0].rank or not ends(calls[0]) and (not isinstance(op, Sum) or in_the_middle(calls[0]) is not None)
     return not isinstance(calls[0].op, PLAIN) or len(calls) > 1 and not all(isinstance(c.op, Sum) for c in calls)
 
 

@@ -10,16 +10,18 @@ from nnspec.ir.program import Array
 from nnspec.ops.fused import Fused
 from nnspec.ops.index import OneHot
 from nnspec_numpy.llvm import elements
+from nnspec_numpy.llvm.blocks import Blocks
 from nnspec_numpy.llvm.columns import Columns, by_column
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.flat import Flat
+from nnspec_numpy.llvm.middle import in_the_middle
 from nnspec_numpy.llvm.nest import Function, Nest, Part
 from nnspec_numpy.llvm.numbers import Numbers
 from nnspec_numpy.llvm.rows import Rows
 from nnspec_numpy.llvm.stages import by_row
 
 PARTS = ((1 << 26, 4), (12 << 20, 2))  # so many bytes, so many parts: each takes 0.3 ms and more, where handing it over takes 0.1 ms
-WORDS: dict[type[Nest], str] = {Flat: "elements", Columns: "columns", Rows: "rows", Numbers: "numbers"}
+WORDS: dict[type[Nest], str] = {Flat: "elements", Columns: "columns", Rows: "rows", Blocks: "blocks", Numbers: "numbers"}
 FUNCTION = 8  # bytes that are moved in the time of exp and the like of one element
 
 
@@ -27,6 +29,8 @@ def kind(op: Fused) -> type[Nest]:
     """Which loops a body needs."""
     if prod(op.domain) == 1:
         return Numbers
+    if any(in_the_middle(c) for c in op.body.calls):
+        return Blocks
     if any(by_row(c) or isinstance(c.op, OneHot) for c in op.body.calls):
         return Rows
     if any(by_column(c) for c in op.body.calls) and op.domain[-1] > 1:

@@ -64,15 +64,20 @@ class Rows(Nest):
         """The sums of columns begin in memory."""
         _, neutral = self.start(c)
         vectors, left = divmod(self.dims[-1], self.lanes)
+        axes = [i for i, s in enumerate(self.places[c.outputs[0]][0].strides[:-1]) if s]
 
-        def clear(i: Register, _: list[Register]) -> list[Register]:
-            self._each(c, bases, self.times(i, self.lanes), lambda where: self.write(where, DType.float32, neutral))
+        def row(inside: Bases, _: list[Register]) -> list[Register]:
+            def clear(i: Register, _: list[Register]) -> list[Register]:
+                self._each(c, inside, self.times(i, self.lanes), lambda where: self.write(where, DType.float32, neutral))
+                return []
+
+            if vectors:
+                self.code.loop(vectors, clear)
+            if left:
+                self._each(c, inside, str(vectors * self.lanes), lambda where: self.write(where, DType.float32, neutral, left))
             return []
 
-        if vectors:
-            self.code.loop(vectors, clear)
-        if left:
-            self._each(c, bases, str(vectors * self.lanes), lambda where: self.write(where, DType.float32, neutral, left))
+        self.walk(axes, [self.dims[i] for i in axes], bases, row)
 
     def _each(self, c: Call, bases: Bases, place: Register, do: Callable[[Register], None]) -> None:
         for o in self.places[c.outputs[0]]:

@@ -5,7 +5,7 @@ What earlier walks made is read again where it is an output, computed again wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.types import count
@@ -23,10 +23,19 @@ def by_row(c: Call) -> bool:
     return isinstance(c.op, Pick | ArgMax) or isinstance(c.op, Reduction) and not ends(c)
 
 
-class Stages:
-    """Which walk along a row computes what: a walk more behind every reduction that something waits for."""
+def last_is_one(v: Value) -> bool:
+    """Whether a value has at most one number for each row."""
+    return count(v.shape[-1:]) == 1
 
-    def __init__(self, calls: Sequence[Call], numbers: set[Value], places: Iterable[Value], may_wait: bool) -> None:
+
+class Stages:
+    """Which walk along a row computes what: a walk more behind every reduction that something waits for.
+
+    ``numbers`` are there before the first, and ``alone`` says of a value made of such alone whether it is one itself.
+    """
+
+    def __init__(self, calls: Sequence[Call], numbers: set[Value], places: Iterable[Value], may_wait: bool,
+                 alone: Callable[[Value], bool] = last_is_one) -> None:
         self.calls, self.places = calls, list(places)
         self.at: dict[Call, int] = {}  # the walk of a call
         self.rows: set[Call] = set()  # calls on one number a row
@@ -39,7 +48,7 @@ class Stages:
             stage[v] = self.at[c] + by_row(c)
             if by_row(c):
                 single.add(v)
-            elif c.op.elementwise and not ends(c) and all(x in single for x in c.inputs) and count(v.shape[-1:]) == 1:
+            elif c.op.elementwise and not ends(c) and all(x in single for x in c.inputs) and alone(v):
                 self.rows.add(c)
                 single.add(v)
         self.single = single
