@@ -28,6 +28,7 @@ from nnspec.runtime.feeding import Feeder, parted
 from nnspec.runtime.feeds import check_names, rows_of
 from nnspec.runtime.gather import gathered_step
 from nnspec.runtime.interpreter import HostMemory
+from nnspec.runtime.interrupt import Whole
 from nnspec.runtime.memory import refuse_parameters, size
 from nnspec.runtime.parameter import Parameter
 from nnspec.runtime.plateaus import Plateaus
@@ -169,14 +170,16 @@ class Model:
         """One step on one batch; the results are those before the update.
 
         Keys are input names, ``target`` or the target columns' names, and ``sample_weight``. Raises SpecError where they do
-        not fit, NumbersError where the step would make a weight NaN or infinite: it is not taken.
+        not fit, NumbersError where the step would make a weight NaN or infinite: it is not taken. Ctrl-C is heard when the step
+        is whole; a second one breaks into it, and may leave some weights moved and others not.
         """
         arrays, weights = self.feeds(feeds)
         self._lasts(self.spec.document.schedule)
         n = rows_of(arrays)
         stated = self.spec.settings.batch_size if "batch_size" in self.spec.document.root.pairs else 0
         capacity = max(n, stated * self.accumulate)
-        return self.train_step(arrays, self.rate(self.step), capacity, weights)
+        with Whole():
+            return self.train_step(arrays, self.rate(self.step), capacity, weights)
 
     def _lasts(self, *schedules: Schedule | Stretches | float | None) -> None:
         """Raises SpecError where one is as long as a run whose length nothing says: it would be over after a step."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnspec.ir.op import Array
 from nnspec.network.segments import NEXT, STATE, Slot
+from nnspec.runtime.interrupt import Whole
 
 if TYPE_CHECKING:
     from nnspec.runtime.session import Model
@@ -31,14 +32,15 @@ def read_state(model: Model) -> dict[str, Array]:
 
 def restore_state(model: Model, state: Mapping[str, Array]) -> None:
     """Writes what ``read_state`` gave; what is left out stays, and weights that move are then the averages."""
-    for key, label, place in _places(model):
-        key = key if key in state else key.replace(MOVING, "parameters", 1)
-        if key in state:
-            model.memory.put(label, place.offset, state[key].reshape(-1))
-    if model.segments.counted:
-        known = {model.segments.slots[path].segment: state.get(f"{UPDATES}/{path}") for path in _learned(model)}
-        model.updates.update({segment: int(n) for segment, n in known.items() if n is not None})
-    _copy_statistics(model)
+    with Whole():
+        for key, label, place in _places(model):
+            key = key if key in state else key.replace(MOVING, "parameters", 1)
+            if key in state:
+                model.memory.put(label, place.offset, state[key].reshape(-1))
+        if model.segments.counted:
+            known = {model.segments.slots[path].segment: state.get(f"{UPDATES}/{path}") for path in _learned(model)}
+            model.updates.update({segment: int(n) for segment, n in known.items() if n is not None})
+        _copy_statistics(model)
 
 
 def begin(model: Model, values: Callable[[str], Array]) -> None:
