@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("llvmlite")
+from nnspec.cli import doctor
+from nnspec.codegen import cache
 from nnspec.ir.graph import Graph, abstract
 from nnspec.ir.types import TensorType
 from nnspec.ops.elementwise import exp
 from nnspec.passes import run_pipeline
 from nnspec_numpy import BACKEND
-from nnspec_numpy.llvm import build, cache
+from nnspec_numpy.llvm import build
 from tests.test_numpy_backend import check_equal
 
 pytestmark = pytest.mark.compiled
@@ -144,6 +146,33 @@ def test_the_oldest_entries_go_first(folder: Path, monkeypatch: pytest.MonkeyPat
         newest = max(folder.glob("*.o"), key=lambda p: p.stat().st_mtime_ns)
         os.utime(newest, (i, i))
     assert sorted(p.stat().st_mtime for p in folder.glob("*.o")) == [2, 3, 4]
+
+
+def test_the_oldest_entries_make_room_for_larger_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "LARGEST", 3_000)
+    for i in range(5):
+        cache.keep(b"%d" % i, bytes(900), cache.PROGRAM)
+        newest = max(folder.glob("*.program"), key=lambda p: p.stat().st_mtime_ns)
+        os.utime(newest, (i, i))
+    assert sorted(p.stat().st_mtime for p in folder.iterdir()) == [2, 3, 4]
+    assert cache.state().bytes < 3_000
+
+
+def test_doctor_says_what_is_kept_and_why_a_folder_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"{folder}: 0 of" in doctor._cache()
+    run()
+    found = cache.state()
+    assert found.entries == len(list(folder.iterdir())) and found.bytes == sum(p.stat().st_size for p in folder.iterdir())
+    assert f"{folder}: {found.entries} of at most 512 entries, 0.0 MB of at most 268" in doctor._cache()
+    if hasattr(os, "geteuid"):
+        folder.chmod(0o770)
+        assert doctor._cache() == f"{folder} is not used: others may write it: chmod go-w {folder}"
+        mine = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+        assert doctor._cache() == f"{folder} is not used: it belongs to somebody else"
+    folder.rename(folder.parent / "away")
+    folder.write_text("no folder")
+    assert doctor._cache() == f"{folder} is not used: it is no folder"
 
 
 def test_what_is_asked_for_stays_and_what_is_not_ours_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -569,21 +569,23 @@ def test_without_llvmlite_programs_are_those_of_numpy_alone(tmp_path: Path) -> N
     assert done.stdout == plain + "\n"
 
 
-def test_a_system_that_forbids_compiled_code_computes_with_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_forbids_compiled_code_computes_with_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import llvmlite.binding as llvm
 
     def forbidden() -> None:
         raise OSError("cannot allocate executable memory")
 
     monkeypatch.setattr(llvm, "check_jit_execution", forbidden)
+    monkeypatch.setenv("NNSPEC_CACHE", str(tmp_path))
     monkeypatch.setattr(cpus, "_chosen", cpus._chosen.__wrapped__)
     assert chosen() is None and BACKEND.loops() is None
 
 
-def test_an_old_llvm_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_llvm_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import llvmlite.binding as llvm
 
     monkeypatch.setattr(llvm, "llvm_version_info", (15, 0, 7))
+    monkeypatch.setenv("NNSPEC_CACHE", str(tmp_path))
     monkeypatch.setattr(cpus, "_chosen", cpus._chosen.__wrapped__)
     assert chosen() is None and BACKEND.loops() is None
 

@@ -54,6 +54,7 @@ def examine() -> Iterator[tuple[str, Any]]:
     yield "backends", {name: backend(name) for name in ("numpy", "cupy")}
     yield "extras", {name: _extra(name, module) for name, module in EXTRAS.items()}
     yield "loop nests", _loops()
+    yield "cache", _cache()
     yield "cpu", _features()
     if forced := os.environ.get("OPENBLAS_CORETYPE"):
         yield "blas", f"OPENBLAS_CORETYPE={forced} is set: matrix products run as for that processor, whatever this one is"
@@ -104,6 +105,16 @@ def _loops() -> str:
 
     loops = load_backend("numpy").loops()
     return str(loops) if loops is not None else "none: NumPy alone"
+
+
+def _cache() -> str:
+    """Where compiled code is kept and how much it is, or why none is."""
+    from nnspec.codegen.cache import LARGEST, MOST, state
+
+    found = state()
+    if found.refused:
+        return f"{found.path} is not used: {found.refused}" if found.path else f"none: {found.refused}"
+    return f"{found.path}: {found.entries} of at most {MOST} entries, {found.bytes / 1e6:.1f} MB of at most {LARGEST / 1e6:.0f}"
 
 
 def _features() -> str:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from nnspec.codegen.cache import kept
 from nnspec.ir.op import Array, Op
 from nnspec.ir.program import Program, Step
 from nnspec.ops.fused import Fused, ends
 from nnspec.ops.random import RandomBits
 from nnspec.ops.reduce import AllFinite, Max, Min, Sum
-from nnspec_numpy.llvm import philox
-from nnspec_numpy.llvm.cache import kept
+from nnspec_numpy.llvm import elf, philox
 from nnspec_numpy.llvm.cpu import Cpu, chosen
 from nnspec_numpy.llvm.nest import Function
 from nnspec_numpy.llvm.render import render
@@ -106,6 +106,7 @@ def _key(text: str, cpu: Cpu) -> bytes:
     return "\n".join([_version("nnspec"), _version("llvmlite"), cpu.name, cpu.features, str(cpu.width), text]).encode()
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -139,6 +140,9 @@ def _compiled(text: str, cpu: Cpu) -> bytes:
 
 
 def _loaded(code: bytes, cpu: Cpu) -> Any:
+    found = elf.image(code)
+    if found is not None:
+        return found
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(cpu))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from itertools import takewhile
 
+from nnspec.codegen.cache import PROCESSOR, held, keep
 from nnspec.errors import NnspecError, Problem, SpecError, nearest, one_of
+from nnspec_numpy.llvm.elf import possible
 
 VARIABLE = "NNSPEC_CPU"
 MASKS = {"avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"), "avx2": ("avx2", "fma"), "baseline": (), "none": ()}
 NAMES = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "baseline": "x86-64"}
 
-
+SAYS = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")  # of /proc/cpuinfo, what does not change while it runs
 OLDEST = (20,)  # LLVM, as llvmlite 0.45 has it: older ones read another text
 
 
@@ -38,8 +44,47 @@ def chosen() -> Cpu | None:
 def _chosen(mask: str) -> Cpu | None:
     if mask and mask not in MASKS:
         raise SpecError(Problem(f"{VARIABLE} is '{mask}'", wanted=one_of(MASKS), hint=nearest(mask, MASKS)))
-    if mask == "none":
+    return None if mask == "none" else _remembered(mask) if possible() else _asked(mask)
+
+
+def _remembered(mask: str) -> Cpu | None:
+    """What LLVM once said of a processor like this one: to load it takes longer than to run a small program."""
+    key = _like(mask)
+    if key is None:
+        return _asked(mask)
+    cpu = _read(held(key, PROCESSOR))
+    if cpu is not None:
+        return cpu
+    cpu = _asked(mask)
+    if cpu is not None:
+        keep(key, json.dumps(asdict(cpu)).encode(), PROCESSOR)
+    return cpu
+
+
+def _read(content: bytes | None) -> Cpu | None:
+    """A processor as it was written; None where that is not what was read."""
+    match json.loads(content) if content else None:
+        case {"name": str(name), "features": str(features), "width": 16 | 32 | 64 as width, "x86": bool(x86)}:
+            return Cpu(name, features, width, x86)
+    return None
+
+
+def _like(mask: str) -> bytes | None:
+    """What LLVM's answer depends on: itself, and what the system says of the first processor; None where one is not to be found."""
+    try:
+        package = find_spec("llvmlite")
+        release = version("llvmlite")
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            lines = takewhile(str.strip, file)
+            says = sorted(line.strip() for line in lines if line.partition(":")[0].strip() in SAYS)
+    except (OSError, ImportError, ValueError, PackageNotFoundError):
         return None
+    if package is None or package.origin is None or not any(line.startswith("flags") for line in says):
+        return None
+    return "\n".join([package.origin, release, mask, *says]).encode()
+
+
+def _asked(mask: str) -> Cpu | None:
     try:
         import llvmlite.binding as llvm
 
