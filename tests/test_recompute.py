@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ FULL = bool(os.environ.get("NNSPEC_FULL"))
 BACKEND = load_backend("numpy")
 SMALL: dict[str, dict[str, Any]] = {
     "mlp_wide": {"vars.width": 48}, "vgg_small": {"vars.width": 8}, "resnet18_cifar": {"vars.width": 4}, "unet_small": {"vars.width": 4},
-    "mobilenet_v2": {"vars.width": 4, "inputs.image.shape": [32, 32, 3]}, "resnet50": {"vars.width": 4, "inputs.image.shape": [32, 32, 3]},
+    "mobilenet_v2": {"vars.width": 4}, "resnet50": {"vars.width": 4, "inputs.image.shape": [96, 96, 3]},
 }  # fmt: skip
 CHAIN = """\
 nnspec: 1
@@ -72,8 +73,13 @@ def path(graph: Graph) -> Iterator[tuple[Recomputed, Program]]:
 
 
 def least(spec: Spec) -> int:
-    graph = graph_of(spec, spec.settings.batch_size)
-    return min(program.peak for _, program in path(graph))
+    return _least(spec.text, str(chosen()))
+
+
+@cache
+def _least(text: str, cpu: str) -> int:
+    spec = loads(text)
+    return min(program.peak for _, program in path(graph_of(spec, spec.settings.batch_size)))
 
 
 def within(text: str, budget: int | str, **settings: Any) -> Spec:
@@ -86,7 +92,7 @@ def program_of(model: Model, kind: str = "train") -> Program:
     return ready.program
 
 
-def stepped(spec: Spec, steps: int = 3) -> tuple[Model, list[float], dict[str, bytes]]:
+def stepped(spec: Spec, steps: int = 2) -> tuple[Model, list[float], dict[str, bytes]]:
     model, rng = compile(spec), np.random.default_rng(0)
     rows = spec.settings.batch_size * model.accumulate
     feeds = {"image": rng.standard_normal((rows, 16, 16, 3)), "target": rng.integers(0, 4, rows)}
@@ -104,7 +110,7 @@ def test_a_budget_changes_no_bit_of_a_network_with_dropout_noise_and_batch_norm(
     model, losses, state = stepped(free)
     before, limit = program_of(model).peak, least(free)
     assert limit < (0.8 if chosen() is None else 0.6) * before
-    for budget in (limit, (limit + before) // 2):
+    for budget in (limit, (limit + before) // 2) if FULL or precision == "float32" and not cpu else (limit,):
         kept, again, found = stepped(within(CHAIN, budget, precision=precision))
         assert program_of(kept).peak <= budget < before
         assert again == losses and found == state
@@ -130,7 +136,8 @@ def test_random_ops_and_normalisations_go_before_convolutions() -> None:
 
 def test_a_repetition_is_the_same_call_of_the_same_kinds_beside_its_gradient() -> None:
     graph = graph_of(loads(CHAIN), 8)
-    *_, (calls_again, calls) = (found for found, _ in path(graph))
+    *_, found = recompute(graph, BACKEND.plan(graph, "t"))
+    calls_again, calls = found.graph, found.calls
     verify(calls_again)
     made = [c for c in calls_again.calls if c.origin.stage == STAGE]
     assert sorted((c.origin.layer, c.op.name) for c in made) == sorted((c.origin.layer, c.op.name) for c in calls)
@@ -150,12 +157,28 @@ def test_the_same_budget_gives_the_same_program() -> None:
     assert first == second
 
 
+@pytest.mark.parametrize("file", ["quickstart/digits_cnn.yaml", "zoo/vgg_small.yaml"])
+def test_plans_that_are_left_out_would_not_have_fitted(file: str) -> None:
+    """Of the graphs that need less and less, the first whose plan fits is taken, as if all had been planned."""
+    spec = nnspec.load(ROOT / file)
+    graph = graph_of(spec, 8)
+    before = BACKEND.plan(graph, "t").peak
+    found = [(program.peak, made.calls) for made, program in path(graph)]
+    for limit in [peak for peak, _ in found if peak < before][:: 1 if FULL else 3]:
+        first = next((one for one in found if one[0] <= limit), None)
+        kept = keep_to(Budget(limit), graph, "t", BACKEND.plan)
+        assert first is not None and (kept.program.peak, len(kept.calls)) == (first[0], len(first[1]))
+    with pytest.raises(ResourceError, match=f"{min(peak for peak, _ in found):,} bytes at best"):
+        keep_to(Budget(1), graph, "t", BACKEND.plan)
+
+
 def test_prediction_and_evaluation_know_no_budget() -> None:
     spec = within(CHAIN, "1kB")
     assert compile(spec).predict(np.zeros((2, 16, 16, 3))).shape == (2, 4)
 
 
-WORKS = sorted(p for p in ROOT.rglob("*.yaml"))
+LONG = ("transfer", "resnet50")  # the first trains before, the second is like ResNet-18 and twice as long
+WORKS = sorted(p for p in ROOT.rglob("*.yaml") if FULL or p.stem not in LONG)
 
 
 @pytest.mark.parametrize("file", WORKS, ids=[p.stem for p in WORKS])
@@ -175,8 +198,10 @@ def test_no_two_live_buffers_overlap_where_a_shipped_spec_recomputes(file: Path)
 @pytest.mark.parametrize(("name", "rows", "share"), [("vgg_small", 64, 0.65), ("resnet18_cifar", 32, 0.8), ("unet_small", 8, 0.85)])
 def test_the_peak_of_a_work_falls(name: str, rows: int, share: float) -> None:
     graph = graph_of(nnspec.load(ROOT / "zoo" / f"{name}.yaml"), rows)
-    before = BACKEND.plan(graph, "t").peak
-    found = [(program.peak, sum(c.op.flops(*(v.type for v in c.inputs)) for c in made.calls)) for made, program in path(graph)]
+    program = BACKEND.plan(graph, "t")
+    before, made = program.peak, list(recompute(graph, program))
+    some = made if FULL else [*made[:-1:4], made[-1]]
+    found = [(BACKEND.plan(m.graph, "t").peak, sum(c.op.flops(*(v.type for v in c.inputs)) for c in m.calls)) for m in some]
     assert min(peak for peak, _ in found) < share * before
     assert found[-1][1] < 0.2 * graph.flops
     assert any(peak < 0.95 * before and more < 0.01 * graph.flops for peak, more in found), "the first are nearly free"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from string import ascii_lowercase
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from nnspec.ir.graph import Call, Graph, Value
 from nnspec.ir.interpret import interpret
@@ -14,6 +15,7 @@ from nnspec.ops.elementwise import Elementwise
 from nnspec.ops.index import Pick
 from nnspec.ops.reduce import AllFinite, ArgMax, Reduction
 
+DOMAINS: WeakKeyDictionary[Graph, tuple[int, ...]] = WeakKeyDictionary()
 INFIX = {"Add": "+", "Subtract": "-", "Multiply": "*", "Divide": "/", "Less": "<", "LessEqual": "<=", "Equal": "=="}
 
 
@@ -29,7 +31,10 @@ class Fused(Op, abstract=True):
     @property
     def domain(self) -> tuple[int, ...]:
         """The shape that the loops walk: that of what is reduced, or of the largest result."""
-        return max((known(s) for c in self.body.calls for s in _walked(c)), key=lambda s: (prod(s), len(s)))
+        found = DOMAINS.get(self.body)  # asked for at every turn while a plan is made
+        if found is None:
+            found = DOMAINS[self.body] = max((known(s) for c in self.body.calls for s in _walked(c)), key=lambda s: (prod(s), len(s)))
+        return found
 
     @property
     def elementwise(self) -> bool:  # type: ignore[override]  # of a fused call it depends on the body

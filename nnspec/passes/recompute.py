@@ -36,11 +36,24 @@ Chosen = dict[Value, Gap]  # what is made again, and the gap after which that is
 Item = tuple[Value, bool]  # a value as it was first made, or made again
 
 
-class Recomputed(NamedTuple):
-    """A graph, and the calls of the graph before it that it computes twice."""
+class Recomputed:
+    """A graph, the calls of the graph before it that it computes twice, and about how many bytes of the work arena its plan will take.
 
-    graph: Graph
-    calls: tuple[Call, ...]
+    The plan takes at least nearly as many (they are those alive at once), and up to a fifth more where buffers do not fit together. The
+    graph is made when it is asked for.
+    """
+
+    def __init__(self, plan: _Plan, chosen: Chosen, work: int) -> None:
+        self._plan, self._chosen, self.work = plan, chosen, work
+
+    @cached_property
+    def graph(self) -> Graph:
+        return self._plan.graph(self._chosen)
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        plan, calls = self._plan, {v.call for v in self._chosen if not self._plan.moved(v.call, self._chosen)}
+        return tuple(sorted(calls, key=plan.place.__getitem__))
 
 
 def recompute(graph: Graph, program: Program) -> Iterator[Recomputed]:
@@ -60,8 +73,7 @@ def recompute(graph: Graph, program: Program) -> Iterator[Recomputed]:
         now = plan.lower(chosen, now, target)
         if len(chosen) == before or now.peak >= level:
             return
-        calls = {v.call for v in chosen if not plan.moved(v.call, chosen)}
-        yield Recomputed(plan.graph(chosen), tuple(sorted(calls, key=plan.place.__getitem__)))
+        yield Recomputed(plan, dict(chosen), now.peak)
 
 
 class _Profile(NamedTuple):
@@ -190,8 +202,12 @@ class _Plan:
     def sequence(self, chosen: Chosen) -> Iterator[tuple[Call, bool, int]]:
         """Every call but views, whether it is a repetition, and the place for which it is made; each after what it reads."""
         made: set[Call] = set()
+        moved, reading = {v.call for v in chosen if self.moved(v.call, chosen)}, self.reading(chosen)
         for i, c in enumerate(self.order):
-            if c.op.view or self.moved(c, chosen):
+            if c.op.view or c in moved:
+                continue
+            if c not in reading:  # as nearly all are
+                yield c, False, i
                 continue
             stack = [(c, False)]
             while stack:
@@ -208,6 +224,10 @@ class _Plan:
                     made.add(top)
                 yield top, late, i
 
+    def reading(self, chosen: Chosen) -> set[Call]:
+        """The calls that may read what is made again."""
+        return {c for root in chosen for c in self.lives.readers.get(root, ())}
+
     def read(self, c: Call, at: int, chosen: Chosen) -> list[Item]:
         return [self.version(root, at, chosen) for root in self._roots[c]]
 
@@ -217,26 +237,32 @@ class _Plan:
 
     def profile(self, chosen: Chosen) -> _Profile:
         """The bytes of the work arena alive at each call."""
-        born: dict[Item, int] = {}
-        last: dict[Item, int] = {}
+        firsts: tuple[dict[Value, int], dict[Value, int]] = {}, {}  # of what is made first, and again: where it is made, and where last read
+        lasts: tuple[dict[Value, int], dict[Value, int]] = {}, {}
         places: list[int] = []
         calls: list[Call] = []
+        reading, roots, last = self.reading(chosen), self._roots, lasts[False]
         for k, (c, late, at) in enumerate(self.sequence(chosen)):
             places.append(at)
             calls.append(c)
-            for item in self.read(c, at, chosen):
-                last[item] = k
+            if late or c in reading:
+                for root, again in self.read(c, at, chosen):
+                    lasts[again][root] = k
+            else:
+                for root in roots[c]:
+                    last[root] = k
             for v in c.outputs:
-                born[v, late] = last[v, late] = k
-        change = np.zeros(len(places) + 1, np.int64)
-        for item, k in born.items():
-            size = self.bytes.get(item[0], 0)
-            change[k] += size
-            if item[0] not in self.lives.kept:
-                end = last[item]
-                change[end if self.reused.get(calls[end]) is item[0] else end + 1] -= size
+                firsts[late][v] = lasts[late][v] = k
+        change = [0] * (len(places) + 1)
+        for born, ends in zip(firsts, lasts, strict=True):
+            for v, k in born.items():
+                if size := self.bytes.get(v, 0):
+                    change[k] += size
+                    if v not in self.lives.kept:
+                        end = ends[v]
+                        change[end if self.reused.get(calls[end]) is v else end + 1] -= size
         scratch = np.array([self.scratch.get(c, 0) for c in calls], np.int64)
-        return _Profile(np.cumsum(change[:-1]) + scratch, np.array(places))
+        return _Profile(np.cumsum(np.array(change[:-1], np.int64)) + scratch, np.array(places))
 
     def graph(self, chosen: Chosen) -> Graph:
         """The graph made again, its repetitions where they are needed first."""
