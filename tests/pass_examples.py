@@ -10,10 +10,11 @@ from nnspec.autodiff import gradients
 from nnspec.ir.graph import Call, Graph, Value, abstract, constant, origin
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.activation import softplus
-from nnspec.ops.elementwise import cast, exp, less, maximum, power, sqrt, tanh, where, zeros_like
+from nnspec.ops.elementwise import cast, exp, less, maximum, power, relu, sqrt, tanh, where, zeros_like
 from nnspec.ops.index import one_hot
 from nnspec.ops.movement import Concat, Pack, Pad, Reshape, Slice, Transpose, Unpack, broadcast_to, reshape
 from nnspec.ops.normalization import BatchNorm, LayerNorm
+from nnspec.ops.pool import MaxPool
 from nnspec.ops.reduce import Max, Sum, all_finite, mean, sum_
 from nnspec.ops.softmax import softmax
 from nnspec.passes.drop_dead import drop_dead
@@ -22,6 +23,7 @@ from nnspec.passes.fold_constants import fold_constants
 from nnspec.passes.fuse_linear import fuse_linear
 from nnspec.passes.fuse_loops import fuse_loops
 from nnspec.passes.merge_equal import merge_equal
+from nnspec.passes.pool_first import pool_first
 from nnspec.passes.simplify import simplify
 
 Examples: TypeAlias = dict[str, Callable[[], Graph]]
@@ -87,6 +89,12 @@ def _ids() -> Graph:
     return Graph({"y": hot * 0.0})
 
 
+def _window(x: Value) -> Value:
+    y: Value = MaxPool((2, 2), (2, 2), "same")(x)[0]
+    return y
+
+
+P = (1, 4, 4, 2)
 SIMPLIFY: Examples = {
     "nothing added or taken away": of(lambda a: (a + 0.0) - 0.0, M),
     "from nothing": of(lambda a: 0.0 - a, M),
@@ -103,6 +111,7 @@ SIMPLIFY: Examples = {
     "a sign in a product, summed": of(lambda a, b: sum_(a * -b), M, M),
     "a sign in a quotient": of(lambda a, b: 1.0 - -a / b, M, M),
     "a power of two as divisor": of(lambda a: a / 8.0, M),
+    "places of the largest that nothing reads": of(_window, P),
     "another divisor stays": of(lambda a: a / 3.0, M),
     "minus minus": of(lambda a: negative(negative(a)), M),
     "minus a difference": of(lambda a, b: -(a - b), M, M),
@@ -231,9 +240,33 @@ EXPAND: Examples = {
     "a gradient region": _region,
 }
 
+
+
+def _learned() -> Graph:
+    x, b = new("x", 1, 4, 4, 2), new("b", 2)
+    y, places = MaxPool((2, 2), (2, 2), "same")(relu(x + b))
+    return Graph({"y": y, "places": places})
+
+
+def _skipped() -> Graph:
+    y = relu(new("x", 1, 4, 4, 2))
+    return Graph({"y": _window(y), "skip": y})
+
+
+POOLED: Examples = {
+    "a bias for each channel and a function that rises": of(lambda a, b: _window(relu(a + b)), P, (2,)),
+    "two functions": of(lambda a: _window(tanh(relu(a))), P),
+    "what differs from place to place stays": of(lambda a, b: _window(relu(a) + b), P, (4, 2)),
+    "what falls stays": of(lambda a: _window(negative(a)), P),
+    "what is read elsewhere stays": _skipped,
+    "where places are read, all stays": _learned,
+    "as many windows as places stay": of(lambda a: MaxPool((2, 2), (1, 1), "same")(relu(a))[0], P),
+}
+
 DEAD: Examples = {"a region of which one output is read": _region}
 
 EXAMPLES: dict[str, tuple[Callable[[Graph], Graph], Examples]] = {
+    "pool_first": (pool_first, POOLED),
     "expand": (expand, EXPAND),
     "fold_constants": (fold_constants, FOLD),
     "simplify": (simplify, SIMPLIFY),

@@ -18,6 +18,7 @@ from nnspec.errors import NnspecError
 from nnspec.ir.op import Array, Op
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
+from nnspec.ops.pool import WindowMax
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.packed import Packing
@@ -133,6 +134,30 @@ def test_no_kernel_touches_what_lies_around_its_memory(case: Any, cpu: str, befo
     with processor(cpu):
         for op, x in operations(*case):
             assert np.array_equal(run(op, *x, fence=before)[1], run(op, *x)[1])
+
+
+POOLS = [  # images, height and width, channels, window, stride
+    (3, (28, 28), 6, (2, 2), 2),
+    (2, (13, 27), 6, (2, 2), 2),
+    (2, (9, 17), 1, (3, 3), 2),
+    (2, (10, 11), 12, (2, 3), 1),
+    (1, (8, 8), 3, (4, 4), 4),
+    (4, (30,), 5, (2,), 2),
+]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are fenced by mprotect")
+@pytest.mark.parametrize("cpu", ["avx512", "avx2", "baseline"])
+@pytest.mark.parametrize("case", POOLS, ids=str)
+def test_the_largest_of_windows_over_few_channels_is_numpy_s_and_keeps_to_its_memory(case: Any, cpu: str) -> None:
+    n, spatial, channels, size, stride = case
+    op = WindowMax(size, (stride,) * len(size), ((0, 0),) * len(size))
+    x = np.random.default_rng(0).standard_normal((n, *spatial, channels), np.float32)
+    x[0, 3], x[-1, 0] = np.nan, np.inf
+    wanted = op.reference(x)
+    with processor(cpu):
+        for fence in (None, False, True):
+            assert np.array_equal(run(op, x, fence=fence)[1], wanted, equal_nan=True)
 
 
 def test_the_first_layer_of_lenet_goes_this_way_in_both_directions() -> None:

@@ -16,6 +16,7 @@ from nnspec.network.targets import Target
 from nnspec.ops.elementwise import absolute, cast, square, where, zeros_like
 from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import all_finite, mean, sum_
+from nnspec.passes.pool_first import pool_first
 from nnspec.training.losses import Loss, Part, over_rows, per_row
 from nnspec.training.metrics import Metric, physical, reading
 from nnspec.training.optimizers import Optimizer, as_step
@@ -106,16 +107,16 @@ class Phase:
                 params = self.segments.views({**states, STATE: states[NEXT]})
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
-        outputs = self._scores(low, feeds, weight, params, tables=False, share=scalars.get(SHARE))
+        outputs, moved = _pooled(self._scores(low, feeds, weight, params, tables=False, share=scalars.get(SHARE)), low)
         moving = self.segments.moving(self.stretch)
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in moving]
         found = gradients(outputs["loss"], [params[p] for p in learned])
         grads = {p: zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
         with origin("", "update"):
             packed = {s: self.segments.pack(s, grads) for s in moving}
-            if not low.state:
+            if not moved:
                 return outputs, states, scalars, packed, None
-            kept = {m: low.state.get(m, params[m]) for m in self.segments.members(STATE)}
+            kept = {m: moved.get(m, params[m]) for m in self.segments.members(STATE)}
             return outputs, states, scalars, packed, self.segments.pack(STATE, kept)
 
     def weighing(self, types: Types, weighted: bool) -> Graph:
@@ -158,7 +159,7 @@ class Phase:
         scalars = _scalars(STEP, SEED)
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
-        loss = self._scores(low, feeds, weight, params)["loss"]
+        loss = _pooled(self._scores(low, feeds, weight, params), low)[0]["loss"]
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
         found = gradients(loss, [params[p] for p in learned])
         named = {f"gradient:{p}": zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
@@ -291,6 +292,12 @@ class Phase:
         if own.scaled:
             return rate if own.value == 1.0 else rate * own.value
         return rate * (own.value / base) if base else rate * 0.0 + own.value
+
+
+def _pooled(outputs: Mapping[str, Value], low: Lowered) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The same outputs and new states, with pools before what rises with them; parameters come before and stay the values they are."""
+    found = pool_first(Graph({**outputs, **{f"{STATE}:{path}": v for path, v in low.state.items()}})).outputs
+    return {name: found[name] for name in outputs}, {path: found[f"{STATE}:{path}"] for path in low.state}
 
 
 def _scalars(*names: str) -> dict[str, Value]:

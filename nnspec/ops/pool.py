@@ -80,6 +80,22 @@ class MaxPool(Pool):
         return (MaxPoolGrad(self.size, self.stride, self.padding, x[0].shape[1:-1])(g[0], y[1]),)
 
 
+class WindowMax(Pool):
+    """The largest of each window alone: a ``MaxPool`` of which nobody asks where it stood."""
+
+    samples = POOLS
+
+    def infer(self, *x: TensorType) -> TensorType:
+        return TensorType(self.outer(x[0].shape), x[0].dtype)
+
+    def reference(self, *x: Array) -> Any:
+        return MaxPool(self.size, self.stride, self.padding).reference(*x)[0]
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        places = MaxPool(self.size, self.stride, self.padding)(x[0])[1]
+        return (MaxPoolGrad(self.size, self.stride, self.padding, x[0].shape[1:-1])(g, places),)
+
+
 class MaxPoolGrad(Pool):
     """Each window's gradient added where its largest stood."""
 

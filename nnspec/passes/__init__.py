@@ -15,6 +15,7 @@ from nnspec.passes.fuse_linear import fuse_linear
 from nnspec.passes.fuse_loops import fuse_loops
 from nnspec.passes.levels import Loops
 from nnspec.passes.merge_equal import merge_equal
+from nnspec.passes.pool_first import pool_first
 from nnspec.passes.simplify import simplify
 
 __all__ = ["PIPELINE", "Loops", "Pass", "never", "pipeline", "run_pipeline"]
@@ -22,6 +23,7 @@ __all__ = ["PIPELINE", "Loops", "Pass", "never", "pipeline", "run_pipeline"]
 Pass: TypeAlias = Callable[[Graph], Graph]
 
 PIPELINE: tuple[Pass, ...] = (
+    pool_first,
     expand,
     fold_constants,
     merge_equal,

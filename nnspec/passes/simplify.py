@@ -13,10 +13,11 @@ from nnspec.ir.graph import Graph, Value
 from nnspec.ir.op import Op
 from nnspec.ops.elementwise import Add, Cast, Divide, Multiply, Negative, Power, Subtract, Where
 from nnspec.ops.movement import BroadcastTo, Concat, Pad, Reshape, Slice, Transpose, Unpack
+from nnspec.ops.pool import MaxPool
 from nnspec.ops.reduce import Max, Min, Sum
 from nnspec.ops.rows import StopGradient
 from nnspec.passes.rewrite import Rule, Uses, rewrite
-from nnspec.passes.rules import arithmetic, broadcasting, moving
+from nnspec.passes.rules import arithmetic, broadcasting, moving, places
 
 RULES: dict[type[Op], tuple[Rule, ...]] = {
     Add: (arithmetic.add,),
@@ -37,6 +38,7 @@ RULES: dict[type[Op], tuple[Rule, ...]] = {
     Sum: (moving.reduced, broadcasting.sum_of_spread, arithmetic.sum_of_negative),
     Max: (moving.reduced,),
     Min: (moving.reduced,),
+    MaxPool: (places.unasked,),
     StopGradient: (moving.passed,),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, partial
+from math import prod
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .windows import Windows
 
 MOST = 48  # numbers of a run that are one instruction after another
 REGISTERS = {16: 30, 8: 14}  # by how many numbers one holds
+TAPS = 16  # of a window of few channels, at most
 HELD = 24  # sums at a time, at most
 GAIN = 0.8  # vectors of filters alone are left where this costs at most this share of them
 
@@ -153,3 +155,21 @@ def kernel_gradient(d: Few, x: Array, g: Array, w: Array, space: Arrays) -> list
     for some, before, seen in d.whole.chunks(x, space):
         steps += [*before, d.steps(kernel, seen, g[some], sums)]
     return [*steps, partial(np.add.reduce, sums, axis=1, out=w)]
+
+
+def largest(w: Windows, x: Array, y: Array) -> Step | None:
+    """The step of a pool of few channels without a border; None where whole vectors of channels do as well."""
+    two, lanes = direct.plane(w), direct.lanes()
+    if lanes < 8 or w.bordered or w.channels >= lanes or prod(w.size) > TAPS:
+        return None
+    places = [Packing(w.channels, two.stride[1] * w.channels, n, lanes, own=True) for n in range(1, min(two.out[1], 8 * lanes // w.channels) + 1)]
+    found = [(-(-two.out[1] // p.places) * p.vectors, p.vectors, p) for p in places if p.possible and p.vectors <= 8]
+    if not found:
+        return None
+    p = min(found, key=lambda f: f[:2])[-1]
+    kernels = library(Packed("packed_largest", p, two.size[1], two.size[0]))
+    assert kernels is not None
+    (height, width), (lines, line) = two.spatial, two.out
+    row = width * w.channels
+    steps = height * row, two.stride[0] * row, row, lines * line * w.channels, line * w.channels
+    return kernels.bind("packed_largest", x, y, w.n, lines, line, *steps)

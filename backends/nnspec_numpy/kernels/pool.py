@@ -13,9 +13,9 @@ import numpy as np
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
-from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolPick, Pool
+from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolPick, Pool, WindowMax
 
-from . import compiled
+from . import compiled, packed
 from .grid import PIECE, Grid
 from .kernel import Arrays, Kernel, Run, Step, Types, flat, sequence, sizes
 from .move import move
@@ -161,6 +161,29 @@ def _largest(seen: list[Array], best: Array, codes: Array, number: Array, larger
         yield partial(np.maximum, best, view, out=best)
 
 
+def alone_workspace(op: WindowMax, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
+    grid = _forward(op, inputs, outputs)
+    return () if native(grid) else (*grid.grids(), *grid.starts())
+
+
+def bind_alone(op: WindowMax, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
+    x, y, space = inputs[0], outputs[0], list(workspace)
+    grid = grid_of(op, x.shape, y.shape, DType(x.dtype.name))
+    if native(grid):
+        few = packed.largest(grid.windows, x, y)
+        return sequence([few or compiled.call("largest_alone", grid.windows, x, y, compiled.row(-np.inf, x.shape[-1]))])
+    read = Read(grid, x, space, -np.inf)
+    values = None if grid.tight else space.pop(0)
+    for images, seen in read.chunks():
+        best = read.target(y, images, values)
+        for at in grid.pieces(images.stop - images.start):
+            views = [s[at] for s in seen]
+            read.steps.append(partial(np.maximum, *views[:2], out=best[at]) if len(views) > 1 else partial(np.copyto, best[at], views[0]))
+            read.steps += [partial(np.maximum, best[at], view, out=best[at]) for view in views[2:]]
+        read.finish(y, images, values)
+    return sequence(read.steps)
+
+
 def _share(i: int, index: Array, bits: Array, mask: Array, here: Array, out: Array) -> Iterator[Step]:
     """``out = bits`` where the index is ``i``, else 0."""
     mask, here = mask[: bits.size], here[: bits.size]
@@ -292,6 +315,7 @@ def bind_avg_grad(op: AvgPoolGrad, inputs: Arrays, outputs: Arrays, workspace: A
 
 POOL: dict[type[Any], Kernel] = {
     MaxPool: Kernel(bind_max, max_workspace),
+    WindowMax: Kernel(bind_alone, alone_workspace),
     MaxPoolGrad: Kernel(bind_max_grad, max_grad_workspace),
     MaxPoolPick: Kernel(bind_max_pick, max_pick_workspace),
     AvgPool: Kernel(bind_avg, avg_workspace),

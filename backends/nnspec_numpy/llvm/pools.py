@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nnspec_numpy.llvm.code import Code, Register, everywhere
 from nnspec_numpy.llvm.cpu import Cpu
+from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
 from nnspec_numpy.llvm.windows import Shape, Walk
 
@@ -33,6 +34,34 @@ def largest(shape: Shape, cpu: Cpu) -> Code:
 
     walk.each_place(place)
     return code
+
+
+def largest_alone(shape: Shape, cpu: Cpu) -> Code:
+    """The largest of each window: x, y, a row of minus infinity. NaN stays."""
+    code = Code()
+    table = Table(code)
+    x, y, border = table.pointers(3)
+    walk = Walk(shape, cpu, table, code)
+
+    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
+        sources = [walk.chosen(inside[i][j], x, places[i][j], border) for i, j in shape.taps]
+
+        def vector(c: Register, mask: Register) -> None:
+            best = walk.load(walk.at(sources[0], c), mask)
+            for source in sources[1:]:
+                best = larger(walk.f, best, walk.load(walk.at(source, c), mask))
+            walk.store(best, walk.at(walk.at(y, first), c), mask)
+
+        walk.each_vector(vector)
+
+    walk.each_place(place)
+    return code
+
+
+def larger(f: Lanes, best: Register, value: Register) -> Register:
+    """The later one only where it is larger, or not a number; what is not a number stays."""
+    taken = f.code.let(f"and {f.mask} {f.compare('ugt', value, best)}, {f.compare('ord', best, best)}")
+    return f.select(taken, value, best)
 
 
 def largest_gradient(shape: Shape, cpu: Cpu) -> Code:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from nnspec_numpy.llvm.code import Code
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.depthwise import depthwise, depthwise_kernel, depthwise_scatter
-from nnspec_numpy.llvm.pools import largest, largest_gradient, mean, mean_gradient
+from nnspec_numpy.llvm.pools import largest, largest_alone, largest_gradient, mean, mean_gradient
 from nnspec_numpy.llvm.windows import Shape
 
 KINDS: dict[str, Callable[[Shape, Cpu], Code]] = {
     "depthwise": depthwise, "depthwise_scatter": depthwise_scatter, "depthwise_kernel": depthwise_kernel,
-    "largest": largest, "largest_gradient": largest_gradient, "mean": mean, "mean_gradient": mean_gradient}
+    "largest": largest, "largest_alone": largest_alone, "largest_gradient": largest_gradient, "mean": mean, "mean_gradient": mean_gradient}
 
 
 @dataclass(frozen=True)
