@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,6 +118,24 @@ def compile_graph(
 
     passed = pass_graph(graph, backend, strict)
     return keep_to(budget, tuning.applied(passed, backend) if tuning else passed, title, backend.plan).program
+
+
+def kept_program(
+    graph: Graph, backend: Backend, title: str, strict: bool = False, budget: Budget | None = None, tuning: Tuning | None = None
+) -> Program:  # fmt: skip
+    """``compile_graph``, from disk where the same program was made before."""
+    from nnspec.codegen import cache, stored
+
+    how = title, strict, budget.bytes if budget else None, sorted(tuning.ways.items()) if tuning else None, backend.name, backend.signature()
+    key = stored.key_of(graph, *how) if stored.KEEPS else b""
+    if not key:
+        return compile_graph(graph, backend, title, strict, budget, tuning)
+    content = cache.held(key, cache.PROGRAM)
+    found = backend.restore(content, key) if content is not None else None
+    if found is None:
+        found = replace(compile_graph(graph, backend, title, strict, budget, tuning), key=key)
+        cache.keep(key, stored.written(found), cache.PROGRAM)
+    return found
 
 
 def pass_graph(graph: Graph, backend: Backend, strict: bool = False) -> Graph:

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from nnspec.codegen import stored
+
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("ci")
 os.environ.setdefault("NNSPEC_CACHE", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "nnspec"))
+stored.KEEPS = False  # programs are made anew: tests change how
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nnspec.codegen import plan
 from nnspec.codegen.module import load
+from nnspec.codegen.stored import read
 from nnspec.ir.graph import Call, Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import STATE, Program, Step
@@ -105,6 +106,14 @@ class NumpyBackend:
     def plan(self, graph: Graph, title: str) -> Program:
         """Steps and memory for a graph that went through the passes."""
         return plan.plan(graph, title, NumpyRules(), reserved=WORDS)
+
+    def restore(self, content: bytes, key: bytes) -> Program | None:
+        """A program that was written; None where it is not one that ``plan`` could have made."""
+        return read(content, key, NumpyRules(), WORDS)
+
+    def signature(self) -> str:
+        """What programs depend on besides graphs: the processor and its vectors, and BLAS."""
+        return f"{chosen()!r} {core()}"
 
     def choice(self, step: Step) -> str:
         """The way a step is computed and why, where there are several; else nothing."""

@@ -61,6 +61,12 @@ class Backend(Protocol):
     def plan(self, graph: Graph, title: str) -> Program:
         """Steps and memory for a graph that went through the passes."""
 
+    def restore(self, content: bytes, key: bytes) -> Program | None:
+        """A program that ``nnspec.codegen.stored`` has written; None where it is not one that ``plan`` could have made."""
+
+    def signature(self) -> str:
+        """What programs depend on besides graphs: the processor, and the libraries that compute."""
+
     def choice(self, step: Step) -> str:
         """The way a step of a plan is computed and why, in a few words; nothing where there is one way."""
 

@@ -106,6 +106,7 @@ class Program:
     steps: tuple[Step, ...]
     arrays: tuple[Array, ...]
     arenas: Mapping[str, int]  # bytes of each
+    key: bytes = b""  # by which it is kept on disk, where it is
 
     @property
     def peak(self) -> int:

@@ -14,7 +14,7 @@ from weakref import WeakSet
 import numpy as np
 
 from nnspec.codegen.backend import Executable
-from nnspec.compiler import compile_graph
+from nnspec.compiler import compile_graph, kept_program
 from nnspec.errors import Problem
 from nnspec.ir.graph import Graph
 from nnspec.ir.op import Array
@@ -135,7 +135,7 @@ class Programs:
             return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph), kind in COMPARING)
         strict = self.model.spec.settings.strict
         budget = self.model.spec.budget if kind in BUDGETED else None
-        program = compile_graph(graph, self.model.backend, self._title(kind, rows), strict, budget, self.model.tuning)
+        program = kept_program(graph, self.model.backend, self._title(kind, rows), strict, budget, self.model.tuning)
 
         if self.model.tuning is not None:
             known, there = self.model.tuning.knows(program, self.model.backend)
