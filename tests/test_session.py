@@ -326,3 +326,39 @@ def test_a_copy_of_a_model_has_memory_of_its_own(copied: Callable[[Model], Model
     m.restore(start)
     np.testing.assert_array_equal(m.predict(x[0]), copied(m).predict(x[0]))
     assert not (other.predict(x[0]) == m.predict(x[0])).all()
+
+
+def test_counts_of_steps_add_up_and_what_was_saved_of_them_stays() -> None:
+    m, one = model(), model()
+    arrays, _ = m.feeds(FEEDS)
+    tally, each = m.tally(), []
+    saved, kept = {}, {}
+    for n in range(4):
+        m.train_step(arrays, 1e-2, 10, tally=tally)
+        own = one.tally()
+        one.train_step(arrays, 1e-2, 10, tally=own)
+        each.append(own.state())
+        if n == 2:
+            saved = tally.state()
+            kept = {name: array.copy() for name, array in saved.items()}
+    assert {name: float(a) for name, a in saved.items()} == {name: float(a) for name, a in kept.items()}
+    assert {name: float(a) for name, a in tally.state().items()} == {name: float(sum(e[name] for e in each)) for name in each[0]}
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint8])
+def test_class_numbers_of_any_whole_type_are_held_to_the_classes(dtype: type[np.signedinteger]) -> None:
+    m = model()
+    m.train_batch({**FEEDS, "target": FEEDS["target"].astype(dtype)})
+    with pytest.raises(SpecError, match="holds a number that nothing has"):
+        m.train_batch({**FEEDS, "target": np.full(10, 3, dtype)})
+    if np.issubdtype(dtype, np.signedinteger):
+        with pytest.raises(SpecError, match="holds a number that nothing has"):
+            m.train_batch({**FEEDS, "target": np.full(10, -1, dtype)})
+
+
+def test_what_the_caller_asks_of_numpy_s_warnings_is_neither_changed_nor_followed() -> None:
+    m = model()
+    with np.errstate(all="raise"):
+        m.train_batch(FEEDS)
+        m.predict(np.full((2, 6, 6, 2), 1e30, np.float32))
+        assert set(np.geterr().values()) == {"raise"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 from nnspec.ir.graph import Value, abstract, origin
@@ -59,7 +60,7 @@ class Segments:
     def members(self, segment: str) -> list[str]:
         return [path for path, slot in self.slots.items() if slot.segment == segment]
 
-    @property
+    @cached_property
     def learned(self) -> list[str]:
         """The segments that an optimizer moves."""
         return [s for s in self.sizes if s not in (STATE, FROZEN)]
@@ -68,7 +69,7 @@ class Segments:
         """Those that it moves in a stretch of the schedule."""
         return [s for s in self.learned if (in_ := self.groups[s].stretches) is None or stretch in in_]
 
-    @property
+    @cached_property
     def counted(self) -> bool:
         """Whether segments differ in how often they have moved."""
         return any(g.stretches is not None for g in self.groups.values())

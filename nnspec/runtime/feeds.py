@@ -19,6 +19,8 @@ from nnspec.ops.rows import TakeRows
 from nnspec.ops.softmax import SoftmaxCrossEntropy
 
 ROUNDED = 1e-5  # by how much a share may leave 0 to 1
+UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by size: a number below 0 is a very large one there
+Ends = tuple[Target, float, float]  # a target, and the least and largest number that its loss compares with something
 
 
 def as_array(name: str, given: Any) -> Array:
@@ -31,6 +33,8 @@ def as_array(name: str, given: Any) -> Array:
 
 def convert(name: str, given: Any, dtype: DType) -> Array:
     """An array of the wanted dtype; floats become floats, whole numbers whole numbers, nothing else is converted."""
+    if type(given) is np.ndarray and given.dtype == dtype.numpy and given.flags.c_contiguous:
+        return given
     array = as_array(name, given)
     if array.dtype.kind not in "fiub":
         raise SpecError(Problem(f"'{name}' does not hold numbers", found=f"dtype {array.dtype}", wanted=str(dtype), rule="feed"))
@@ -49,7 +53,10 @@ def convert(name: str, given: Any, dtype: DType) -> Array:
 
 def check_names(given: Iterable[str], wanted: Iterable[str], optional: Iterable[str] = ()) -> None:
     """Raises SpecError where names are missing or unknown."""
-    given, wanted, known = set(given), set(wanted), {*wanted, *optional}
+    given, wanted = set(given), set(wanted)
+    if given == wanted:
+        return
+    known = {*wanted, *optional}
     problems = [Problem(f"'{n}' is not fed by anything", wanted=one_of(known), rule="feed") for n in sorted(wanted - given)]
     problems += [Problem(f"nothing is called '{n}'", wanted=one_of(known), hint=nearest(n, known), rule="feed") for n in sorted(given - known)]
     if problems:
@@ -73,8 +80,9 @@ def fit(name: str, array: Array, type: TensorType, sizes: dict[str, int]) -> Non
 
 def rows_of(arrays: Mapping[str, Array]) -> int:
     """The number of rows, the same for all; raises SpecError."""
-    counts = {name: len(a) if a.ndim else -1 for name, a in arrays.items()}
-    if len(set(counts.values())) != 1 or -1 in counts.values():
+    lengths = {len(a) if a.ndim else -1 for a in arrays.values()}
+    if len(lengths) != 1 or -1 in lengths:
+        counts = {name: len(a) if a.ndim else -1 for name, a in arrays.items()}
         raise SpecError(
             Problem(
                 "the arrays differ in their number of rows",
@@ -83,7 +91,7 @@ def rows_of(arrays: Mapping[str, Array]) -> int:
                 rule="feed",
             )
         )
-    n = next(iter(counts.values()))
+    n = lengths.pop()
     if n == 0:
         raise SpecError(Problem("there are no rows", wanted="at least one row", rule="feed"))
     return n
@@ -120,29 +128,44 @@ def _source(v: Value) -> str | None:
     return v.op.label if isinstance(v.op, Input) else None
 
 
-def check_ranges(arrays: Mapping[str, Array], losses: Iterable[Target]) -> None:
-    """Raises SpecError where a target is no number that its loss compares with anything: 2 is neither yes nor no."""
-    for t in losses:
-        array, y = arrays.get(t.feed), t.port.value
-        if array is None or y is None or not array.size:
+def ends(types: Mapping[str, TensorType], losses: Iterable[Target]) -> tuple[Ends, ...]:
+    """The targets of these types that not every number is one of: 2 is neither yes nor no."""
+    found = ((t, t.term.of.between(t.port.value, types[t.feed])) for t in losses if t.port.value is not None and t.feed in types)
+    return tuple((t, *between) for t, between in found if between is not None)
+
+
+def check_ranges(arrays: Mapping[str, Array], bounds: Iterable[Ends]) -> None:
+    """Raises SpecError where a target is no number that its loss compares with anything."""
+    for t, low, high in bounds:
+        array = arrays.get(t.feed)
+        if array is None or not array.size:
             continue
-        ends = t.term.of.between(y, TensorType(array.shape, DType(array.dtype.name)))
-        if ends is None or (array.min() >= ends[0] - ROUNDED and array.max() <= ends[1] + ROUNDED) or np.isnan(array.max()):
+        least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
+        if (least >= low - ROUNDED and most <= high + ROUNDED) or np.isnan(most):
             continue
-        bad = array[(array < ends[0] - ROUNDED) | (array > ends[1] + ROUNDED)].flat[0]
+        bad = array[(array < low - ROUNDED) | (array > high + ROUNDED)].flat[0]
         raise SpecError(Problem(f"'{t.feed}' holds a number that {t.term.of.kind} does not compare with anything", t.term.place, found=f"{bad:g}",
-                                wanted=f"{ends[0]:g} to {ends[1]:g}", hint="a column of type category numbers its classes from 0", rule="feed"))
+                                wanted=f"{low:g} to {high:g}", hint="a column of type category numbers its classes from 0", rule="feed"))
 
 
 def check_limits(arrays: Mapping[str, Array], most: Mapping[str, int]) -> None:
     """Raises SpecError where a number has nothing to index."""
     for name, n in most.items():
         array = arrays.get(name)
-        array = np.trunc(array) if array is not None and array.dtype.kind == "f" else array  # as a cast to whole numbers does
-        if array is not None and array.size and (array.min() < 0 or array.max() >= n):
+        if array is None or not array.size or _below(array, n):
+            continue
+        array = np.trunc(array) if array.dtype.kind == "f" else array  # as a cast to whole numbers does
+        if array.min() < 0 or array.max() >= n:
             bad = np.argwhere((array < 0) | (array >= n))[0]
             raise SpecError(
                 Problem(
                     f"'{name}' holds a number that nothing has", found=f"{array[tuple(bad)]} in row {bad[0]}", wanted=f"0 to {n - 1}", rule="feed"
                 )
             )
+
+
+def _below(array: Array, n: int) -> bool:
+    """Whether these are whole numbers from 0 to below n: one walk, for what is below 0 is a large number without its sign."""
+    if array.dtype.kind not in "iu":
+        return False
+    return bool(np.maximum.reduce(array.view(UNSIGNED[array.dtype.itemsize]), axis=None) < n)

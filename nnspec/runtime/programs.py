@@ -22,7 +22,7 @@ from nnspec.ir.program import Program
 from nnspec.ir.types import DType, TensorType
 from nnspec.network.class_weights import balancing
 from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, loss_weight, updates
-from nnspec.runtime.feeds import check_limits, check_ranges, limits
+from nnspec.runtime.feeds import Ends, check_limits, check_ranges, ends, limits
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse
 from nnspec.runtime.replay import blame as first_wrong
@@ -44,7 +44,7 @@ class Ready:
     graph: Graph
     program: Program | None
     limits: Mapping[str, int]
-    compares: bool = False  # with targets
+    ends: tuple[Ends, ...] = ()  # of the targets that it is fed
 
 
 def alone(method: Method) -> Method:
@@ -115,24 +115,28 @@ class Programs:
 
     def ready(self, kind: str, arrays: Mapping[str, Array], rows: int, weighted: bool, stretch: int = 0) -> Ready:
         """The program for arrays of these shapes."""
-        types = {name: TensorType((rows, *a.shape[1:]), DType(a.dtype.name)) for name, a in arrays.items()}
+        shapes = tuple([(name, a.shape[1:], a.dtype) for name, a in arrays.items()])
+        key = (kind, weighted, stretch, rows, shapes, self.model.preparation, *(self.model.balance or {}).items())
+        ready = self._kept.get(key)
+        if ready is not None:
+            self._kept.move_to_end(key)
+            return ready
         if kind != "predict" and self.model.balance is None and balancing(self.model.spec.built):
             from nnspec.runtime.loading import weights_of_classes
 
             self.model.balance = weights_of_classes(self.model)
-        key = (kind, weighted, stretch, tuple(types.items()), self.model.preparation, *(self.model.balance or {}).items())
-        ready = self._kept.get(key)
-        if ready is None:
-            ready = self._kept[key] = self._make(kind, types, rows, weighted, stretch)
-            while len(self._kept) > MOST:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
+            return self.ready(kind, arrays, rows, weighted, stretch)
+        types = {name: TensorType((rows, *a.shape[1:]), DType(a.dtype.name)) for name, a in arrays.items()}
+        ready = self._kept[key] = self._make(kind, types, rows, weighted, stretch)
+        while len(self._kept) > MOST:
+            self._kept.popitem(last=False)
         return ready
 
     def _make(self, kind: str, types: Mapping[str, TensorType], rows: int, weighted: bool, stretch: int) -> Ready:
         graph = self.graph(kind, types, weighted, stretch)
+        bounds = ends(types, self.model.spec.built.losses) if kind in COMPARING else ()
         if isinstance(self.model.memory, HostMemory):
-            return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph), kind in COMPARING)
+            return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph), bounds)
         strict = self.model.spec.settings.strict
         budget = self.model.spec.budget if kind in BUDGETED else None
         program = kept_program(graph, self.model.backend, self._title(kind, rows), strict, budget, self.model.tuning)
@@ -146,18 +150,20 @@ class Programs:
             return compile_graph(self.graph(kind, other, weighted, stretch), self.model.backend, "", strict).peak
 
         refuse(program, rows, peak if types else None)
-        return Ready(self.model.backend.bind(program, self.model.memory), graph, program, limits(graph), kind in COMPARING)
+        return Ready(self.model.backend.bind(program, self.model.memory), graph, program, limits(graph), bounds)
 
     def fill(self, ready: Ready, arrays: Mapping[str, Array], n: int, capacity: int, weights: Array | None) -> None:
         """Writes a batch into a program's inputs; rows that are missing repeat the first at weight 0."""
         check_limits(arrays, ready.limits)
-        if ready.compares:
-            check_ranges(arrays, self.model.spec.built.losses)
+        check_ranges(arrays, ready.ends)
         for name, held in ready.run.inputs.items():
-            if name in arrays:
-                held[:n] = arrays[name]
-                if n < capacity:
-                    held[n:] = arrays[name][0]
+            given = arrays.get(name)
+            if given is None:
+                continue
+            if n < capacity:
+                held[:n], held[n:] = given, given[0]
+            else:
+                held[...] = given
         if WEIGHT in ready.run.inputs:
             held = ready.run.inputs[WEIGHT]
             held[:n] = 1 if weights is None else weights
@@ -165,10 +171,15 @@ class Programs:
 
     def set(self, ready: Ready, rate: float, step: int, factors: tuple[float, ...] = ()) -> None:
         """The step's scalars; what is asked in pieces draws by the number of the piece."""
-        counts = ((updates(s), n) for s, n in self.model.updates.items()) if self.model.segments.counted else ()
-        for name, value in ((RATE, rate), (STEP, step), (SEED, self.model.seed), *counts, *((loss_weight(n), f) for n, f in enumerate(factors))):
-            if name in ready.run.inputs:
-                ready.run.inputs[name][...] = value
+        inputs = ready.run.inputs
+        values: dict[str, float] = {RATE: rate, STEP: step, SEED: self.model.seed}
+        if self.model.segments.counted:
+            values |= {updates(s): n for s, n in self.model.updates.items()}
+        for n, f in enumerate(factors):
+            values[loss_weight(n)] = f
+        for name, value in values.items():
+            if name in inputs:
+                inputs[name][...] = value
 
     def blame(self, ready: Ready) -> Problem:
         """The first layer of the step that went wrong, found by replaying it op by op."""

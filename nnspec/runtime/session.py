@@ -245,6 +245,8 @@ class Model:
 
     def _alike(self, stretch: int) -> int:
         """The first stretch whose programs serve this one too."""
+        if not stretch:
+            return 0
         frozen = self.spec.built.frozen
         return next((n for n in range(stretch) if (frozen[n], self.base(n)) == (frozen[stretch], self.base(stretch))), stretch)
 

@@ -30,25 +30,35 @@ class Tally:
         self._losses = [t.term.name for t in built.losses]
         self._metrics: dict[str, Metric] = {t.term.name: t.term.of for t in built.metrics}
         self._counts: dict[str, dict[str, list[Array]]] = {}  # what is added has one array, what keeps rows one a batch
+        self._names: dict[str, tuple[str, str]] = {}  # of outputs: whose count it is, and which; nobody's of all others
+        self._alike: set[str] = set()  # whose counts have been compared with what a program gives, and are plainly added up
 
     def add(self, outputs: Mapping[str, Array], rows: int, factors: Sequence[float]) -> None:
         """The counts of one batch of so many rows, and what each loss weighs in it."""
         batch: dict[str, dict[str, Array]] = {}
         for name, array in outputs.items():
-            if name.startswith(COUNT):
-                term, _, part = name.removeprefix(COUNT).rpartition("/")
-                batch.setdefault(term, {})[part] = np.array(array, np.float64)
+            term, part = self._names.get(name) or self._named(name)
+            if part:
+                batch.setdefault(term, {})[part] = array
         for n, name in enumerate(self._losses):
             if name in batch:
                 batch[name]["weighted"] = batch[name]["sum"] * factors[n]
         for name in batch:
             if name.startswith(PENALTY):
                 batch[name]["weighted"] = batch[name]["sum"]
-        for name, metric in self._metrics.items():
-            if metric.keeps_rows and name in batch:
-                batch[name] = {part: array[:rows] for part, array in batch[name].items()}
         for name, parts in batch.items():
-            self._join(name, parts)
+            if name in self._alike:
+                held = self._counts[name]
+                for part, array in parts.items():
+                    held[part][0] += array
+                continue
+            metric = self._metrics.get(name)
+            end = rows if metric is not None and metric.keeps_rows else None
+            self._join(name, {part: np.array(array[:end] if end is not None else array, np.float64) for part, array in parts.items()})
+
+    def _named(self, output: str) -> tuple[str, str]:
+        term, _, part = output.removeprefix(COUNT).rpartition("/") if output.startswith(COUNT) else ("", "", "")
+        return self._names.setdefault(output, (term, part))
 
     def _join(self, name: str, parts: dict[str, Array]) -> None:
         held, metric = self._counts.get(name), self._metrics.get(name)
@@ -64,7 +74,9 @@ class Tally:
             return
         before = {part: arrays[0] for part, arrays in held.items()}
         joined = metric.join(before, parts) if metric is not None else {part: before[part] + parts[part] for part in parts}
-        self._counts[name] = {part: [np.asarray(array)] for part, array in joined.items()}
+        self._counts[name] = {part: [np.array(array)] for part, array in joined.items()}
+        if metric is None or type(metric).join is Metric.join:
+            self._alike.add(name)
 
     def scores(self, whole: bool = True, loss: float | None = None) -> Scores:
         """What the counts come to; what takes long only at the end, of the ``whole``. ``loss`` is what a step made small, where it is one step's."""
@@ -89,11 +101,11 @@ class Tally:
 
     def state(self) -> dict[str, Array]:
         """All counts by ``NAME/PART``, for a checkpoint."""
-        return {f"{name}/{part}": array for name in self._counts for part, array in self._of(name).items()}
+        return {f"{name}/{part}": array.copy() for name in self._counts for part, array in self._of(name).items()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Takes back what ``state`` gave; raises DataError where that is of another network."""
-        self._counts = {}
+        self._counts, self._alike = {}, set()
         for key, array in state.items():
             name, _, part = key.rpartition("/")
             known = self._metrics[name].parts if name in self._metrics else LOSS if name in self._losses or name.startswith(PENALTY) else ()
