@@ -23,7 +23,7 @@ from nnspec_numpy.kernels.kernel import sequence
 from nnspec_numpy.kernels.tiles import Tiles
 from nnspec_numpy.kernels.windows import Windows, of_convolution
 from nnspec_numpy.llvm.cpu import chosen
-from tests.test_numpy_kernels import bound, numbers, peak, spoiled, type_of
+from tests.test_numpy_kernels import bound, numbers, peak, processor, spoiled, type_of
 
 CLOSE = {2: 1e-6, 4: 4e-6}  # of the largest element, in float32
 
@@ -84,6 +84,24 @@ def test_every_size_and_border_gives_what_the_references_give(n: int, height: in
         np.testing.assert_allclose(dx, wanted, rtol=0, atol=CLOSE[m] * max(1.0, float(np.abs(wanted).max())))
     for found, wanted in ((y, op.reference(x, w)), (dw, op.kernel_grad(w.shape).reference(x, g))):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=CLOSE[m] * max(1.0, float(np.abs(wanted).max())))
+
+
+@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("cpu", ["", "avx2", "baseline", "none"])
+def test_a_kernels_gradient_is_zero_where_all_its_terms_are(cpu: str, m: int) -> None:
+    """As behind a relu, a dropout or a pool. Adam would divide the noise of a transformation by its own size."""
+    rng = np.random.default_rng(m)
+    op = Conv((1, 1), "same", (1, 1))
+    for n, side, channels, filters, few in ((16, 7, 19, 33, 0.04), (64, 4, 32, 64, 0.1), (8, 16, 32, 32, 0.02)):
+        x, g = ((rng.normal(size=(n, side, side, c)) * (rng.random((n, side, side, c)) < few)).astype(np.float32) for c in (channels, filters))
+        cut, w = Tiles(of_convolution(op, x.shape, (3, 3), g.shape), m, DType.float32, filters), spoiled((3, 3, channels, filters), x.dtype)
+        with processor(cpu):
+            _run(winograd.kernel_gradient(cut, x, g, w, [spoiled(known(t.shape), t.dtype.numpy) for t in winograd.gradient_workspace(cut)]))
+        wanted = op.kernel_grad(w.shape).reference(*(a.astype(np.float64) for a in (x, g)))
+        nothing = wanted == 0
+        assert 0.001 < nothing.mean() < 0.9 and (nothing & (np.abs(wanted).max((0, 1)) > 0)).any()
+        assert not w[nothing].any()
+        np.testing.assert_allclose(w, wanted, rtol=0, atol=CLOSE[m] * np.abs(wanted).max())
 
 
 def windows(n: int, side: int, channels: int, size: int = 3, stride: int = 1) -> Windows:

@@ -13,7 +13,7 @@ from nnspec_numpy.llvm.library import Kernels
 from . import direct
 from .kernel import Arrays, Step, cut
 from .move import move
-from .tiles import Tiles, both, matrices
+from .tiles import NOISE, TAPS, Tiles, both, matrices
 from .windows import Chunk
 
 
@@ -40,6 +40,12 @@ class Products:
         """The sums over tiles, added to ``total``."""
         return [partial(np.matmul, changed.transpose(0, 2, 1), upstream, share[0]), partial(np.add, total, share[0], total)]
 
+    def taps(self, total: Array, made: Array, share: Sequence[Array]) -> list[Step]:
+        """The kernel's gradient from all sums; what is noise is zero. ``total`` and ``share`` are free then."""
+        planes, taps = total.reshape(len(total), -1), made.reshape(TAPS * TAPS, -1)
+        change = both(np.ascontiguousarray(matrices(self.tiles.m)[1].T), total.dtype)
+        return [partial(np.matmul, change, planes, taps), partial(_quiet, taps, planes, share[0].reshape(planes.shape), NOISE[self.tiles.m])]
+
     def spread(self, g: Array, chunk: Chunk, changed: Array, space: Arrays) -> list[Step]:
         """The tiles of the output's gradient, changed."""
         plain = cut(space[0], self._made(chunk))
@@ -56,6 +62,15 @@ class Products:
     def _made(self, chunk: Chunk) -> tuple[int, ...]:
         m = self.tiles.m
         return m, m, chunk.last - chunk.first, chunk.bottom - chunk.top, self.tiles.grid.out[1], self.tiles.filters
+
+
+def _quiet(taps: Array, planes: Array, free: Array, noise: float) -> None:
+    """Zero for what is less than ``noise`` times the largest of ``planes``, which are lost."""
+    least, sizes = free[0], free[1 : 1 + len(taps)]
+    small = free[1 + len(taps) :].reshape(-1).view(np.bool_)[: taps.size].reshape(taps.shape)
+    np.maximum.reduce(np.abs(planes, out=planes), axis=0, out=least)
+    np.multiply(least, least.dtype.type(noise), out=least)
+    np.copyto(taps, 0, where=np.less(np.abs(taps, out=sizes), least, out=small))
 
 
 class Compiled:
@@ -75,6 +90,9 @@ class Compiled:
 
     def add(self, changed: Array, upstream: Array, total: Array, share: Sequence[Array]) -> list[Step]:
         return [direct.products("kernel_gradient", changed, upstream, total)]
+
+    def taps(self, total: Array, made: Array, share: Sequence[Array]) -> list[Step]:
+        return [self.kernels.bind(f"taps_{self.tiles.m}", total, made, total[0].size)]
 
     def spread(self, g: Array, chunk: Chunk, changed: Array, space: Arrays) -> list[Step]:
         return [self._bound("spread", g, chunk, changed, self.zeros, (0, 0))]

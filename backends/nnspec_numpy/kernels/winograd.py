@@ -11,6 +11,9 @@ gradient in the kernel is the same form read backwards::
 
     w = G'[(A g A') * (B' x B)]G
 
+What is less of it than rounding leaves of a zero (``tiles.NOISE``) is zero: where terms are zero all along, as behind a relu, a sum of products is
+too, and an optimizer that divides by a gradient's size (Adam) makes a step of any noise.
+
 S. Winograd, "Arithmetic complexity of computations" (1980); A. Lavin, S. Gray, "Fast algorithms for convolutional neural
 networks" (2016). B. Barabasz and others, "Error analysis and improving the accuracy of Winograd convolution" (2020), show
 how much the points matter: those of ``POINTS`` err half as much as 0, 1, -1, 2, -2.
@@ -156,19 +159,17 @@ def gradient_workspace(tiles: Tiles) -> tuple[TensorType, ...]:
 
 def kernel_gradient(tiles: Tiles, x: Array, g: Array, w: Array, space: Arrays) -> list[Step]:
     """Steps for ``w``, (3, 3, channels, filters), from the input and the output's gradient."""
-    change = both(np.ascontiguousarray(matrices(tiles.m)[1].T), x.dtype)
     steps: list[Step] = []
     for some, t in tiles.blocks:
         whole = t.filters == tiles.filters
         made, rest = (w, space) if whole else (cut(space[0], (*w.shape[:3], t.filters)), space[1:])
         total = cut(rest[0], (t.n * t.n, t.windows.channels, t.filters))
-        steps += [partial(total.fill, 0), *_add_up(t, x, g[..., some], total, rest[1:])]
-        steps.append(partial(np.matmul, change, total.reshape(t.n * t.n, -1), made.reshape(TAPS * TAPS, -1)))
+        steps += [partial(total.fill, 0), *_add_up(t, x, g[..., some], total, made, rest[1:])]
         steps += [] if whole else [partial(np.copyto, w[..., some], made)]
     return steps
 
 
-def _add_up(t: Tiles, x: Array, g: Array, total: Array, space: Arrays) -> list[Step]:
+def _add_up(t: Tiles, x: Array, g: Array, total: Array, made: Array, space: Arrays) -> list[Step]:
     steps: list[Step] = []
     through = Compiled(t, t.compiled) if t.compiled else Products(t, x.dtype)
     share, space = ([], space) if t.compiled else ([cut(space[0], total.shape)], space[1:])
@@ -178,4 +179,4 @@ def _add_up(t: Tiles, x: Array, g: Array, total: Array, space: Arrays) -> list[S
         steps += through.read(x, chunk, changed, space[2:])
         steps += through.spread(g, chunk, upstream, space[2:])
         steps += through.add(changed, upstream, total, share)
-    return steps
+    return [*steps, *through.taps(total, made, share)]

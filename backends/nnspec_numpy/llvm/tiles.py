@@ -79,6 +79,40 @@ def write(cpu: Cpu, matrix: Array, step: int, reads: bool) -> Code:
     return code
 
 
+def taps(cpu: Cpu, matrix: Array, noise: float) -> Code:
+    """A kernel that makes the taps of a gradient from the sums over tiles: ``matrix`` along both axes, and zero for what is less than
+    ``noise`` times the largest of the sums. Its table: sums, taps, and how many numbers there are of each, one vector at least.
+    """
+    code = Code()
+    f = Lanes(code, DType.float32, cpu.width // 4)
+    table = Table(code)
+    sums, made = table.pointers(2)
+    (count,) = table.sizes(1)
+    last = code.let(f"sub i64 {count}, {f.lanes}")
+    vectors = code.let(f"udiv i64 {code.let(f'add i64 {count}, {f.lanes - 1}')}, {f.lanes}")
+    few, many = matrix.shape
+
+    def each_vector(i: Register, _: list[Register]) -> list[Register]:
+        c = _times(code, i, str(f.lanes))
+        c = code.let(f"select i1 {code.let(f'icmp slt i64 {c}, {last}')}, i64 {c}, i64 {last}")
+        largest, columns = f.of(0.0), []
+        for j in range(many):
+            column = [_load(f, _at(code, sums, _plus(code, c, _times(code, count, str(i * many + j))))) for i in range(many)]
+            for v in column:
+                size = f.intrinsic("fabs", v)
+                largest = f.select(f.compare("ogt", size, largest), size, largest)
+            columns.append(apply(f, matrix, column))
+        least = f.mul(largest, f.of(noise))
+        for y, line in enumerate(zip(*columns, strict=True)):
+            for x, v in enumerate(apply(f, matrix, list(line))):
+                heard = f.select(f.compare("olt", f.intrinsic("fabs", v), least), f.of(0.0), v)
+                code.do(f"store {f.type} {heard}, ptr {_at(code, made, _plus(code, c, _times(code, count, str(y * few + x))))}, align 4")
+        return []
+
+    code.loop(vectors, each_vector)
+    return code
+
+
 def _plus(code: Code, a: Register, b: Register) -> Register:
     return a if b == "0" else b if a == "0" else code.let(f"add i64 {a}, {b}")
 
