@@ -7,12 +7,14 @@ import os
 import random
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
+from nnspec.codegen import cache
 from nnspec_numpy.llvm import build, cpu, elf
 
 pytestmark = pytest.mark.compiled
@@ -125,6 +127,27 @@ print(model.train_batch({"x": np.ones((5, 4, 4, 2), np.float32), "target": np.ar
 
 @here
 def test_a_processor_that_was_not_written_by_us_is_asked_for_again() -> None:
-    for content in (b"[]", b"{}", b'{"name": "x", "features": "", "width": 8, "x86": true}', b'{"name": 1, "features": "", "width": 16, "x86": true}'):
+    for content in (None, [], {}, {"name": "x", "features": "", "width": 8, "x86": True}, {"name": 1, "features": "", "width": 16, "x86": True}):
         assert cpu._read(content) is None
-    assert cpu._read(b'{"name": "x", "features": "", "width": 16, "x86": true}') == cpu.Cpu("x", "", 16, True)
+    assert cpu._read({"name": "x", "features": "", "width": 16, "x86": True}) == cpu.Cpu("x", "", 16, True)
+
+
+@here
+@pytest.mark.parametrize("pointer", [b"[", b"[]", b'["../../x", {"a": ["first"]}]', b'["%s", {"a": ["first"]}]' % (b"0" * 64), b'["%s", {"a": []}]', b'["%s", {"a": ["third"]}]'])
+def test_a_pointer_to_code_that_is_not_there_is_written_anew(pointer: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CACHE", str(tmp_path / "cache"))
+    processor, written = cpu.chosen(), []
+    assert processor is not None
+
+    def write() -> tuple[str, build.Names]:
+        written.append(1)
+        return TEXT, {"a": ["first", "second"]}
+
+    image, names = build.linked(b"key", processor, write)
+    again, _ = build.linked(b"key", processor, write)
+    assert ran(image) == ran(again) and names == {"a": ["first", "second"]} and len(written) == 1
+    digest = sha256(build._key(TEXT, processor)).hexdigest().encode()
+    cache.keep(b"key", pointer.replace(b"%s", digest), cache.PROGRAM)
+    build.linked(b"key", processor, write)
+    build.linked(b"key", processor, write)
+    assert len(written) == 2

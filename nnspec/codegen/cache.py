@@ -7,16 +7,17 @@ nothing is read from a folder or a file that belongs to somebody else or that ev
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 VARIABLE = "NNSPEC_CACHE"
 MAGIC = b"nnspec object code 1\n"
@@ -41,33 +42,48 @@ def folder() -> Path:
 
 def kept(key: bytes, make: Callable[[], bytes], kind: str = OBJECT) -> bytes:
     """The entry of ``key``, from disk where it is whole and ours; else made, and kept."""
-    found = held(key, kind)
-    if found is None:
-        found = make()
-        keep(key, found, kind)
-    return found
+    content = held(key, kind)
+    if content is None:
+        content = make()
+        keep(key, content, kind)
+    return content
 
 
 def held(key: bytes, kind: str) -> bytes | None:
     """The entry of ``key``, where it is on disk, whole and ours."""
-    path = _path(key, kind)
-    return None if path is None else _read(path, sha256(key).digest())
+    return found(sha256(key).digest(), kind)
+
+
+def found(digest: bytes, kind: str) -> bytes | None:
+    """The same by the digest of its key."""
+    path = _path(digest, kind)
+    return None if path is None else _read(path, digest)
+
+
+def held_json(key: bytes, kind: str) -> Any:
+    """An entry that is JSON; None where there is none."""
+    content = held(key, kind)
+    try:
+        return None if content is None else json.loads(content)
+    except (ValueError, RecursionError):
+        return None
 
 
 def keep(key: bytes, content: bytes, kind: str) -> None:
     """Writes an entry, where there is a folder for it."""
-    path = _path(key, kind)
+    digest = sha256(key).digest()
+    path = _path(digest, kind)
     if path is not None:
-        _write(path, sha256(key).digest(), content)
+        _write(path, digest, content)
 
 
-def _path(key: bytes, kind: str) -> Path | None:
+def _path(digest: bytes, kind: str) -> Path | None:
     """Where an entry is; None where nothing may be read or written."""
     try:
         where = folder()
     except RuntimeError:  # nobody's home
         return None
-    return where / f"{sha256(key).hexdigest()}.{kind}" if _safe(where) else None
+    return where / f"{digest.hex()}.{kind}" if _safe(where) else None
 
 
 @dataclass(frozen=True)
@@ -138,6 +154,8 @@ def _read(path: Path, digest: bytes) -> bytes | None:
 
 def _write(path: Path, digest: bytes, code: bytes) -> None:
     """To a temporary name first, so that nobody ever reads half an entry."""
+    import tempfile  # it imports much, and most entries are there
+
     name = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from functools import reduce
 from itertools import product
-
-import numpy as np
+from math import prod
 
 from nnspec.ir.graph import Value
-from nnspec.ir.op import Composite, ShapeError, case
+from nnspec.ir.op import Array, Composite, ShapeError, case
 from nnspec.ir.types import DType, TensorType, show
 from nnspec.ops.elementwise import alike, both, cast, floor, greater_equal, less_equal, maximum, minimum, round_, where
 from nnspec.ops.movement import reshape, slice_axis
+from nnspec.ops.random import uniform
 from nnspec.ops.rows import take_rows
+
+
+def _places(seed: int, *shape: int) -> Array:
+    """Places in and around an image."""
+    return 2.8 * uniform(seed, "places", 2 * prod(shape)).reshape(*shape, 2) - 1.4
 
 
 class GridSample(Composite):
@@ -22,9 +27,9 @@ class GridSample(Composite):
     border: bool = False  # outside of the image its border, instead of zero
     corners: bool = False  # -1 and 1 are the centres of the corner places, instead of their outer edges
     samples = (
-        case((2, 3, 4, 2), np.random.default_rng(36).uniform(-1.4, 1.4, (2, 2, 3, 2))),
-        case((1, 4, 3, 1), np.random.default_rng(3).uniform(-1.4, 1.4, (1, 3, 2, 2)), border=True, corners=True),
-        case((2, 3, 3, 2), np.random.default_rng(5).uniform(-1.4, 1.4, (2, 2, 2, 2)), nearest=True, fixed=(1,)),
+        case((2, 3, 4, 2), _places(36, 2, 2, 3)),
+        case((1, 4, 3, 1), _places(3, 1, 3, 2), border=True, corners=True),
+        case((2, 3, 3, 2), _places(5, 2, 2, 2), nearest=True, fixed=(1,)),
     )  # fmt: skip
 
     def infer(self, *x: TensorType) -> TensorType:

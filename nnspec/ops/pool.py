@@ -12,6 +12,7 @@ from nnspec.ir.graph import Value
 from nnspec.ir.op import Array, Gradients, Op, ShapeError, case
 from nnspec.ir.types import DType, Shape, TensorType, count, known, show
 from nnspec.ops.conv import Padding, pads, windows
+from nnspec.ops.random import uniform
 
 
 class Pool(Op, abstract=True):
@@ -49,7 +50,7 @@ class Pool(Op, abstract=True):
 
 def _apart(seed: int, *shape: int) -> Array:
     """Numbers of which no two are close, so that a small step changes no winner."""
-    return np.random.default_rng(seed).permutation(prod(shape)).reshape(shape) / 7.0
+    return np.argsort(uniform(seed, "apart", prod(shape))).reshape(shape) / 7.0
 
 
 POOLS = (case(_apart(1, 2, 5, 3, 2), size=(2, 2), stride=(2, 1), padding=((0, 0), (1, 0))),

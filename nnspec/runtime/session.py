@@ -13,7 +13,6 @@ from nnspec.compiler import Spec, check_trainable
 from nnspec.data.batches import pieces
 from nnspec.data.prepare import Preparation
 from nnspec.errors import NumbersError, Problem, SpecError
-from nnspec.interop.transfer import Loaded, load_all
 from nnspec.ir.graph import Graph
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
@@ -40,6 +39,7 @@ from nnspec.training.stretches import Stretches, schedules
 
 if TYPE_CHECKING:
     from nnspec.codegen.tuning import Tuning
+    from nnspec.interop.transfer import Loaded
     from nnspec.runtime.trainer import Run
 
 CHUNK = 256
@@ -111,6 +111,8 @@ class Model:
     def transfer(self) -> None:
         """Loads what the spec's ``weights`` name, once. Raises SpecError, DataError."""
         if self.transferred is None:
+            from nnspec.interop.transfer import load_all  # most specs load none
+
             self.transferred = loaded = load_all(self.spec, DType(self.spec.settings.precision).numpy)
             if loaded:
                 self.restore({f"parameters/{path}": values for part in loaded for path, values in part.values.items()})

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from nnspec.codegen.cache import kept
+from nnspec.codegen.cache import OBJECT, PROGRAM, found, held_json, keep, kept
 from nnspec.ir.op import Array, Op
 from nnspec.ir.program import Program, Step
 from nnspec.ops.fused import Fused, ends
@@ -23,6 +26,8 @@ from nnspec_numpy.llvm.render import render
 from nnspec_numpy.team import TEAM
 
 Run = Callable[[], object]
+Names: TypeAlias = "dict[str, list[str]]"  # of functions, by what they are for
+DIGEST = re.compile("[0-9a-f]{64}")
 JOINS: dict[type[Op], np.ufunc] = {AllFinite: np.logical_and, Sum: np.add, Max: np.maximum, Min: np.minimum}
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # its calls let other threads run
 
@@ -32,9 +37,14 @@ class Functions:
 
     def __init__(self, program: Program, cpu: Cpu) -> None:
         self._program = program
-        self.names: dict[int, list[str]] = {}
-        text = module(program, cpu, self.names)
-        self._engine = engine(text, cpu)
+
+        def write() -> tuple[str, Names]:
+            names: dict[int, list[str]] = {}
+            text = module(program, cpu, names)
+            return text, {str(index): own for index, own in names.items()}
+
+        self._engine, names = linked(program.key and b"nests " + program.key, cpu, write)
+        self.names = {int(index): own for index, own in names.items()}
         self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for names in self.names.values() for name in names}
 
     def __contains__(self, index: int) -> bool:
@@ -97,6 +107,30 @@ def _rendered(step: Step, cpu: Cpu) -> Iterable[Function]:
     return [philox.render(op, step.outputs, cpu)] if isinstance(op, RandomBits) and philox.takes(op) else []
 
 
+def linked(key: bytes, cpu: Cpu, write: Callable[[], tuple[str, Names]]) -> tuple[Any, Names]:
+    """A module's functions in memory, and their names by what they are for: with a ``key`` they are found on disk without the text, which takes
+    longer to write than to find. Who owns the folder may say what is executed: a pointer is believed as object code is.
+    """
+    if key and elf.possible():
+        pointer = _pointer(held_json(key, PROGRAM))
+        code = found(pointer[0], OBJECT) if pointer else None
+        image = elf.image(code) if code is not None else None
+        if pointer and image is not None and image.names.issuperset(name for names in pointer[1].values() for name in names):
+            return image, pointer[1]
+    text, names = write()
+    if key:
+        keep(key, json.dumps([sha256(_key(text, cpu)).hexdigest(), names]).encode(), PROGRAM)
+    return engine(text, cpu), names
+
+
+def _pointer(content: Any) -> tuple[bytes, Names] | None:
+    """Which entry holds the code, and the functions in it; None where that is not what was read."""
+    match content:
+        case [str(digest), dict(names)] if DIGEST.fullmatch(digest) and all(isinstance(v, list) and v for v in names.values()):
+            return bytes.fromhex(digest), names
+    return None
+
+
 def engine(text: str, cpu: Cpu) -> Any:
     """A module's functions in memory, from the object code on disk where it is there."""
     return _loaded(kept(_key(text, cpu), partial(_compiled, text, cpu)), cpu)
@@ -140,9 +174,9 @@ def _compiled(text: str, cpu: Cpu) -> bytes:
 
 
 def _loaded(code: bytes, cpu: Cpu) -> Any:
-    found = elf.image(code)
-    if found is not None:
-        return found
+    image = elf.image(code)
+    if image is not None:
+        return image
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(cpu))

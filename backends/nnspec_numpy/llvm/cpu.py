@@ -9,8 +9,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import takewhile
+from typing import Any
 
-from nnspec.codegen.cache import PROCESSOR, held, keep
+from nnspec.codegen.cache import PROCESSOR, held_json, keep
 from nnspec.errors import NnspecError, Problem, SpecError, nearest, one_of
 from nnspec_numpy.llvm.elf import possible
 
@@ -52,7 +53,7 @@ def _remembered(mask: str) -> Cpu | None:
     key = _like(mask)
     if key is None:
         return _asked(mask)
-    cpu = _read(held(key, PROCESSOR))
+    cpu = _read(held_json(key, PROCESSOR))
     if cpu is not None:
         return cpu
     cpu = _asked(mask)
@@ -61,9 +62,9 @@ def _remembered(mask: str) -> Cpu | None:
     return cpu
 
 
-def _read(content: bytes | None) -> Cpu | None:
+def _read(content: Any) -> Cpu | None:
     """A processor as it was written; None where that is not what was read."""
-    match json.loads(content) if content else None:
+    match content:
         case {"name": str(name), "features": str(features), "width": 16 | 32 | 64 as width, "x86": bool(x86)}:
             return Cpu(name, features, width, x86)
     return None

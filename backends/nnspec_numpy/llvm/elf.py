@@ -53,6 +53,10 @@ class Image:
     def __init__(self, memory: mmap.mmap, start: int, functions: dict[str, int]) -> None:
         self._memory, self._start, self._functions = memory, start, functions
 
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._functions)
+
     def get_function_address(self, name: str) -> int:
         """Where a function begins; named as LLVM's engines name it."""
         return self._start + self._functions[name]

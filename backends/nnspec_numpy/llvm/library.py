@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import TypeAlias
 
+from nnspec.codegen import stored
+from nnspec.codegen.stored import fingerprint
 from nnspec.ir.op import Array
-from nnspec_numpy.llvm.build import PROTOTYPE, engine
+from nnspec_numpy.llvm.build import PROTOTYPE, Names, linked
 from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu, chosen
 
@@ -24,11 +26,15 @@ class Kernels:
 
     def __init__(self, family: Family, cpu: Cpu) -> None:
         self.lanes = cpu.width // 4
-        written = list(family(cpu))
-        declares = dict.fromkeys(line for _, code in written for line in code.declared)
-        text = "\n\n".join([*(function(name, code) for name, code in written), "\n".join(declares)]) + "\n"
-        self._engine = engine(text, cpu)
-        self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for name, _ in written}
+
+        def write() -> tuple[str, Names]:
+            written = list(family(cpu))
+            declares = dict.fromkeys(line for _, code in written for line in code.declared)
+            text = "\n\n".join([*(function(name, code) for name, code in written), "\n".join(declares)]) + "\n"
+            return text, {"": [name for name, _ in written]}
+
+        self._engine, names = linked(_called(family, cpu), cpu, write)
+        self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for name in names[""]}
 
     def bind(self, name: str, *arguments: Array | int) -> Callable[[], object]:
         """A call over arrays, whose addresses are read here and never again, and whole numbers."""
@@ -36,6 +42,13 @@ class Kernels:
         run = partial(self._functions[name], ctypes.c_void_p(ctypes.addressof(table)))
         run.keep = (self, table, arguments)  # type: ignore[attr-defined]  # what the address leads to
         return run
+
+
+def _called(family: Family, cpu: Cpu) -> bytes:
+    """What tells a family's functions from all others, but for their text: its name, its fields where it has some, and the sources."""
+    name = f"{family.__module__}.{getattr(family, '__qualname__', '') or repr(family)}"
+    sources = fingerprint() if stored.KEEPS and "<" not in name else ""
+    return f"{sources} {name} {cpu!r}".encode() if sources else b""
 
 
 def library(family: Family) -> Kernels | None:
