@@ -195,12 +195,12 @@ def test_no_two_live_buffers_overlap_where_a_shipped_spec_recomputes(file: Path)
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize(("name", "rows", "share"), [("vgg_small", 64, 0.65), ("resnet18_cifar", 32, 0.8), ("unet_small", 8, 0.85)])
+@pytest.mark.parametrize(("name", "rows", "share"), [("vgg_small", 64, 0.7), ("resnet18_cifar", 32, 0.8), ("unet_small", 8, 0.85)])
 def test_the_peak_of_a_work_falls(name: str, rows: int, share: float) -> None:
     graph = graph_of(nnspec.load(ROOT / "zoo" / f"{name}.yaml"), rows)
     program = BACKEND.plan(graph, "t")
     before, made = program.peak, list(recompute(graph, program))
-    some = made if FULL else [*made[:-1:4], made[-1]]
+    some = made if FULL else [*made[:-1:2], made[-1]]
     found = [(BACKEND.plan(m.graph, "t").peak, sum(c.op.flops(*(v.type for v in c.inputs)) for c in m.calls)) for m in some]
     assert min(peak for peak, _ in found) < share * before
     assert found[-1][1] < 0.2 * graph.flops
