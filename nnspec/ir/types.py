@@ -29,7 +29,7 @@ class DType(StrEnum):
 
     @property
     def numpy(self) -> np.dtype[np.generic]:
-        return np.dtype(self.value)
+        return NUMPY[self]
 
     @property
     def size(self) -> int:
@@ -44,6 +44,8 @@ class DType(StrEnum):
         """The largest number of a float type."""
         return float(np.finfo(self.value).max)
 
+
+NUMPY: dict[str, np.dtype[np.generic]] = {t: np.dtype(t.value) for t in DType}
 
 # A polynomial over atoms: {product of atoms, sorted: coefficient}. An atom is a name or a floor division.
 Monomial: TypeAlias = "tuple[Atom, ...]"

@@ -65,6 +65,8 @@ def check_names(given: Iterable[str], wanted: Iterable[str], optional: Iterable[
 
 def fit(name: str, array: Array, type: TensorType, sizes: dict[str, int]) -> None:
     """Checks a shape against a type, rows first, and notes the lengths of named axes; raises SpecError."""
+    if array.shape[1:] == type.shape[1:] and array.ndim == len(type.shape):
+        return
     ok = array.ndim == len(type.shape)
     if ok:
         for length, dim in zip(array.shape[1:], type.shape[1:], strict=True):

@@ -331,22 +331,23 @@ class Model:
         check_names(given, inputs)
         arrays, _ = self._feeder.inputs(given)
         n = rows_of(arrays)
-        chunk = min(n, CHUNK)
-        names = self.spec.built.network.output_names
-        parts: dict[str, list[Array]] = {name: [] for name in names}
-        for start in range(0, n, chunk):
-            part = {name: a[start : start + chunk] for name, a in arrays.items()}
-            ready = self.programs.ready("predict", part, chunk, False)
-            size = min(chunk, n - start)
-            self.programs.fill(ready, part, size, chunk, None)
-            self.programs.set(ready, 0.0, start // chunk)
-            ready.run.run()
-            for name in names:
-                parts[name].append(np.array(ready.run.outputs[f"{'raw' if raw else 'output'}:{name}"][:size]))
-        results = {name: np.concatenate(p) if len(p) > 1 else p[0] for name, p in parts.items()}
-        if not raw:
+        if n <= CHUNK:
+            results = self._answers(arrays, n, n, 0, raw)
+        else:
+            parts = [self._answers(part, min(CHUNK, n - CHUNK * i), CHUNK, i, raw) for i, part in enumerate(pieces(arrays, CHUNK))]
+            results = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        if not raw and self.preparation is not None:
             results = {name: self._physical(name, a) for name, a in results.items()}
-        return results if len(names) > 1 else results[names[0]]
+        return results if len(results) > 1 else next(iter(results.values()))
+
+    def _answers(self, arrays: Mapping[str, Array], size: int, capacity: int, number: int, raw: bool) -> dict[str, Array]:
+        """The outputs for the ``number``-th piece of what is asked, of ``size`` rows."""
+        ready = self.programs.ready("predict", arrays, capacity, False)
+        self.programs.fill(ready, arrays, size, capacity, None)
+        self.programs.set(ready, 0.0, number)
+        ready.run.run()
+        kind = "raw:" if raw else "output:"
+        return {name: np.array(ready.run.outputs[kind + name][:size]) for name in self.spec.built.network.output_names}
 
     def _physical(self, name: str, array: Array) -> Array:
         """A prediction in the target's own unit."""

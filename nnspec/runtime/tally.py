@@ -29,7 +29,7 @@ class Tally:
     def __init__(self, built: Built) -> None:
         self._losses = [t.term.name for t in built.losses]
         self._metrics: dict[str, Metric] = {t.term.name: t.term.of for t in built.metrics}
-        self._counts: dict[str, dict[str, list[Array]]] = {}  # what is added has one array, what keeps rows one a batch
+        self._counts: dict[str, dict[str, list[Array | float]]] = {}  # what is added has one array or number, what keeps rows one a batch
         self._names: dict[str, tuple[str, str]] = {}  # of outputs: whose count it is, and which; nobody's of all others
         self._alike: set[str] = set()  # whose counts have been compared with what a program gives, and are plainly added up
 
@@ -50,7 +50,7 @@ class Tally:
             if name in self._alike:
                 held = self._counts[name]
                 for part, array in parts.items():
-                    held[part][0] += array
+                    held[part][0] += array if array.ndim else array.item()
                 continue
             metric = self._metrics.get(name)
             end = rows if metric is not None and metric.keeps_rows else None
@@ -66,15 +66,15 @@ class Tally:
             self._counts[name] = {part: [array] for part, array in parts.items()}
             return
         keeps = metric is not None and metric.keeps_rows
-        if held.keys() != parts.keys() or any(held[p][0].shape[keeps:] != parts[p].shape[keeps:] for p in parts):
+        if held.keys() != parts.keys() or any(np.shape(held[p][0])[keeps:] != parts[p].shape[keeps:] for p in parts):
             raise DataError(Problem(f"the checkpoint's counts of '{name}' are not those of this network", rule="checkpoint"))
         if keeps:
             for part, array in parts.items():
                 held[part].append(array)
             return
-        before = {part: arrays[0] for part, arrays in held.items()}
+        before = {part: np.asarray(arrays[0]) for part, arrays in held.items()}
         joined = metric.join(before, parts) if metric is not None else {part: before[part] + parts[part] for part in parts}
-        self._counts[name] = {part: [np.array(array)] for part, array in joined.items()}
+        self._counts[name] = {part: [np.array(array)] if array.ndim else [array.item()] for part, array in joined.items()}
         if metric is None or type(metric).join is Metric.join:
             self._alike.add(name)
 
@@ -97,7 +97,7 @@ class Tally:
         return Scores(numbers, tables)
 
     def _of(self, name: str) -> dict[str, Array]:
-        return {part: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for part, arrays in self._counts[name].items()}
+        return {part: np.asarray(arrays[0]) if len(arrays) == 1 else np.concatenate(arrays) for part, arrays in self._counts[name].items()}
 
     def state(self) -> dict[str, Array]:
         """All counts by ``NAME/PART``, for a checkpoint."""
