@@ -559,12 +559,13 @@ def test_nothing_is_fused_where_the_processor_is_none(monkeypatch: pytest.Monkey
     assert BACKEND.loops() is None
 
 
-def test_without_llvmlite_programs_are_those_of_numpy_alone(tmp_path: Path) -> None:
+def test_without_llvmlite_programs_are_those_of_numpy_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "llvmlite.py").write_text("raise ImportError('not here')\n")
     code = ("from tests.program_graphs import mlp\nfrom nnspec.passes import run_pipeline\nfrom nnspec_numpy import BACKEND\n"
             "print(BACKEND.source(BACKEND.plan(run_pipeline(mlp(), BACKEND.claims, BACKEND.loops()), 't')))")
     path = os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "backends")))
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, cwd=ROOT, capture_output=True, text=True, check=True)
+    monkeypatch.setenv("NNSPEC_CPU", "none")
     plain = BACKEND.source(BACKEND.plan(run_pipeline(mlp(), BACKEND.claims), "t"))
     assert done.stdout == plain + "\n"
 

@@ -249,9 +249,9 @@ def source_of(graph: Graph, title: str = "training step of net") -> str:
 
 def test_the_source_speaks_the_words_of_the_spec() -> None:
     text = source_of(run_pipeline(mlp()))
-    assert "    # dense_1\n    matmul(image, dense_1_kernel, out=" in text
+    assert "    # dense_1\n    " in text and "[image, dense_1_kernel]" in text or "matmul(image, dense_1_kernel, out=" in text
     assert "    # dense_2, backward\n" in text
-    assert "out=dense_1_kernel_grad)" in text
+    assert "out=dense_1_kernel_grad)" in text or "[dense_1_kernel_grad]" in text
     assert "    if finite:\n        copyto(parameters," in text
     assert text.startswith('"""Training step of net.\n')
 
@@ -287,7 +287,8 @@ def test_names_avoid_each_other_and_what_python_and_numpy_own() -> None:
     assert [names.take(n) for n in wanted] == ["add_2", "a_b", "a_b_2", "_class", "_1", "a_b_2_2", "a_b_3"]
 
 
-def test_every_function_that_statements_write_is_imported() -> None:
+def test_every_function_that_statements_write_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", "none")
     x = abstract(TensorType((2, 3)), "x")
     text = source_of(Graph({"out": sum_(cast(argmax(x @ swap(x)), DType.float32)) + concat((x, x), 0)}))
     assert "from numpy import add, argmax, copyto, matmul\n" in text

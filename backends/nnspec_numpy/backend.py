@@ -17,10 +17,12 @@ from nnspec.ir.op import Composite
 from nnspec.ir.program import STATE, Program, Step
 from nnspec.ir.types import TensorType
 from nnspec.ops.fused import Fused
+from nnspec.ops.matmul import MatMul
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.kernels.kernel import Step as Fill
+from nnspec_numpy.kernels.matmul import planned
 from nnspec_numpy.llvm.build import functions
 from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.render import described
@@ -130,6 +132,8 @@ class NumpyBackend:
         call, cpu = step.call, chosen()
         if isinstance(call.op, Fused):
             return described(call.op, step.inputs, step.outputs, cpu) if cpu is not None else ""
+        if isinstance(call.op, MatMul):
+            return str(planned(call.op, step.inputs, step.outputs, step.workspace))
         own = KERNELS.get(type(call.op))
         return own.choice(call.op, [v.type for v in call.inputs], [v.type for v in call.outputs]) if own else ""
 

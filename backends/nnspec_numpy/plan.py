@@ -13,7 +13,9 @@ from nnspec.ir.op import Op
 from nnspec.ir.program import contiguous
 from nnspec.ir.types import TensorType
 from nnspec.ops.fused import Fused
+from nnspec.ops.matmul import MatMul
 from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.kernels.matmul import room
 from nnspec_numpy.llvm import philox
 from nnspec_numpy.llvm import rules as nests
 from nnspec_numpy.llvm.cpu import chosen
@@ -50,10 +52,11 @@ class NumpyRules:
         return STATEMENTS[type(op)].in_place if type(op) in STATEMENTS else ()
 
     def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType],
-                  ) -> Sequence[TensorType | NDArray[Any] | Kept]:
+                  layouts: Sequence[Layout | None]) -> Sequence[TensorType | NDArray[Any] | Kept]:
         if isinstance(op, Fused) or philox.takes(op) and chosen() is not None:
             return ()
-        if type(op) in STATEMENTS:
+        own = KERNELS.get(type(op))
+        if own is None:
             return STATEMENTS[type(op)].workspace(op, inputs, outputs)
-        own = KERNELS[type(op)]
-        return (*own.workspace(op, inputs, outputs), *(Kept(f.type, 1, str(f)) for f in own.forms(op, inputs, outputs)))
+        space = room(op, inputs, outputs, layouts) if isinstance(op, MatMul) else own.workspace(op, inputs, outputs)
+        return (*space, *(Kept(f.type, 1, str(f)) for f in own.forms(op, inputs, outputs)))

@@ -13,6 +13,7 @@ from nnspec.ir.program import Copy
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops import elementwise, index, matmul, movement, reduce, rows
 from nnspec_numpy.choice import where_space, write_where
+from nnspec_numpy.kernels.matmul import planned as chosen
 from nnspec_numpy.products import tiles
 from nnspec_numpy.reductions import reduction, sum_space, write_sum
 from nnspec_numpy.statement import Space, Statement, Types, matrices, plain
@@ -88,7 +89,9 @@ def write_all_finite(line: Line) -> Iterator[str]:
 
 def write_matmul(line: Line) -> Iterator[str]:
     a, y = line.step.inputs[0], line.step.outputs[0]
-    if len(y.shape) == 2 and (tile := tiles(y.shape[0], a.shape[-1], y.shape[1])) != y.shape:
+    if isinstance(line.op, matmul.MatMul) and (way := chosen(line.op, line.step.inputs, line.step.outputs, line.step.workspace)).right:
+        yield f"{line.bound(str(way))}()"
+    elif len(y.shape) == 2 and (tile := tiles(y.shape[0], a.shape[-1], y.shape[1])) != y.shape:
         yield f"product({line.x[0]}, {line.x[1]}, {tile[0]}, {tile[1]}, out={line.y})"
     else:
         yield f"matmul({line.x[0]}, {line.x[1]}, out={line.y})"

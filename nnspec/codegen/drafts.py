@@ -42,8 +42,8 @@ class Rules(Protocol):
         """The inputs whose memory the first output may take, where type and layout are equal."""
 
     def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType],
-                  ) -> Sequence[TensorType | NDArray[Any] | Kept]:
-        """Memory that one call needs besides, what is kept for it, and constants that it reads."""
+                  layouts: Sequence[Layout | None]) -> Sequence[TensorType | NDArray[Any] | Kept]:
+        """Memory that one call needs besides, what is kept for it, and constants that it reads; ``layouts`` of inputs and outputs."""
 
 
 @dataclass(eq=False)

@@ -218,7 +218,8 @@ class _Layout:
         reads = [Operand(v, None if literal[i] else self._read(c.op, i, v)) for i, v in enumerate(c.inputs)]
         writes = [Operand(v, self._place(v, c.op, i)) for i, v in enumerate(c.outputs)]
         self.spots.update((o.value, o.spot) for o in writes if o.spot)
-        asked = self.rules.workspace(c.op, [v.type for v in c.inputs], [v.type for v in c.outputs])
+        layouts = [o.spot.layout if o.spot else None for o in (*reads, *writes)]
+        asked = self.rules.workspace(c.op, [v.type for v in c.inputs], [v.type for v in c.outputs], layouts)
         self.drafts.append(Draft(c, reads, writes, [self._workspace(w, reads) for w in asked], self.guard))
 
     def _read(self, op: Op, index: int, v: Value) -> Spot:

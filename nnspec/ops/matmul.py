@@ -16,6 +16,7 @@ from nnspec.ops.movement import reshape, swap
 class MatMul(Op):
     """``a @ b`` over the last two axes; leading axes broadcast."""
 
+    kept: str = ""  # how the right side lies, by rows or columns, where it stands still between runs: what is made of it is kept
     onnx = "MatMul"
     samples = (case((2, 3), (3, 4)), case((5, 2, 3), (5, 3, 1)), case((2, 1, 4, 3), (3, 3, 2)), case((1, 1), (1, 1)))
 

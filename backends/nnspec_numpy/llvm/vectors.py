@@ -46,10 +46,10 @@ class Vectors:
             body(k, True)
             return []
 
-        self._when(full, lambda: code.loop(full, one))
-        self._when(left, lambda: body(full, False))
+        self.when(full, lambda: code.loop(full, one))
+        self.when(left, lambda: body(full, False))
 
-    def _when(self, count: Register, body: Callable[[], object]) -> None:
+    def when(self, count: Register, body: Callable[[], object]) -> None:
         """Where ``count`` is not 0."""
         code = self.code
         inside, after = code.name("some"), code.name("none")
