@@ -27,22 +27,6 @@ NAMES, CORES = _spelled("set_num_threads"), _spelled("get_corename")
 
 
 @cache
-def core() -> str:
-    """The processor whose kernels OpenBLAS runs, as it says itself; nothing where there is no OpenBLAS."""
-    for path in _libraries():
-        try:
-            library = ctypes.CDLL(path)
-        except OSError:
-            continue
-        for name in (n.replace("set_num_threads", "get_corename") for n in NAMES):
-            if hasattr(library, name):
-                function = library[name]
-                function.argtypes, function.restype = [], ctypes.c_char_p
-                return bytes(function() or b"").decode()
-    return ""
-
-
-@cache
 def _setters() -> tuple[Callable[[int], None], ...]:
     """The function of each OpenBLAS in this process; none where NumPy has another library."""
     found = list(_functions(NAMES))

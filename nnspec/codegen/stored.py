@@ -222,7 +222,8 @@ class _Reader:
         for i, a in enumerate(x):
             _hold(rules.literal(op, i) if a.literal else rules.reads(op, i, _layout(a)))
         _hold(all(rules.writes(op, i, _layout(a)) for i, a in enumerate(y)))
-        asked = rules.workspace(op, [a.type for a in x], [a.type for a in y])
+        layouts = [None if a.literal else _layout(a) for a in (*x, *y)]
+        asked = rules.workspace(op, [a.type for a in x], [a.type for a in y], layouts)
         _hold(len(asked) == len(w))
         for wanted, a in zip(asked, w, strict=True):
             if isinstance(wanted, np.ndarray):

@@ -160,8 +160,9 @@ def _library(m: int, k: int, n: int, turned: bool) -> float:
     """What OpenBLAS takes."""
     if 1 in (m, n):
         return LIBRARY + m * k * n / 8
-    full = core() in FULL or not core()
-    units = 32 if full and lanes() == 16 or core() in FULL else 16
+    name = core().rpartition(" ")[2]
+    full = name in FULL or not core().startswith("OpenBLAS") and lanes() == 16
+    units = 32 if full else 16
     across = -(-n // 16) * 16
     usual = LIBRARY + 1.08 * m * k * across / units + PACKED * k * (m + n) + (TURNED * k * n if turned else 0)
     if full and m * k * n <= SMALL:
