@@ -9,13 +9,25 @@ import numpy as np
 from nnspec.ir.graph import Value
 from nnspec.ir.op import Composite, Gradients, case
 from nnspec.ir.types import count, size
-from nnspec.ops.elementwise import power, sqrt, square
+from nnspec.ops.elementwise import power, sqrt, square, unbroadcast
 from nnspec.ops.movement import Pad, reshape, slice_axis
 from nnspec.ops.reduce import mean, sum_
 
 
 def _rows(weight: Value, x: Value) -> Value:
     return reshape(weight, (x.shape[0], *(1,) * (x.rank - 1)))
+
+
+def _normal(a: Value, axes: tuple[int, ...], epsilon: float) -> tuple[Value, Value]:
+    """``a`` of mean 0 and deviation 1 over axes, and what it was multiplied by."""
+    centred = a - mean(a, axes, keep=True)
+    scale = 1.0 / sqrt(mean(square(centred), axes, keep=True) + epsilon)
+    return centred * scale, scale
+
+
+def _back(g: Value, normal: Value, scale: Value, axes: tuple[int, ...]) -> Value:
+    """The gradient in what was normalised: what is left of ``g`` without its mean and without its share along ``normal``, both sums in one walk."""
+    return (g - mean(g, axes, keep=True) - normal * mean(g * normal, axes, keep=True)) * scale
 
 
 class BatchNorm(Composite):
@@ -77,8 +89,13 @@ class LayerNorm(Composite):
 
     def build(self, *x: Value) -> Value:
         a, gamma, beta = x
-        centred = a - mean(a, self.axes, keep=True)
-        return centred / sqrt(mean(square(centred), self.axes, keep=True) + self.epsilon) * gamma + beta
+        normal, _ = _normal(a, self.axes, self.epsilon)
+        return normal * gamma + beta
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        a, gamma, beta = x
+        normal, scale = _normal(a, self.axes, self.epsilon)
+        return _back(g * gamma, normal, scale, self.axes), unbroadcast(g * normal, gamma.shape), unbroadcast(g, beta.shape)
 
 
 class RmsNorm(Composite):
@@ -90,7 +107,16 @@ class RmsNorm(Composite):
 
     def build(self, *x: Value) -> Value:
         a, gamma = x
-        return a / sqrt(mean(square(a), -1, keep=True) + self.epsilon) * gamma
+        return a * self._scale(a) * gamma
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        a, gamma = x
+        scale = self._scale(a)
+        normal, own = a * scale, g * gamma
+        return (own - normal * mean(own * normal, -1, keep=True)) * scale, unbroadcast(g * normal, gamma.shape)
+
+    def _scale(self, a: Value) -> Value:
+        return 1.0 / sqrt(mean(square(a), -1, keep=True) + self.epsilon)
 
 
 class GroupNorm(Composite):
@@ -107,11 +133,21 @@ class GroupNorm(Composite):
 
     def build(self, *x: Value) -> Value:
         a, gamma, beta = x
-        group = (self.groups, a.shape[-1] // self.groups)
-        parts = reshape(a, (a.shape[0], size(a.shape[1:-1]), *group))
-        centred = parts - mean(parts, (1, 3), keep=True)
-        normal = centred / sqrt(mean(square(centred), (1, 3), keep=True) + self.epsilon)
-        return reshape(normal * reshape(gamma, group) + reshape(beta, group), a.shape)
+        normal, _ = _normal(*self._parts(a), self.epsilon)
+        return reshape(normal * reshape(gamma, normal.shape[2:]) + reshape(beta, normal.shape[2:]), a.shape)
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        a, gamma, beta = x
+        normal, scale = _normal(*self._parts(a), self.epsilon)
+        own, axes = self._parts(g)
+        back = _back(own * reshape(gamma, normal.shape[2:]), normal, scale, axes)
+        return reshape(back, a.shape), reshape(sum_(own * normal, (0, 1)), gamma.shape), reshape(sum_(own, (0, 1)), beta.shape)
+
+    def _parts(self, a: Value) -> tuple[Value, tuple[int, ...]]:
+        """``(rows, places, groups, channels of a group)``, the last where there are several; and over which axes statistics go."""
+        several = a.shape[-1] != self.groups
+        shape = (a.shape[0], size(a.shape[1:-1]), self.groups, *((a.shape[-1] // self.groups,) if several else ()))
+        return reshape(a, shape), (1, 3) if several else (1,)
 
 
 class LocalResponseNorm(Composite):
