@@ -39,7 +39,9 @@ def erf(x: Any) -> Any:
 
 FUNCTIONS: dict[str, tuple[Op, Callable[[Any], Any]]] = {
     "exp": (e.Exp(), np.exp), "expm1": (e.Expm1(), np.expm1), "log": (e.Log(), np.log), "log1p": (e.Log1p(), np.log1p),
-    "tanh": (e.Tanh(), np.tanh), "sigmoid": (e.Sigmoid(), sigmoid), "erf": (e.Erf(), erf)}
+    "tanh": (e.Tanh(), np.tanh), "sigmoid": (e.Sigmoid(), sigmoid), "erf": (e.Erf(), erf),
+    "sin": (e.Sin(), np.sin), "cos": (e.Cos(), np.cos), "arctan": (e.Arctan(), np.arctan), "cosh": (e.Cosh(), np.cosh), "sinh": (e.Sinh(), np.sinh),
+    **{f"power {n:g}": (e.Power(n), lambda x, n=n: np.power(x, n)) for n in (3.0, 5.0, 6.0, 8.0, -3.0, -4.0, 0.25, 1.5, -0.5, -0.75, 1.75, 0.0)}}
 
 
 def compiled(op: Op) -> Callable[[Any], Any]:
@@ -117,3 +119,97 @@ def test_a_function_of_special_numbers_is_exact(name: str) -> None:
         wanted = reference(special.astype(np.float64)).astype(np.float32)
     for a, b, given in zip(found, wanted, special, strict=True):
         assert (np.isnan(a) and np.isnan(b)) or abs(float(a) - float(b)) <= 4 * np.spacing(np.abs(b)) or a == b, (given, a, b)
+
+
+def two(op: Op) -> Callable[[Any, Any], Any]:
+    """An op of two arrays as a nest."""
+    kind = TensorType((SIZE,), DType.float32)
+    program = BACKEND.plan(fuse_loops(Graph({"y": op.one(abstract(kind, "a"), abstract(kind, "b"))}), BACKEND.loops()), op.name)
+    assert [s.call.op.name for s in program.steps] == ["Fused"]
+    run = BACKEND.bind(program, BACKEND.memory({}))
+
+    def function(a: Any, b: Any) -> Any:
+        run.inputs["a"][...], run.inputs["b"][...] = a, b
+        run.run()
+        return run.outputs["y"].copy()
+
+    return function
+
+
+def pairs(kind: str) -> tuple[Any, Any]:
+    """Numbers of all sizes, of like size, small whole ones, or every special one beside every other."""
+    rng = np.random.default_rng(len(kind))
+    bits = [rng.integers(0, 1 << 32, SIZE, np.uint64).astype(np.uint32).view(np.float32) for _ in range(2)]
+    special = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 1.5, -1.5, 2.0**23 + 1, -(2.0**24) - 2, 3e38, -3e38, 1e-37, -1e-37, np.inf, -np.inf, np.nan],
+                       np.float32)
+    grid = np.resize(np.stack(np.meshgrid(special, special)).reshape(2, -1), (2, SIZE))
+    return {"bits": tuple(bits), "like": (rng.normal(0, 50, SIZE).astype(np.float32), rng.normal(0, 3, SIZE).astype(np.float32)),
+            "whole": (rng.integers(-12, 13, SIZE).astype(np.float32), rng.integers(-6, 7, SIZE).astype(np.float32)),
+            "special": (grid[0], grid[1])}[kind]
+
+
+def flushed(x: Any) -> Any:
+    return np.where(np.abs(x) < SMALLEST, np.copysign(np.float32(0), x), x)
+
+
+@pytest.mark.parametrize("mask", ["", "avx2", "baseline"])
+@pytest.mark.parametrize("kind", ["bits", "like", "whole", "special"])
+def test_a_power_is_that_of_double_precision(kind: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To four units, and exactly where it is a whole number that single precision holds."""
+    monkeypatch.setenv("NNSPEC_CPU", mask)
+    try:
+        chosen()
+    except SpecError:
+        pytest.skip("not on this processor")
+    a, b = (flushed(x) for x in pairs(kind))
+    found = two(e.Raise())(a, b)
+    with np.errstate(all="ignore"):
+        wanted = np.power(a.astype(np.float64), b.astype(np.float64))
+        away = units(found, wanted)
+        same_sign = (np.signbit(found) == np.signbit(wanted)) | np.isnan(wanted)
+    i = int(np.argmax(away))
+    assert away[i] <= LIMIT, (a[i], b[i], found[i], wanted[i])
+    assert same_sign.all()
+    if kind == "whole":
+        exact = (np.abs(wanted) < 2**24) & (b >= 0)
+        np.testing.assert_array_equal(found[exact], wanted[exact].astype(np.float32))
+
+
+@pytest.mark.parametrize("mask", ["", "avx2", "baseline"])
+@pytest.mark.parametrize("kind", ["bits", "like", "whole", "special"])
+@pytest.mark.parametrize("op", [e.Remainder(), e.FloorDivide()])
+def test_what_is_left_and_the_quotient_rounded_down_are_numpys(op: Op, kind: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", mask)
+    try:
+        chosen()
+    except SpecError:
+        pytest.skip("not on this processor")
+    a, b = (flushed(x) for x in pairs(kind))
+    n = 20_000  # of huge quotients the reference takes its time
+    found = two(op)(a, b)[:n]
+    with np.errstate(all="ignore"):
+        a, b, rest = a[:n], b[:n], np.fmod(a[:n], b[:n])
+        wanted = np.asarray(op.reference(a, b))
+    seen = ~((rest != 0) & (np.abs(rest) < SMALLEST))  # what is left and counts as zero is nothing that b is added to
+    found, wanted = flushed(found[seen]), flushed(wanted[seen])
+    assert seen.mean() > 0.99
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("mask", ["", "avx2", "baseline"])
+@pytest.mark.parametrize("op", [e.Floor(), e.Round()])
+def test_whole_numbers_are_numpys(op: Op, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", mask)
+    try:
+        chosen()
+    except SpecError:
+        pytest.skip("not on this processor")
+    function = compiled(op)
+    for x in samples(1, False):
+        x = flushed(x)
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(function(x), op.reference(x))
+    x = flushed(np.arange(-SIZE // 2, SIZE // 2).astype(np.float32) / 4)
+    found, wanted = function(x), op.reference(x)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))

@@ -12,7 +12,7 @@ from nnspec.ops.fused import ends
 from nnspec.ops.index import OneHot, Pick
 from nnspec.ops.reduce import AllFinite, ArgMax, Max, Min, Sum
 from nnspec.ops.rows import StopGradient
-from nnspec_numpy.llvm import functions
+from nnspec_numpy.llvm import angles, functions, powers
 from nnspec_numpy.llvm.code import IN_REGISTER, Code, Register, vector
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.middle import in_the_middle
@@ -92,13 +92,19 @@ ARITHMETIC: dict[type[Op], Write] = {
 }
 FLOATS: dict[type[Op], Write] = {  # exact, as IEEE 754 asks
     e.Sqrt: lambda f, x: f.intrinsic("sqrt", x[0]), e.Relu: relu, e.Step: step, e.Sign: sign,
+    e.Floor: single(powers.floor), e.Round: single(powers.rint),
 }
 SINGLE: dict[type[Op], Write] = {  # within 4 units in the last place, in single precision alone
     e.Exp: single(functions.exp), e.Log: single(functions.log), e.Tanh: single(functions.tanh), e.Sigmoid: single(functions.sigmoid),
     e.Erf: single(functions.erf), e.Expm1: single(functions.expm1), e.Log1p: single(functions.log1p),
+    e.Cosh: single(functions.cosh), e.Sinh: single(functions.sinh),
+    e.Sin: single(angles.sin), e.Cos: single(angles.cos), e.Arctan: single(angles.arctan),
+    e.Raise: lambda f, x: powers.power(f, *x),
+    e.Remainder: lambda f, x: powers.remainder(f, *x), e.FloorDivide: lambda f, x: powers.floor_divide(f, *x),
 }
 LOGIC = {e.And: "and", e.Or: "or"}
-POWERS = (2.0, 0.5, 1.0, -1.0)
+POWERS = (2.0, 0.5, 1.0, -1.0)  # in whatever precision
+PRODUCTS = (3.0, 4.0, 5.0, 6.0, -2.0, -3.0)  # that err by at most 4 units in the last place
 
 
 def takes(c: Call) -> bool:
@@ -110,13 +116,13 @@ def takes(c: Call) -> bool:
     if kind in FLOATS:
         return all(d.is_float for d in dtypes)
     if kind in SINGLE:
-        return dtypes == [DType.float32]
+        return set(dtypes) == {DType.float32}
     if kind in LOGIC or kind is e.Not:
         return set(dtypes) == {DType.bool}
     if kind is e.Cast:
         return not (dtypes[0].is_float and not c.outputs[0].dtype.is_float)  # out of range NumPy goes its own ways
     if isinstance(op, e.Power):
-        return dtypes[0].is_float and op.exponent in POWERS
+        return dtypes[0] == DType.float32 or dtypes[0].is_float and op.exponent in POWERS
     if isinstance(op, AllFinite):
         return all(d.is_float and d == dtypes[0] for d in dtypes)
     if isinstance(op, ArgMax):
@@ -173,6 +179,12 @@ def _power(f: Lanes, x: Register, exponent: float) -> Register:
         return f.mul(x, x)
     if exponent == 0.5:
         return f.intrinsic("sqrt", x)
+    if exponent in PRODUCTS:
+        return powers.whole_power(f, x, int(exponent))
+    if exponent in powers.ROOTED:
+        return powers.rooted(f, x, exponent)
+    if exponent not in (1.0, -1.0):
+        return powers.power(f, x, f.of(exponent))
     return x if exponent == 1.0 else f.div(f.of(1.0), x)
 
 

@@ -26,6 +26,8 @@ LOG = (0.06746643036603928, -0.11675656586885452, 0.11888163536787033, -0.124055
        0.2000211924314499, -0.25000008940696716, 0.3333331346511841)
 # (tanh(x) / x - 1) / x^2 in x^2, for |x| up to 0.625: 4e-9
 TANH = (-0.005717043299227953, 0.020650586113333702, -0.05374349653720856, 0.13331490755081177, -0.3333328366279602)
+# (sinh(x) / x - 1) / x^2 in x^2, for |x| up to 1: Taylor's
+SINH = (1 / 39916800, 1 / 362880, 1 / 5040, 1 / 120, 1 / 6)
 # erf(x) / x - 1 in x^2, for |x| up to 0.93: 2e-8
 ERF_NEAR = (-0.0005976896500214934, 0.004990980960428715, -0.026765568181872368, 0.11281802505254745, -0.37612494826316833, 0.12837915122509003)
 # log(1 - erf(t)) / t + 1 for t from 0.92 to 4: 7e-10 of erf
@@ -132,6 +134,27 @@ def tanh(f: Lanes, x: Register) -> Register:
 
 def sigmoid(f: Lanes, x: Register) -> Register:
     return f.div(f.of(1.0), f.add(exp(f, f.neg(x)), f.of(1.0)))
+
+
+def cosh(f: Lanes, x: Register) -> Register:
+    """``h + 1 / 4h`` with ``h = e^|x| / 2``, which is finite where the result is."""
+    half = _half_exp(f, x)
+    return f.add(half, f.div(f.of(0.25), half))
+
+
+def sinh(f: Lanes, x: Register) -> Register:
+    """Near zero ``x + x^3 p(x^2)``, else ``h - 1 / 4h`` with ``h = e^|x| / 2``."""
+    half = _half_exp(f, x)
+    square = f.mul(x, x)
+    near = f.fma(f.mul(f.polynomial(SINH, square), square), x, x)
+    far = with_sign(f, f.sub(half, f.div(f.of(0.25), half)), x)
+    return f.select(f.compare("olt", absolute(f, x), f.of(1.0)), near, far)
+
+
+def _half_exp(f: Lanes, x: Register) -> Register:
+    size = absolute(f, x)
+    y, shifted = _reduced(f, f.select(f.compare("ogt", size, f.of(HUGE + 1.0)), f.of(HUGE + 1.0), size))
+    return _scaled(f, y, f.exact_sub(shifted, f.of(1.0)))
 
 
 def erf(f: Lanes, x: Register) -> Register:
