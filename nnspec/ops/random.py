@@ -28,16 +28,29 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 LOWEST = 0xFFFFFFFF
 LOW, SHIFT = np.uint64(LOWEST), np.uint64(32)
 CHUNK = 8192  # counters that are worked out at a time
+FEW = 6  # with so many at most Python's own numbers are quicker than arrays
 
 
 def philox(key: tuple[int, int], counter: Words) -> Words:
     """Four random 32-bit words for each counter of four: ``(n, 4) -> (n, 4)``."""
+    if len(counter) <= FEW:
+        return np.array([_one(key, *words) for words in counter.tolist()], np.uint32).reshape(-1, 4)
     out = np.empty((len(counter), 4), np.uint32)
     for at in range(0, len(counter), CHUNK):
         part = _rounds(key, *(counter[at : at + CHUNK, i].astype(np.uint64) for i in range(4)))
         for i, words in enumerate(part):
             out[at : at + CHUNK, i] = words
     return out
+
+
+def _one(key: tuple[int, int], a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
+    """Ten rounds for one counter."""
+    (m0, m1), (k0, k1) = (0xD2511F53, 0xCD9E8D57), key
+    for _ in range(10):
+        p, q = a * m0, c * m1
+        a, b, c, d = q >> 32 ^ b ^ k0, q & LOWEST, p >> 32 ^ d ^ k1, p & LOWEST
+        k0, k1 = k0 + WEYL[0] & LOWEST, k1 + WEYL[1] & LOWEST
+    return a, b, c, d
 
 
 def _rounds(key: tuple[int, int], a: Wide, b: Wide, c: Wide, d: Wide) -> tuple[Wide, Wide, Wide, Wide]:

@@ -23,12 +23,12 @@ from nnspec.runtime.run_folder import RECORD, RESULT, RunFolder
 from nnspec.runtime.saving import described
 from nnspec.runtime.session import CHUNK, Model
 from nnspec.runtime.tally import Scores
+from nnspec.runtime.vectors import read_answering, weights_of
 from nnspec.training.metrics import Table
 from nnspec.training.schedules import Plateau
 from nnspec.training.stretches import schedules
 
 SECONDS = 2.0  # between checkpoints at the ends of epochs, at least
-WEIGHTS = "parameters/"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Loop:
         self.every = model.spec.settings.checkpoint.every
         model.pace = self.state.batches, epochs
         self.signals = Signals()
-        self._pending: tuple[dict[str, Array], Standing] | None = None  # the best epoch's, not yet written
+        self._pending: tuple[dict[str, Array], Standing] | None = None  # the best epoch's vectors, not yet cut and written
         self._saved = time.monotonic()
         self._began = self._saved
 
@@ -133,7 +133,8 @@ class Loop:
             return
         self.folder.sync_metrics()
         if self._pending is not None:
-            checkpoint.save(self.folder.best, *self._pending)
+            held, standing = self._pending
+            checkpoint.save(self.folder.best, weights_of(self.model, held), standing)
             self._pending = None
         checkpoint.save(self.folder.last, self.model.state(), self.standing())
         self._saved = time.monotonic()
@@ -228,8 +229,7 @@ class Loop:
                 callback.on_epoch(state)
         finally:
             if better and self.folder is not None:
-                weights = {name: array for name, array in self.model.state().items() if name.startswith(WEIGHTS)}
-                self._pending = weights, self.standing()
+                self._pending = read_answering(self.model), self.standing()
 
     def _finish(self) -> Run:
         state = self.state

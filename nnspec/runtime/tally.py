@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,14 +31,13 @@ class Tally:
         self._losses = [t.term.name for t in built.losses]
         self._metrics: dict[str, Metric] = {t.term.name: t.term.of for t in built.metrics}
         self._counts: dict[str, dict[str, list[Array | float]]] = {}  # what is added has one array or number, what keeps rows one a batch
-        self._names: dict[str, tuple[str, str]] = {}  # of outputs: whose count it is, and which; nobody's of all others
         self._alike: set[str] = set()  # whose counts have been compared with what a program gives, and are plainly added up
 
     def add(self, outputs: Mapping[str, Array], rows: int, factors: Sequence[float]) -> None:
         """The counts of one batch of so many rows, and what each loss weighs in it."""
         batch: dict[str, dict[str, Array]] = {}
         for name, array in outputs.items():
-            term, part = self._names.get(name) or self._named(name)
+            term, part = _named(name)
             if part:
                 batch.setdefault(term, {})[part] = array
         for n, name in enumerate(self._losses):
@@ -55,10 +55,6 @@ class Tally:
             metric = self._metrics.get(name)
             end = rows if metric is not None and metric.keeps_rows else None
             self._join(name, {part: np.array(array[:end] if end is not None else array, np.float64) for part, array in parts.items()})
-
-    def _named(self, output: str) -> tuple[str, str]:
-        term, _, part = output.removeprefix(COUNT).rpartition("/") if output.startswith(COUNT) else ("", "", "")
-        return self._names.setdefault(output, (term, part))
 
     def _join(self, name: str, parts: dict[str, Array]) -> None:
         held, metric = self._counts.get(name), self._metrics.get(name)
@@ -112,6 +108,13 @@ class Tally:
             if part not in known:
                 raise DataError(Problem(f"the checkpoint counts '{key[:100]}', which this network does not", rule="checkpoint"))
             self._counts.setdefault(name, {})[part] = [np.asarray(array, np.float64)]
+
+
+@lru_cache(1024)
+def _named(output: str) -> tuple[str, str]:
+    """Whose count an output is, and which; nothing for what is none."""
+    term, _, part = output.removeprefix(COUNT).rpartition("/") if output.startswith(COUNT) else ("", "", "")
+    return term, part
 
 
 def _divided(c: Mapping[str, Array], part: str) -> float:

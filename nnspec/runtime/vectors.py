@@ -14,6 +14,7 @@ from nnspec.runtime.interrupt import Whole
 if TYPE_CHECKING:
     from nnspec.runtime.session import Model
 
+WEIGHTS = "parameters/"
 UPDATES = "optimizer/updates"  # how often a parameter has moved
 MOVING = "optimizer/weights"  # of the weights that move, where the parameters are their averages
 
@@ -28,6 +29,17 @@ def read_state(model: Model) -> dict[str, Array]:
         slots = model.segments.slots
         out |= {f"{UPDATES}/{path}": np.array(model.updates[slots[path].segment], np.int64) for path in _learned(model)}
     return out
+
+
+def read_answering(model: Model) -> dict[str, Array]:
+    """A copy of the vectors that answer, whole: what ``weights_of`` cuts."""
+    return {label: model.memory.read(label) for label in map(model.segments.answering, model.segments.sizes)}
+
+
+def weights_of(model: Model, held: Mapping[str, Array]) -> dict[str, Array]:
+    """The part of ``read_state`` that is parameters, from such a copy."""
+    places = ((path, model.segments.slots[path]) for path in model.parameters)
+    return {f"{WEIGHTS}{path}": held[model.segments.answering(p.segment)][p.offset : p.offset + p.size].reshape(p.shape) for path, p in places}
 
 
 def restore_state(model: Model, state: Mapping[str, Array]) -> None:
