@@ -159,6 +159,8 @@ LARGE = {
     "strided, grouped": ((3, 21, 20, 32), (3, 3, 16, 32), 2, 2),
     "strided place": ((3, 33, 32, 24), (1, 1, 24, 16), 2, 1),
     "grouped": ((3, 20, 20, 32), (3, 3, 8, 32), 1, 4),
+    "volumes": ((3, 9, 8, 13, 16), (3, 3, 3, 16, 24), 1, 1),
+    "volumes, strided": ((9, 8, 9, 14, 16), (3, 2, 3, 16, 20), 2, 1),
     "depthwise": ((3, 40, 40, 24), (3, 3, 1, 24), 1, 24),
     "depthwise, wide": ((2, 9, 9, 600), (3, 3, 1, 600), 1, 600),
     "depthwise, strided": ((3, 40, 40, 24), (5, 5, 1, 48), 2, 24),
@@ -173,8 +175,9 @@ def test_a_convolution_of_several_chunks_gives_what_its_reference_gives_and_asks
     monkeypatch.setenv("NNSPEC_CPU", cpu)
     x_shape, w_shape, stride, groups = LARGE[name]
     x, w = numbers(x_shape, dtype), numbers(w_shape, dtype, 1)
-    padding: Padding = ((0, 0), (0, 0)) if "no border" in name else "same"
-    fields = (stride, stride), padding, (1, 1), groups
+    rank = len(x_shape) - 2
+    padding: Padding = ((0, 0),) * rank if "no border" in name else "same"
+    fields = (stride,) * rank, padding, (1,) * rank, groups
     g = numbers(known(Conv(*fields).infer(type_of(x), type_of(w)).shape), dtype, 2)
     for op, arrays in ((Conv(*fields), (x, w)), (ConvInputGrad(*fields, x_shape[1:-1]), (g, w)),
                        (ConvKernelGrad(*fields, w_shape[:-2]), (x, g))):

@@ -129,7 +129,7 @@ def test_a_convolution_of_few_filters_and_its_gradients_are_those_of_pytorch(cas
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are fenced by mprotect")
 @pytest.mark.parametrize("before", [False, True], ids=["behind", "before"])
 @pytest.mark.parametrize("cpu", ["avx512", "avx2"])
-@pytest.mark.parametrize("case", CASES[:6], ids=str)
+@pytest.mark.parametrize("case", [*CASES[:6], (2, (5, 6, 11), 4, 16, (3, 2, 3), 1, 1), (5, (4, 7, 9), 3, 20, (2, 3, 3), 2, 0)], ids=str)
 def test_no_kernel_touches_what_lies_around_its_memory(case: Any, cpu: str, before: bool) -> None:
     with processor(cpu):
         for op, x in operations(*case):

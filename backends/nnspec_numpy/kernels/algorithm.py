@@ -14,7 +14,7 @@ from math import prod
 
 from nnspec.ir.types import DType
 
-from . import direct
+from . import direct, volumes
 from .packed import Few
 from .tiles import POINTS, TAPS, Tiles
 from .windows import Windows
@@ -67,6 +67,8 @@ def ways(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: 
     found = [Way("one product" if w.pointwise else "columns", TUNED)]
     if direct.possible(w, dtype):
         found.append(Way("direct", TUNED))
+    if volumes.possible(w, groups, dtype):
+        found.append(Way("direct by planes", TUNED))
     if _packed(w, filters, groups, dtype, part):
         found.append(Way("packed", TUNED))
     if not _not_winograd(w, groups, dtype, tiles):
@@ -96,6 +98,8 @@ def _not_winograd(w: Windows, groups: int, dtype: DType, tiles: int) -> str:
 def _usual(w: Windows, filters: int, groups: int, dtype: DType, part: str) -> tuple[str, float]:
     """Directly or by columns, and what it costs."""
     columns = _columns(w, filters, groups, dtype)
+    if volumes.worth(w, filters, groups, dtype, part):
+        return "direct by planes", min(columns, _direct(w, filters, groups, part))
     if not direct.worth(w, filters, groups, dtype, part):
         return "columns", columns
     cost = _direct(w, filters, groups, part)

@@ -11,7 +11,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import Conv
 
-from . import algorithm, depthwise, direct, packed, winograd
+from . import algorithm, depthwise, direct, packed, volumes, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .kernel import Arrays, Form, Kernel, Run, Step, Types, rows_of, sequence, sizes
@@ -80,6 +80,8 @@ def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]
         return depthwise.workspace(windows, x.dtype, sizes(w)[-1])
     if chosen.name == "packed":
         return packed.Few(windows, sizes(w)[-1]).workspace("forward")
+    if chosen.name == "direct by planes":
+        return direct.Direct(windows, 1, sizes(w)[-1]).workspace(strips=False)
     if chosen.name == "direct":
         own = direct.Direct(windows, op.groups, sizes(w)[-1])
         return own.workspace(strips=not (op.kept and own.kept))
@@ -103,6 +105,9 @@ def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
         return sequence(depthwise.forward(windows, x, w, y, space))
     if chosen.name == "packed":
         return sequence(packed.convolve(packed.Few(windows, w.shape[-1]), x, kernels[0], y, space))
+    if chosen.name == "direct by planes":
+        whole = direct.Direct(windows, 1, w.shape[-1])
+        return sequence([*whole.begin(space), *volumes.convolve(whole, x, kernels[0], y, space)])
     if chosen.name == "direct":
         own = direct.Direct(windows, op.groups, w.shape[-1])
         return sequence(direct.convolve(own, x, [space[-1]] if op.kept and own.kept else kernels, y, space))

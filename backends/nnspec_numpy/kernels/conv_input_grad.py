@@ -16,7 +16,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvInputGrad
 
-from . import depthwise, direct, packed, phases, winograd
+from . import depthwise, direct, packed, phases, volumes, winograd
 from .algorithm import TUNED, Way, way, ways
 from .columns import Columns
 from .conv import parts, products
@@ -114,6 +114,8 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
     flipped = mirrored(windows, kernel[-1])
     if flipped is not None and chosen.name == "packed":
         return flat(prod(kernel), dtype), *packed.Few(flipped, windows.channels).workspace("forward")
+    if flipped is not None and chosen.name == "direct by planes":
+        return flat(prod(kernel), dtype), *direct.Direct(flipped, 1, windows.channels).workspace(strips=False)
     if flipped is not None and chosen.name == "direct":
         return flat(prod(kernel), dtype), *direct.Direct(flipped, op.groups, windows.channels).workspace()
     if flipped is not None:
@@ -162,6 +164,9 @@ def _convolve(op: ConvInputGrad, windows: Windows, g: Array, w: Array, x: Array,
                          for out, part in zip(turned, parts(back, op.groups), strict=True)]
     if way == "packed":
         return steps + packed.convolve(packed.Few(windows, x.shape[-1]), g, rows_of(turned[0]), x, space[1:])
+    if way == "direct by planes":
+        whole = direct.Direct(windows, 1, x.shape[-1])
+        return [*steps, *whole.begin(space[1:]), *volumes.convolve(whole, g, rows_of(turned[0]), x, space[1:])]
     if way == "direct":
         return steps + direct.convolve(direct.Direct(windows, op.groups, x.shape[-1]), g, [rows_of(t) for t in turned], x, space[1:])
     columns = Columns(windows, op.groups, DType(g.dtype.name))

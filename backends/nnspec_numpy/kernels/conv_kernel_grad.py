@@ -12,7 +12,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvKernelGrad
 
-from . import algorithm, depthwise, direct, packed, winograd
+from . import algorithm, depthwise, direct, packed, volumes, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .conv import parts
@@ -55,7 +55,7 @@ def workspace(op: ConvKernelGrad, inputs: Types, outputs: Types) -> tuple[Tensor
         return depthwise.workspace(windows, x.dtype, kernel[-1])
     if chosen.name == "packed":
         return packed.Few(windows, kernel[-1]).workspace("gradient")
-    if chosen.name == "direct":
+    if chosen.name in ("direct", "direct by planes"):
         return direct.Direct(windows, op.groups, kernel[-1]).workspace(strips=False)
     return flat(prod(kernel), x.dtype), *Columns(windows, op.groups, x.dtype, LEAST).workspace()
 
@@ -73,6 +73,9 @@ def bind(op: ConvKernelGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> 
         return sequence(depthwise.kernel_gradient(windows, x, g, w, space))
     if chosen.name == "packed":
         return sequence(packed.kernel_gradient(packed.Few(windows, w.shape[-1]), x, g, rows_of(w), space))
+    if chosen.name == "direct by planes":
+        whole = direct.Direct(windows, 1, w.shape[-1])
+        return sequence([*whole.begin(space), partial(w.fill, 0), *volumes.kernel_gradient(whole, x, g, rows_of(w), space)])
     if chosen.name == "direct":
         own = direct.kernel_gradient(direct.Direct(windows, op.groups, w.shape[-1]), x, g, parts(rows_of(w), op.groups), space)
         return sequence([partial(w.fill, 0), *own])

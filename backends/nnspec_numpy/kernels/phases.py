@@ -15,7 +15,7 @@ import numpy as np
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 
-from . import direct
+from . import direct, volumes
 from .direct import Direct
 from .kernel import Arrays, Step, cut, elements, flat, rows_of
 from .windows import Ints, Windows
@@ -63,6 +63,8 @@ def _axis(w: Windows, axis: int, a: int) -> tuple[slice, slice, int, int, int, i
 def possible(w: Windows, filters: int, groups: int, dtype: DType) -> bool:
     """Whether a compiled kernel does them all."""
     found = phases(w, filters) if prod(w.stride) > 1 and 2 * w.channels // groups >= direct.lanes() else None
+    if len(w.spatial) == 3:
+        return bool(found) and all(volumes.possible(p.windows, groups, dtype) for p in found or ())
     return bool(found) and direct.possible(w, dtype)
 
 
@@ -84,5 +86,9 @@ def scatter(w: Windows, g: Array, kernel: Array, x: Array, groups: int, space: A
         seen = kernel[p.taps]
         own = cut(turned, (groups, *p.windows.size, share, kernel.shape[-2]))
         steps += [partial(np.copyto, own[i], np.swapaxes(seen[..., i * share : (i + 1) * share], -1, -2)) for i in range(groups)]
-        steps += direct.convolve(Direct(p.windows, groups, w.channels), g, [rows_of(t) for t in own], x[(slice(None), *p.places)], space[1:])
+        d, kernels, places = Direct(p.windows, groups, w.channels), [rows_of(t) for t in own], x[(slice(None), *p.places)]
+        if len(w.spatial) == 3:
+            steps += [*d.begin(space[1:]), *volumes.convolve(d, g, kernels[0], places, space[1:])]
+        else:
+            steps += direct.convolve(d, g, kernels, places, space[1:])
     return steps
