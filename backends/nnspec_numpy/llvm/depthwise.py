@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.library import Table
-from nnspec_numpy.llvm.windows import Line, Pair, Reach, Shape, Walk
+from nnspec_numpy.llvm.windows import Line, Pair, Reach, Shape, Vector, Walk, Window, each_window
 
 
 def depthwise(shape: Shape, cpu: Cpu) -> Code:
@@ -38,24 +40,18 @@ def depthwise(shape: Shape, cpu: Cpu) -> Code:
 
 def depthwise_scatter(shape: Shape, cpu: Cpu) -> Code:
     """The gradient in the input where there is a stride, added to what is there: g, kernel, x, a row that nobody reads."""
-    code = Code()
-    table = Table(code)
-    g, kernel, x, nowhere = table.pointers(4)
-    walk = Walk(shape, cpu, table, code)
-
-    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
-        targets = [walk.chosen(inside[i][j], x, places[i][j], nowhere) for i, j in shape.taps]
+    def window(walk: Walk, arrays: Sequence[Register], at: Window) -> Vector:
+        g, kernel, _, _ = arrays
 
         def vector(c: Register, mask: Register) -> None:
-            upstream = walk.load(walk.at(walk.at(g, first), c), mask)
-            for t, target in enumerate(targets):
+            upstream = walk.load(walk.at(walk.at(g, at.first), c), mask)
+            for t, target in enumerate(at.taps):
                 weight, there = walk.load(walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c)), mask), walk.at(target, c)
                 walk.store(walk.f.fma(upstream, weight, walk.load(there, mask)), there, mask)
 
-        walk.each_vector(vector)
+        return vector
 
-    walk.each_place(place)
-    return code
+    return each_window(shape, cpu, 4, 2, window)
 
 
 def depthwise_kernel(shape: Shape, cpu: Cpu) -> Code:

@@ -2,60 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nnspec_numpy.llvm.code import Code, Register, everywhere
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.lanes import Lanes
-from nnspec_numpy.llvm.library import Table
-from nnspec_numpy.llvm.windows import Shape, Walk
+from nnspec_numpy.llvm.windows import Shape, Vector, Walk, Window, each_window
 
 
 def largest(shape: Shape, cpu: Cpu) -> Code:
     """The largest of each window, and which tap it was: x, y, numbers, a row of minus infinity. The first of equals; NaN stays."""
-    code = Code()
-    table = Table(code)
-    x, y, numbers, border = table.pointers(4)
-    walk = Walk(shape, cpu, table, code)
-    f = walk.f
-
-    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
-        sources = [walk.chosen(inside[i][j], x, places[i][j], border) for i, j in shape.taps]
+    def window(walk: Walk, arrays: Sequence[Register], at: Window) -> Vector:
+        code, f, (_, y, numbers, _) = walk.code, walk.f, arrays
 
         def vector(c: Register, mask: Register) -> None:
-            best, number = walk.load(walk.at(sources[0], c), mask), "zeroinitializer"
-            for t, source in enumerate(sources[1:], 1):
+            best, number = walk.load(walk.at(at.taps[0], c), mask), "zeroinitializer"
+            for t, source in enumerate(at.taps[1:], 1):
                 value = walk.load(walk.at(source, c), mask)
-                larger = code.let(f"and {f.mask} {f.compare('ugt', value, best)}, {f.compare('ord', best, best)}")
-                best = f.select(larger, value, best)
-                number = code.let(f"select {f.mask} {larger}, {f.whole} {everywhere(str(t), 'i32', f.lanes)}, {f.whole} {number}")
-            walk.store(best, walk.at(walk.at(y, first), c), mask)
-            walk.store(number, walk.at(walk.at(numbers, first), c), mask, "i32")
+                taken = code.let(f"and {f.mask} {f.compare('ugt', value, best)}, {f.compare('ord', best, best)}")
+                best = f.select(taken, value, best)
+                number = code.let(f"select {f.mask} {taken}, {f.whole} {everywhere(str(t), 'i32', f.lanes)}, {f.whole} {number}")
+            walk.store(best, walk.at(walk.at(y, at.first), c), mask)
+            walk.store(number, walk.at(walk.at(numbers, at.first), c), mask, "i32")
 
-        walk.each_vector(vector)
+        return vector
 
-    walk.each_place(place)
-    return code
+    return each_window(shape, cpu, 4, 0, window)
 
 
 def largest_alone(shape: Shape, cpu: Cpu) -> Code:
     """The largest of each window: x, y, a row of minus infinity. NaN stays."""
-    code = Code()
-    table = Table(code)
-    x, y, border = table.pointers(3)
-    walk = Walk(shape, cpu, table, code)
-
-    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
-        sources = [walk.chosen(inside[i][j], x, places[i][j], border) for i, j in shape.taps]
-
+    def window(walk: Walk, arrays: Sequence[Register], at: Window) -> Vector:
         def vector(c: Register, mask: Register) -> None:
-            best = walk.load(walk.at(sources[0], c), mask)
-            for source in sources[1:]:
+            best = walk.load(walk.at(at.taps[0], c), mask)
+            for source in at.taps[1:]:
                 best = larger(walk.f, best, walk.load(walk.at(source, c), mask))
-            walk.store(best, walk.at(walk.at(y, first), c), mask)
+            walk.store(best, walk.at(walk.at(arrays[1], at.first), c), mask)
 
-        walk.each_vector(vector)
+        return vector
 
-    walk.each_place(place)
-    return code
+    return each_window(shape, cpu, 3, 0, window)
 
 
 def larger(f: Lanes, best: Register, value: Register) -> Register:
@@ -66,68 +52,46 @@ def larger(f: Lanes, best: Register, value: Register) -> Register:
 
 def largest_gradient(shape: Shape, cpu: Cpu) -> Code:
     """Each window's gradient where its largest stood: g, numbers, x, a row that nobody reads."""
-    code = Code()
-    table = Table(code)
-    g, numbers, x, nowhere = table.pointers(4)
-    walk = Walk(shape, cpu, table, code)
-    f = walk.f
-
-    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
-        targets = [walk.chosen(inside[i][j], x, places[i][j], nowhere) for i, j in shape.taps]
+    def window(walk: Walk, arrays: Sequence[Register], at: Window) -> Vector:
+        code, f, (g, numbers, _, _) = walk.code, walk.f, arrays
 
         def vector(c: Register, mask: Register) -> None:
-            value, number = walk.load(walk.at(walk.at(g, first), c), mask), walk.load(walk.at(walk.at(numbers, first), c), mask, "i32")
-            for t, target in enumerate(targets):
+            value, number = walk.load(walk.at(walk.at(g, at.first), c), mask), walk.load(walk.at(walk.at(numbers, at.first), c), mask, "i32")
+            for t, target in enumerate(at.taps):
                 hit = code.let(f"icmp eq {f.whole} {number}, {everywhere(str(t), 'i32', f.lanes)}")
                 walk.add(f.select(hit, value, f.of(0.0)), walk.at(target, c), mask)
 
-        walk.each_vector(vector)
+        return vector
 
-    walk.each_place(place)
-    return code
+    return each_window(shape, cpu, 4, 2, window)
 
 
 def mean(shape: Shape, cpu: Cpu) -> Code:
     """The mean of each window's places in the image: x, y, a row of zeros."""
-    code = Code()
-    table = Table(code)
-    x, y, zeros = table.pointers(3)
-    walk = Walk(shape, cpu, table, code)
-    f = walk.f
-
-    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
-        sources = [walk.chosen(inside[i][j], x, places[i][j], zeros) for i, j in shape.taps]
-        many = walk.count(inside)
+    def window(walk: Walk, arrays: Sequence[Register], at: Window) -> Vector:
+        many = walk.count(at.inside)
 
         def vector(c: Register, mask: Register) -> None:
-            total = walk.load(walk.at(sources[0], c), mask)
-            for source in sources[1:]:
-                total = f.add(total, walk.load(walk.at(source, c), mask))
-            walk.store(f.div(total, many), walk.at(walk.at(y, first), c), mask)
+            total = walk.load(walk.at(at.taps[0], c), mask)
+            for source in at.taps[1:]:
+                total = walk.f.add(total, walk.load(walk.at(source, c), mask))
+            walk.store(walk.f.div(total, many), walk.at(walk.at(arrays[1], at.first), c), mask)
 
-        walk.each_vector(vector)
+        return vector
 
-    walk.each_place(place)
-    return code
+    return each_window(shape, cpu, 3, 0, window)
 
 
 def mean_gradient(shape: Shape, cpu: Cpu) -> Code:
     """Each window's gradient over all of its places in the image: g, x, a row that nobody reads."""
-    code = Code()
-    table = Table(code)
-    g, x, nowhere = table.pointers(3)
-    walk = Walk(shape, cpu, table, code)
-
-    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
-        targets = [walk.chosen(inside[i][j], x, places[i][j], nowhere) for i, j in shape.taps]
-        many = walk.count(inside)
+    def window(walk: Walk, arrays: Sequence[Register], at: Window) -> Vector:
+        many = walk.count(at.inside)
 
         def vector(c: Register, mask: Register) -> None:
-            share = walk.f.div(walk.load(walk.at(walk.at(g, first), c), mask), many)
-            for target in targets:
+            share = walk.f.div(walk.load(walk.at(walk.at(arrays[0], at.first), c), mask), many)
+            for target in at.taps:
                 walk.add(share, walk.at(target, c), mask)
 
-        walk.each_vector(vector)
+        return vector
 
-    walk.each_place(place)
-    return code
+    return each_window(shape, cpu, 3, 1, window)

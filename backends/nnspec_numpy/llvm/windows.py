@@ -7,7 +7,7 @@ Vectors run along channels, the last ones under a mask.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -70,6 +70,17 @@ class Block(NamedTuple):
     firsts: list[Register]
     again: list[Register]
     reached: list[list[list[Reach]]]
+
+
+class Window(NamedTuple):
+    """A place of the result: where its channels begin, where those of what its taps see do, or of the row outside; and which taps are inside."""
+
+    first: Register
+    taps: list[Register]
+    inside: list[list[Register]]
+
+
+Vector = Callable[[Register, Register], None]  # of channels from one on, under a mask
 
 
 class Walk(Vectors):
@@ -180,3 +191,18 @@ class Walk(Vectors):
         for i, j in self.shape.taps:
             many = self.plus(many, self.code.let(f"zext i1 {inside[i][j]} to i64"))
         return self.number(many)
+
+
+def each_window(shape: Shape, cpu: Cpu, count: int, seen: int, window: Callable[[Walk, Sequence[Register], Window], Vector]) -> Code:
+    """A kernel of ``count`` arrays, of which windows look at number ``seen``, and outside of it at the last: ``window`` says what each does."""
+    code = Code()
+    table = Table(code)
+    arrays = table.pointers(count)
+    walk = Walk(shape, cpu, table, code)
+
+    def place(first: Register, places: list[list[Register]], inside: list[list[Register]]) -> None:
+        taps = [walk.chosen(inside[i][j], arrays[seen], places[i][j], arrays[-1]) for i, j in shape.taps]
+        walk.each_vector(window(walk, arrays, Window(first, taps, inside)))
+
+    walk.each_place(place)
+    return code
