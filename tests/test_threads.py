@@ -19,6 +19,7 @@ from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool
 from nnspec.runtime import cores
 from nnspec.runtime.session import compile
+from nnspec_numpy.kernels.bands import bands
 from nnspec_numpy.kernels.lanes import lanes
 from nnspec_numpy.products import product, tiles
 from nnspec_numpy.team import Team
@@ -235,3 +236,60 @@ def test_a_convolutional_network_learns_the_same_bits_from_any_number_of_threads
         model.step = 0
         found.append([*(model.train_batch(batch)["loss"] for _ in range(2)), *(x.tobytes() for x in model.state().values())])
     assert found[0] == found[1] == found[2]
+
+
+ONE = (1, 13, 11, 4)
+BANDED: list[tuple[Conv, tuple[int, ...], tuple[int, ...]]] = [
+    (Conv((1, 1), "same", (1, 1), 1), ONE, (3, 3, 4, 8)), (Conv((2, 2), "same", (1, 1), 1), ONE, (3, 3, 4, 8)), (Conv((2, 2), ((3, 3), (3, 3)), (1, 1), 1), ONE, (7, 7, 4, 8)),
+    (Conv((1, 1), ((4, 4), (4, 4)), (4, 4), 1), ONE, (3, 3, 4, 8)), (Conv((1, 1), ((0, 0), (0, 0)), (1, 1), 1), ONE, (1, 1, 4, 8)),
+    (Conv((1, 1), ((3, 0), (0, 1)), (1, 1), 2), ONE, (2, 3, 2, 8)), (Conv((1, 1), "same", (1, 1), 4), ONE, (3, 3, 1, 4)), (Conv((1,), "same", (1,), 1), (1, 40, 3), (5, 3, 16)),
+    (Conv((1, 1, 1), "same", (1, 1, 1), 1), (1, 9, 5, 6, 2), (3, 3, 3, 2, 16)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("op", "x", "w"), BANDED)
+def test_a_convolution_of_one_row_in_bands_gives_what_its_reference_gives_and_the_same_bits_from_any_number_of_threads(
+    op: Conv, x: tuple[int, ...], w: tuple[int, ...], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnspec_numpy.kernels.bands.parts_of", lambda work: 3)
+    monkeypatch.setattr("nnspec_numpy.kernels.bands.UNIT", 2)
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.LEAST", 1)
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.MOST", 3)
+    given = [numbers(x, dtype, 0), numbers(w, dtype, 1)]
+    types = [type_of(a) for a in given]
+    found = bands(op, types, op.types(*types))
+    assert len(found) >= 2 and [i for b in found for i in range(b.target.start, b.target.stop)] == list(range(op.types(*types)[0].shape[1]))
+    bits = []
+    for threads in (1, 2, 4):
+        set_threads(threads)
+        check(op, *given)
+        run, y, _ = bound(op, *given)
+        with np.errstate(all="ignore"):
+            run()
+        bits.append([a.tobytes() for a in y])
+    assert bits[0] == bits[1] == bits[2]
+
+
+@pytest.mark.parametrize(("x", "w", "kept", "wanted"), [
+    ((1, 56, 56, 64), (3, 3, 64, 64), True, 2), ((1, 14, 14, 256), (3, 3, 256, 256), True, 2), ((1, 7, 7, 512), (3, 3, 512, 512), True, 0),
+    ((1, 14, 14, 256), (3, 3, 256, 256), False, 0), ((1, 8, 8, 16), (3, 3, 16, 16), True, 0), ((2, 56, 56, 64), (3, 3, 64, 64), True, 0)])  # fmt: skip
+def test_one_row_is_banded_where_there_is_work_for_threads(x: tuple[int, ...], w: tuple[int, ...], kept: bool, wanted: int) -> None:
+    op, types = Conv((1, 1), "same", (1, 1), 1).but(kept=kept), [TensorType(s, DType.float32) for s in (x, w)]
+    assert len(bands(op, types, op.types(*types))) == wanted
+
+
+def test_a_network_answers_for_one_row_alike_in_bands_of_kept_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Path(__file__).parent.parent / "specs" / "zoo" / "unet_small.yaml"
+    model = compile(load(text, set={"vars.width": 16, "inputs.image.shape": [32, 32, 3]}))
+    x = np.random.default_rng(0).standard_normal((1, 32, 32, 3)).astype(np.float32)
+    whole = model.predict(x, raw=True)
+    monkeypatch.setattr("nnspec_numpy.kernels.bands.parts_of", lambda work: 2)
+    monkeypatch.setattr("nnspec_numpy.kernels.bands.KEPT", 1)
+    banded, found = compile(model.spec), []
+    banded.restore(model.state())
+    for threads in (1, 2, 4):
+        set_threads(threads)
+        found.append(banded.predict(x, raw=True))
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+    np.testing.assert_allclose(found[0], whole, rtol=1e-3, atol=1e-5 * float(np.abs(whole).max()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .bands import by_places
 from .conv import CONV
 from .conv_input_grad import CONV_INPUT_GRAD
 from .conv_kernel_grad import CONV_KERNEL_GRAD
@@ -20,7 +21,8 @@ from .rows import ROWS
 __all__ = ["KERNELS", "Kernel"]
 
 SHARED: dict[type[Any], Kernel] = {
-    **{op: by_rows(kernel, 1) for op, kernel in {**CONV, **CONV_INPUT_GRAD}.items()},  # all rows meet the one kernel
+    **{op: by_places(by_rows(kernel, 1)) for op, kernel in CONV.items()},  # all rows meet the one kernel
+    **{op: by_rows(kernel, 1) for op, kernel in CONV_INPUT_GRAD.items()},
     **{op: summed(kernel) for op, kernel in CONV_KERNEL_GRAD.items()},
     **{op: by_rows(kernel) for op, kernel in POOL.items()},
 }

@@ -43,9 +43,9 @@ def by_rows(kernel: Kernel, *shared: int) -> Kernel:
         return tuple(t for rows in lanes(op, inputs, outputs) for t in kernel.workspace(op, part(inputs, rows, shared), part(outputs, rows)))
 
     def bind(op: Any, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
-        given, made = _types(inputs), _types(outputs)
+        given, made = types_of(inputs), types_of(outputs)
         bounds = lanes(op, given, made)
-        spaces = _shares(space, [len(kernel.workspace(op, part(given, rows, shared), part(made, rows))) for rows in bounds])
+        spaces = shared_out(space, [len(kernel.workspace(op, part(given, rows, shared), part(made, rows))) for rows in bounds])
         every = forms(op, given, made)
         kept = dict(zip(every, space[len(space) - len(every) :], strict=True))
         own = [[*scratch, *(kept[f] for f in kernel.forms(op, part(given, rows, shared), part(made, rows)))]
@@ -80,10 +80,10 @@ def summed(kernel: Kernel) -> Kernel:
         return *(flat(elements(y.shape), y.dtype) for _ in bounds[1:]), *own
 
     def bind(op: Any, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
-        (y,), given, made = outputs, _types(inputs), _types(outputs)
+        (y,), given, made = outputs, types_of(inputs), types_of(outputs)
         bounds = lanes(op, given, made)
         others = [cut(s, y.shape) for s in space[: len(bounds) - 1]]
-        spaces = _shares(space[len(others) :], [len(kernel.workspace(op, part(given, rows), made)) for rows in bounds])
+        spaces = shared_out(space[len(others) :], [len(kernel.workspace(op, part(given, rows), made)) for rows in bounds])
         run = together([kernel.bind(op, [x[rows] for x in inputs], [out], own)
                         for rows, out, own in zip(bounds, [y, *others], spaces, strict=True)])
         if not others:
@@ -110,11 +110,11 @@ def together(runs: list[Run]) -> Run:
     return runs[0] if len(runs) == 1 else partial(TEAM.run, runs)
 
 
-def _types(arrays: Arrays) -> list[TensorType]:
+def types_of(arrays: Arrays) -> list[TensorType]:
     return [TensorType(tuple(a.shape), DType(a.dtype.name)) for a in arrays]
 
 
-def _shares(space: Arrays, counts: list[int]) -> list[Arrays]:
+def shared_out(space: Arrays, counts: list[int]) -> list[Arrays]:
     """What each lane has of the workspace."""
     ends = [0, *accumulate(counts)]
     return [space[a:b] for a, b in zip(ends, ends[1:], strict=False)]
