@@ -31,6 +31,7 @@ CASES = [  # images, height and width, channels, filters, window, stride, border
     (2, (16, 7), 1, 1, (3, 5), 1, 1),
     (1, (11, 40), 2, 12, (2, 3), 1, 0),
     (5, (6, 5), 4, 3, (3, 3), 1, 1),
+    (9, (14, 14), 6, 16, (5, 5), 1, 0),
     (2, (33, 20), 1, 10, (7, 7), 2, 3),
     (4, (50,), 1, 7, (9,), 1, 4),
 ]
@@ -129,7 +130,7 @@ def test_a_convolution_of_few_filters_and_its_gradients_are_those_of_pytorch(cas
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are fenced by mprotect")
 @pytest.mark.parametrize("before", [False, True], ids=["behind", "before"])
 @pytest.mark.parametrize("cpu", ["avx512", "avx2"])
-@pytest.mark.parametrize("case", [*CASES[:6], (2, (5, 6, 11), 4, 16, (3, 2, 3), 1, 1), (5, (4, 7, 9), 3, 20, (2, 3, 3), 2, 0)], ids=str)
+@pytest.mark.parametrize("case", [*CASES[:7], (2, (5, 6, 11), 4, 16, (3, 2, 3), 1, 1), (5, (4, 7, 9), 3, 20, (2, 3, 3), 2, 0)], ids=str)
 def test_no_kernel_touches_what_lies_around_its_memory(case: Any, cpu: str, before: bool) -> None:
     with processor(cpu):
         for op, x in operations(*case):
@@ -164,6 +165,12 @@ def test_the_first_layer_of_lenet_goes_this_way_in_both_directions() -> None:
     with processor("avx512"):
         ways = [run(op, *x)[0] for op, x in operations(*CASES[0])]
     assert ways[0] == ways[2] == "packed: 6 filters, several places in a vector"
+
+
+def test_a_gradient_in_few_channels_of_narrow_windows_is_added_run_by_run() -> None:
+    with processor("avx512"):
+        ways = [run(op, *x)[0] for op, x in operations(*CASES[6])]
+    assert ways[1] == "runs: 6 channels"
 
 
 @pytest.mark.parametrize("filters", range(1, 25))

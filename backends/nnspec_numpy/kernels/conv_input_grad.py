@@ -16,7 +16,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import ConvInputGrad
 
-from . import depthwise, direct, packed, phases, volumes, winograd
+from . import depthwise, direct, packed, phases, scattered, volumes, winograd
 from .algorithm import TUNED, Way, way, ways
 from .columns import Columns
 from .conv import parts, products
@@ -67,7 +67,7 @@ def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) 
     if flipped is not None:
         return way(flipped, windows.channels, op.groups, dtype, op.tiles, "input")
     if few(windows, op.groups):
-        return Way("lines", f"{windows.channels} channels")
+        return Way("runs" if scattered.possible(windows, op.groups, dtype) else "lines", f"{windows.channels} channels")
     if phases.possible(windows, w[-1], op.groups, dtype):
         return Way("direct", "a stride, by remainders")
     return Way("scattered taps", "a stride" if prod(windows.stride) != 1 else "a border wider than the window")
@@ -81,6 +81,7 @@ def _ways(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType)
         return ways(flipped, windows.channels, op.groups, dtype, op.tiles, "input")
     names = ["scattered taps"]
     names += ["lines"] if few(windows, op.groups) else []
+    names += ["runs"] if scattered.possible(windows, op.groups, dtype) else []
     names += ["direct"] if phases.possible(windows, w[-1], op.groups, dtype) else []
     return {name: Way(name, TUNED) for name in names}
 
@@ -120,6 +121,8 @@ def workspace(op: ConvInputGrad, inputs: Types, outputs: Types) -> tuple[TensorT
         return flat(prod(kernel), dtype), *direct.Direct(flipped, op.groups, windows.channels).workspace()
     if flipped is not None:
         return flat(prod(kernel), dtype), *Columns(flipped, op.groups, dtype).workspace()
+    if chosen.name == "runs":
+        return scattered.Runs(windows, kernel[-1]).workspace()
     if chosen.name == "lines":
         grid = _plane_grid(windows, dtype)
         places = grid.images * prod(grid.extent)
@@ -149,6 +152,8 @@ def bind(op: ConvInputGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> R
     flipped = mirrored(windows, w.shape[-1])
     if flipped is not None:
         return sequence(_convolve(op, flipped, g, w, x, space, chosen.name))
+    if chosen.name == "runs":
+        return sequence(scattered.scatter(scattered.Runs(windows, w.shape[-1]), g, rows_of(w), x, space))
     if chosen.name == "lines":
         return sequence(_scatter_planes(windows, g, w, x, space))
     if chosen.name == "direct":
