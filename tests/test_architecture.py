@@ -55,6 +55,9 @@ FENCES: dict[str, tuple[str, ...]] = {
     "PIL": ("nnspec/data/decode.py",),
     "pyarrow": ("nnspec/data/parquet_file.py",),
     "cupy": ("backends/nnspec_cupy/",),
+    "cupy_backends": ("backends/nnspec_cupy/",),
+    "cuda": ("backends/nnspec_cupy/",),
+    "cudnn": ("backends/nnspec_cupy/",),
     "llvmlite": ("backends/nnspec_numpy/llvm/",),
 }
 RUNS_TEXT = {"eval", "exec", "compile", "__import__"}  # what turns text into code

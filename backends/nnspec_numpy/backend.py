@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.codegen import plan
+from nnspec.codegen.backend import Speed
 from nnspec.codegen.module import load
 from nnspec.codegen.stored import read
 from nnspec.ir.graph import Call, Graph
@@ -29,6 +30,7 @@ from nnspec_numpy.llvm.render import described
 from nnspec_numpy.llvm.rules import Nests
 from nnspec_numpy.memory import Arenas, NumpyMemory
 from nnspec_numpy.plan import NumpyRules
+from nnspec_numpy.team import TEAM
 from nnspec_numpy.threads import core, set_threads
 
 BUFFER = 2048  # elements that a ufunc copies at a time where operands are not one flat run: NumPy's own 8192 take 64 kB each in float64
@@ -158,9 +160,22 @@ class NumpyBackend:
         """The Python that ``bind`` runs."""
         return source(program)
 
-    def memory(self, types: Mapping[str, TensorType]) -> NumpyMemory:
-        """Zeroed state."""
+    def memory(self, types: Mapping[str, TensorType], tf32: bool = False) -> NumpyMemory:
+        """Zeroed state. No processor has faster products of rounded operands: ``tf32`` makes no difference."""
         return NumpyMemory(types)
+
+    def room(self) -> None:
+        """Programs are in the host's memory."""
+
+    def speed(self) -> Speed:
+        """By the width of vectors and the number of threads: a core has two pipes, at some 2.5 GHz."""
+        cpu, threads = chosen(), TEAM.threads
+        lanes = cpu.width // 4 if cpu is not None else 8
+        return Speed(threads * lanes * 4 * 2.5e9 * 0.7, 12e9 * min(threads, 4), 1e-6, 1e-5)
+
+    def status(self) -> str:
+        """There is nothing that could be missing."""
+        return "ready"
 
     def set_threads(self, count: int) -> None:
         """For large matrix products; everything else uses one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from numpy.typing import NDArray
 
@@ -32,6 +32,22 @@ class Memory(Protocol):
 
     def put(self, label: str, offset: int, array: NDArray[Any]) -> None:
         """Replaces as many elements from the ``offset``-th on as the flat ``array`` has."""
+
+
+class Room(NamedTuple):
+    """Memory that can still be had."""
+
+    bytes: int
+    where: str  # " on NVIDIA H200"
+
+
+class Speed(NamedTuple):
+    """What a backend can do at most, roughly: enough to choose between two of them."""
+
+    flops: float  # a second
+    bytes: float  # a second
+    call: float  # seconds that a step of a program takes at least
+    run: float  # seconds that a program takes at least
 
 
 class Executable(Protocol):
@@ -79,7 +95,17 @@ class Backend(Protocol):
     def source(self, program: Program) -> str:
         """Python that a person can read, and that ``bind`` runs."""
 
-    def memory(self, types: Mapping[str, TensorType]) -> Memory: ...
+    def memory(self, types: Mapping[str, TensorType], tf32: bool = False) -> Memory:
+        """Zeroed state. With ``tf32``, products of programs bound to it may round float32 operands to 10 bits, where that is faster."""
+
+    def room(self) -> Room | None:
+        """Memory of its own that programs and state are in; None where that is the host's."""
+
+    def speed(self) -> Speed:
+        """What it can do here. Raises NnspecError where it cannot run at all."""
+
+    def status(self) -> str:
+        """``ready``, and on what. Raises NnspecError with what is missing and the line that installs it."""
 
     def set_threads(self, count: int) -> None:
         """How many threads programs may use, in this process."""

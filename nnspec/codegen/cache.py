@@ -23,8 +23,8 @@ VARIABLE = "NNSPEC_CACHE"
 MAGIC = b"nnspec object code 1\n"
 MOST, LARGEST = 512, 256 << 20  # entries, and bytes of all; those that were not asked for longest go first
 PART = ".nnspec-"  # begins the names of entries that are being written
-OBJECT, PROGRAM, PROCESSOR = "o", "program", "cpu"  # what an entry holds: the end of its name
-NAME = re.compile(rf"[0-9a-f]{{64}}\.({OBJECT}|{PROGRAM}|{PROCESSOR})")  # an entry's, among whatever else lies in the folder
+OBJECT, CUBIN, PROGRAM, PROCESSOR = "o", "cubin", "program", "cpu"  # what an entry holds: the end of its name
+NAME = re.compile(rf"[0-9a-f]{{64}}\.({OBJECT}|{CUBIN}|{PROGRAM}|{PROCESSOR})")  # an entry's, among whatever else lies in the folder
 LEFT = 3600.0  # seconds until what a killed process was writing is taken away
 
 

@@ -87,13 +87,16 @@ class _Scope:
         return name
 
 
-def emit(program: Program, write: Write, reserved: Iterable[str] = (), clock: str = "") -> Body:
-    """All lines of a program; ``write`` turns one step into its lines. With ``clock``, a function of that name is told each step that ended."""
+def emit(program: Program, write: Write, reserved: Iterable[str] = (), clock: str = "", conditions: bool = True) -> Body:
+    """All lines of a program; ``write`` turns one step into its lines. With ``clock``, a function of that name is told each step that ended.
+
+    Without ``conditions`` every step runs, and looks itself whether it is to do anything.
+    """
     scope = _Scope(program, reserved)
     lines: list[str] = []
     comment = ""
     numbered = [Line(s, i, scope) for i, s in enumerate(program.steps)]
-    for guard, group in groupby(numbered, key=lambda line: line.step.guard):
+    for guard, group in groupby(numbered, key=lambda line: line.step.guard if conditions else None):
         inner = "    " if guard else ""
         if guard:
             lines.append(f"if {scope.name(guard)}:")

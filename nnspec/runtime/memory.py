@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from nnspec.codegen.backend import Room
 from nnspec.errors import Problem, ResourceError
-from nnspec.ir.program import Program
+from nnspec.ir.program import STATE, Program
 from nnspec.ir.types import TensorType, known
 
 CGROUPS = (
@@ -54,13 +55,13 @@ def size(types: Mapping[str, TensorType]) -> int:
     return total
 
 
-def refuse_parameters(types: Mapping[str, TensorType], largest: list[tuple[str, int]]) -> None:
-    """Raises ResourceError where parameters and optimizer state alone are too much."""
-    need, have = size(types), available()
+def refuse_parameters(types: Mapping[str, TensorType], largest: list[tuple[str, int]], room: Room | None = None) -> None:
+    """Raises ResourceError where parameters and optimizer state alone are too much; for a backend's memory with what it has of that."""
+    need, have, where = size(types), *(room or (available(), ""))
     if need > have * SPARE:
         raise ResourceError(
             Problem(
-                "the parameters do not fit into memory",
+                f"the parameters do not fit into memory{where}",
                 found=f"{show(need)} needed, {show(have)} available",
                 wanted="a smaller network",
                 hint="largest: " + ", ".join(f"{n} ({show(b)})" for n, b in largest[:5]),
@@ -69,20 +70,23 @@ def refuse_parameters(types: Mapping[str, TensorType], largest: list[tuple[str, 
         )
 
 
-def refuse(program: Program, rows: int, plan: Callable[[int], int] | None) -> None:
+def refuse(program: Program, rows: int, plan: Callable[[int], Program] | None, room: Room | None = None) -> None:
     """Raises ResourceError where a program needs more than there is, with the largest tensors and a batch size that fits.
 
-    ``plan`` gives the bytes of the same program for another number of rows.
+    ``plan`` gives the same program for another number of rows. A backend's memory, ``room``, holds the state already.
     """
-    need, have = program.peak, available()
+    def needs(p: Program) -> int:
+        return p.peak if room is None else sum(n for arena, n in p.arenas.items() if not arena.startswith(STATE))
+
+    need, have, where = needs(program), *(room or (available(), ""))
     if need <= have * SPARE:
         return
     largest = ", ".join(f"{a.name} {a.type} ({show(a.bytes)})" for a in program.largest(5))
-    fits = _fitting(rows, have, plan) if plan else 0
+    fits = _fitting(rows, have, lambda n: needs(plan(n))) if plan else 0
     hint = f"batch_size: {fits} fits" if fits else "not even one row fits: make the network smaller"
     raise ResourceError(
         Problem(
-            f"{program.title} does not fit into memory",
+            f"{program.title} does not fit into memory{where}",
             found=f"{show(need)} needed, {show(have)} available; largest: {largest}",
             wanted=f"at most {show(int(have * SPARE))}",
             hint=hint,

@@ -145,11 +145,11 @@ class Programs:
             known, there = self.model.tuning.knows(program, self.model.backend)
             self.tuned = self.tuned[0] + known, self.tuned[1] + there
 
-        def peak(n: int) -> int:
+        def plan(n: int) -> Program:
             other = {name: TensorType((n, *t.shape[1:]), t.dtype) for name, t in types.items()}
-            return compile_graph(self.graph(kind, other, weighted, stretch), self.model.backend, "", strict).peak
+            return compile_graph(self.graph(kind, other, weighted, stretch), self.model.backend, "", strict)
 
-        refuse(program, rows, peak if types else None)
+        refuse(program, rows, plan if types else None, self.model.backend.room())
         return Ready(self.model.backend.bind(program, self.model.memory), graph, program, limits(graph), bounds)
 
     def fill(self, ready: Ready, arrays: Mapping[str, Array], n: int, capacity: int, weights: Array | None) -> None:

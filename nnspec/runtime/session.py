@@ -98,8 +98,9 @@ class Model:
         self.slots: tuple[str, ...] = optimizer.state if optimizer else ()  # what the optimizer keeps for each parameter
         types = self.segments.types(self.slots)
         declared = spec.built.network.parameters
-        refuse_parameters(types, sorted(((p, size({p: TensorType(d.param.shape, dtype)})) for p, d in declared.items()), key=lambda x: -x[1]))
-        self.memory = HostMemory(types) if self.interpreted else self.backend.memory(types)
+        refuse_parameters(types, sorted(((p, size({p: TensorType(d.param.shape, dtype)})) for p, d in declared.items()), key=lambda x: -x[1]),
+                          None if self.interpreted else self.backend.room())
+        self.memory = HostMemory(types) if self.interpreted else self.backend.memory(types, spec.settings.math == "tf32")
         self.parameters: Mapping[str, Parameter] = {path: Parameter(self, d) for path, d in declared.items()}
         if start:
             begin(self, lambda path: self._initial(path, declared[path]).astype(dtype.numpy))
@@ -258,13 +259,17 @@ class Model:
         optimizer = self.spec.document.optimizer
         return optimizer.accumulate if optimizer else 1
 
-    @alone
     def gradients(self, feeds: Mapping[str, Any], phase: str | None = None) -> dict[str, Array]:
         """d loss / d parameter on one batch, in training mode; nothing is updated."""
         if phase is not None:
             raise SpecError(Problem("phases: not in this version", rule="not-in-this-version"))
         arrays, weights = self.feeds(feeds)
         self._lasts()
+        return self.gradients_of(arrays, weights)
+
+    @alone
+    def gradients_of(self, arrays: Mapping[str, Array], weights: Array | None = None) -> dict[str, Array]:
+        """``gradients`` on converted arrays."""
         n = rows_of(arrays)
         ready = self.programs.ready("gradients", arrays, n, weights is not None)
         self.programs.fill(ready, arrays, n, n, weights)

@@ -143,7 +143,7 @@ LATER: dict[str, str] = dict.fromkeys((
     "phases", "determinism", "generate", "predict",
 ), _SOON)
 
-LATER_VALUES = ("mixed_bfloat16", "mixed_float16", "tf32")
+LATER_VALUES = ("mixed_bfloat16", "mixed_float16")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 

@@ -1,0 +1,108 @@
+"""The CuPy backend: plans, prints and runs programs on a GPU, or on what stands for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from os import environ
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nnspec.codegen import plan
+from nnspec.codegen.backend import Room, Speed
+from nnspec.codegen.stored import read
+from nnspec.ir.graph import Call, Graph
+from nnspec.ir.op import Composite
+from nnspec.ir.program import Program, Step
+from nnspec.ir.types import TensorType
+from nnspec_cupy import convolution
+from nnspec_cupy.device import Device
+from nnspec_cupy.emulated import EmulatedDevice
+from nnspec_cupy.executable import DeviceExecutable
+from nnspec_cupy.lowerings import LOWERINGS
+from nnspec_cupy.memory import DeviceMemory
+from nnspec_cupy.nests import Nests
+from nnspec_cupy.plan import DeviceRules
+from nnspec_cupy.source import kernels, source
+
+RESERVED = ("array", "kernel", "step", "clock")
+SWITCH = "NNSPEC_GPU"  # "emulated" runs every plan on NumPy, in the order and within the rules of a GPU
+
+
+class CupyBackend:
+    """The protocol of ``nnspec.codegen.backend``. It plans and prints without CuPy and without a GPU."""
+
+    name = "cupy"
+
+    def __init__(self, device: Device | None = None) -> None:
+        self._given = device
+
+    @cached_property
+    def device(self) -> Device:
+        """Where programs run. Raises MissingExtraError without CuPy, ResourceError without a GPU."""
+        if self._given is not None:
+            return self._given
+        if environ.get(SWITCH) == "emulated":
+            return EmulatedDevice()
+        from nnspec_cupy.gpu import Gpu  # CuPy, which takes a second
+
+        return Gpu()
+
+    def claims(self, op: Composite) -> bool:
+        return False
+
+    def loops(self, strict: bool = False) -> Nests:
+        return Nests(strict)
+
+    def plan(self, graph: Graph, title: str) -> Program:
+        return plan.plan(graph, title, DeviceRules(), None, RESERVED)
+
+    def restore(self, content: bytes, key: bytes) -> Program | None:
+        """A program that was written; None where it is not one that ``plan`` could have made."""
+        return read(content, key, DeviceRules(), RESERVED)
+
+    def signature(self) -> str:
+        """What programs depend on besides graphs: whether cuDNN convolves."""
+        return f"cudnn {convolution.library()}"
+
+    def choice(self, step: Step) -> str:
+        return LOWERINGS[type(step.call.op)].choice(step)
+
+    def source(self, program: Program) -> str:
+        """The module, and below it as comments the CUDA C of its kernels."""
+        text = "\n".join(k.source for k in kernels(program).values())
+        return source(program) + "".join(f"# {line}".rstrip() + "\n" for line in ["", *text.splitlines()])
+
+    def ways(self, call: Call) -> tuple[str, ...]:
+        """There is one way for each."""
+        return ()
+
+    def machine(self) -> dict[str, str]:
+        """What kernels are compiled for, and where they run."""
+        return {"gpu": self.device.name, "arch": self.device.arch}
+
+    def memory(self, types: Mapping[str, TensorType], tf32: bool = False) -> DeviceMemory:
+        return DeviceMemory(types, self.device, tf32)
+
+    def room(self) -> Room:
+        """What is free on the device."""
+        free, _ = self.device.memory()
+        return Room(free, f" on {self.device.name}")
+
+    def speed(self) -> Speed:
+        """Of the device, by its processors, clocks and memory."""
+        return self.device.speed()
+
+    def status(self) -> str:
+        """``ready``, and the device. Raises MissingExtraError, ResourceError."""
+        device = self.device
+        free, total = device.memory()
+        found = "cuDNN" if convolution.library() else "products (cuDNN's frontend is not installed)"
+        return f"ready: {device.name}, {device.arch}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free; convolutions by {found}"
+
+    def set_threads(self, count: int) -> None:
+        """A GPU's threads are its own."""
+
+    def bind(self, program: Program, memory: DeviceMemory, seconds: NDArray[Any] | None = None) -> DeviceExecutable:
+        return DeviceExecutable(program, memory, seconds)

@@ -1,0 +1,1 @@
+"""CUDA C: what one element, one nest, one op is in it."""

@@ -1,0 +1,102 @@
+"""What the windows of a convolution see, as rows of a matrix, and back; and depthwise convolutions, which need no matrix.
+
+A row of columns is a window; its elements are taps outermost, then the channels of a group. Groups are the leading axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from nnspec.ir.program import Array
+from nnspec.ops.conv import Convolution, pads
+from nnspec_cupy.commands import Kernel
+from nnspec_cupy.cuda.each import each
+from nnspec_cupy.cuda.elements import C
+from nnspec_cupy.cuda.places import place
+
+Sizes = tuple[int, ...]
+
+
+def columns(op: Convolution, x: Array, y: Array, size: Sizes, outer: Sizes) -> Kernel:
+    """``(groups, rows, taps * channels)`` from ``(n, *spatial, groups * channels)``; zero beyond the image."""
+    groups, channels = op.groups, x.shape[-1] // op.groups
+    shape = (groups, x.shape[0], *outer, *size, channels)
+
+    def lines(i: list[str]) -> Sequence[str]:
+        rank = len(size)
+        o, t = i[2 : 2 + rank], i[2 + rank : 2 + 2 * rank]
+        found, inside = _places(op, o, t, x.shape[1:-1], size)
+        channel = f"{i[0]} * {channels} + {i[-1]}" if groups > 1 else i[-1]
+        at = place(x, [i[1], *(f"p{k}" for k in range(rank)), f"({channel})"])
+        return [*found, f"out0[n] = {inside} ? in0[{at}] : 0;"]
+
+    return each("columns", [x], [y], False, lines, shape)
+
+
+def image(op: Convolution, x: Array, y: Array, size: Sizes, outer: Sizes) -> Kernel:
+    """Each element of an image as the sum of what its windows' rows say of it, tap after tap."""
+    groups, channels = op.groups, y.shape[-1] // op.groups
+    kind, rank = C[y.type.dtype], len(size)
+    around = pads(op.padding, y.shape[1:-1], size, op.stride, op.dilation)
+    rows, width = y.shape[0] * prod(outer), prod(size) * channels
+
+    def lines(i: list[str]) -> Sequence[str]:
+        found = [f"{kind} sum = 0;"]
+        for k in range(rank):
+            found.append(f"for (int t{k} = 0; t{k} < {size[k]}; ++t{k}) {{")
+            found.append(f"const int q{k} = (int){i[1 + k]} + {around[k][0]} - t{k} * {op.dilation[k]};")
+            found.append(f"if (q{k} < 0 || q{k} % {op.stride[k]} || q{k} / {op.stride[k]} >= {outer[k]}) continue;")
+        window = " + ".join([f"{i[0]} * {prod(outer)}u", *(f"q{k} / {op.stride[k]} * {prod(outer[k + 1 :])}" for k in range(rank))])
+        tap = " + ".join(f"t{k} * {prod(size[k + 1 :])}" for k in range(rank))
+        group, channel = (f"{i[-1]} / {channels}", f"{i[-1]} % {channels}") if groups > 1 else ("0", i[-1])
+        found.append(f"sum += in0[(({group}) * {rows}ull + {window}) * {width}u + ({tap}) * {channels} + {channel}];")
+        return [*found, *("}" for _ in size), f"out0[{place(y, i)}] = sum;"]
+
+    return each("image", [x], [y], False, lines)
+
+
+def depthwise(op: Convolution, x: Array, w: Array, y: Array, guarded: bool) -> Kernel:
+    """A thread an element of the result, where a group has one channel."""
+    size, rank = w.shape[:-2], len(w.shape) - 2
+    many, kind = w.shape[-1] // op.groups, C[y.type.dtype]
+
+    def lines(i: list[str]) -> Sequence[str]:
+        t = [f"t{k}" for k in range(rank)]
+        found, inside = _places(op, i[1:-1], t, x.shape[1:-1], size)
+        loops = [f"for (int t{k} = 0; t{k} < {size[k]}; ++t{k}) {{" for k in range(rank)]
+        channel = f"({i[-1]} / {many})" if many > 1 else i[-1]
+        at = place(x, [i[0], *(f"p{k}" for k in range(rank)), channel])
+        return [f"{kind} sum = 0;", *loops, *found, f"if ({inside}) sum += in0[{at}] * in1[{place(w, [*t, '0', i[-1]])}];",
+                *("}" for _ in size), f"out0[{place(y, i)}] = sum;"]
+
+    return each("depthwise", [x, w], [y], guarded, lines)
+
+
+def depthwise_input(op: Convolution, g: Array, w: Array, y: Array, guarded: bool) -> Kernel:
+    """The gradient of a depthwise convolution in its input: an element looks at the windows that hold it."""
+    size, rank = w.shape[:-2], len(w.shape) - 2
+    many, kind = w.shape[-1] // op.groups, C[y.type.dtype]
+    around = pads(op.padding, y.shape[1:-1], size, op.stride, op.dilation)
+
+    def lines(i: list[str]) -> Sequence[str]:
+        found = [f"{kind} sum = 0;"]
+        for k in range(rank):
+            found.append(f"for (int t{k} = 0; t{k} < {size[k]}; ++t{k}) {{")
+            found.append(f"const int q{k} = (int){i[1 + k]} + {around[k][0]} - t{k} * {op.dilation[k]};")
+            found.append(f"if (q{k} < 0 || q{k} % {op.stride[k]} || q{k} / {op.stride[k]} >= {g.shape[1 + k]}) continue;")
+        o = [f"(q{k} / {op.stride[k]})" for k in range(rank)]
+        channel = f"({i[-1]} * {many} + m)"
+        found.append(f"for (int m = 0; m < {many}; ++m) sum += in0[{place(g, [i[0], *o, channel])}] * "
+                     f"in1[{place(w, [*(f't{k}' for k in range(rank)), '0', channel])}];")
+        return [*found, *("}" for _ in size), f"out0[{place(y, i)}] = sum;"]
+
+    return each("depthwise_input", [g, w], [y], guarded, lines)
+
+
+def _places(op: Convolution, o: Sequence[str], t: Sequence[str], spatial: Sizes, size: Sizes) -> tuple[list[str], str]:
+    """Lines that say where in the image a tap of a window stands, and whether that is inside."""
+    around = pads(op.padding, spatial, size, op.stride, op.dilation)
+    lines = [f"const int p{k} = (int){a} * {op.stride[k]} + (int){b} * {op.dilation[k]} - {around[k][0]};"
+             for k, (a, b) in enumerate(zip(o, t, strict=True))]
+    return lines, " && ".join(f"p{k} >= 0 && p{k} < {n}" for k, n in enumerate(spatial)) or "true"

@@ -1,0 +1,178 @@
+"""A program bound to a device: its commands are captured once, and a step is a copy, a replay and a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnspec.codegen.module import load
+from nnspec.ir.program import Array, Program
+from nnspec_cupy.device import Run
+from nnspec_cupy.lowerings import LOWERINGS
+from nnspec_cupy.memory import Arenas, DeviceMemory, over
+from nnspec_cupy.source import kernels, source
+
+SLOTS = 2  # batches that are on their way at once
+
+
+class DeviceExecutable:
+    """A program bound to memory. ``inputs`` are written in place before ``run``; ``outputs`` are waited for when they are read."""
+
+    def __init__(self, program: Program, memory: DeviceMemory, seconds: NDArray[Any] | None = None) -> None:
+        self.program, self.device, self._tf32 = program, memory.device, memory.tf32
+        self._arenas, self._seconds = Arenas(program, memory), seconds
+        self.device.load(kernels(program).values())
+        self._fill_constants()
+        self._slots = [_Slot(self) for _ in range(SLOTS if seconds is None else 1)]
+        self._now, self.last = 0, self._slots[-1]
+        self.inputs: Mapping[str, NDArray[Any]] = _Inputs(self)
+        self.outputs: Mapping[str, NDArray[Any]] = _Outputs(self)
+        self._marks: list[Any] = []
+
+        def kernel(index: int, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Sequence[Any]) -> Run:
+            return self._bound(index)
+
+        step = load(source(program), program.title, {"array": _nowhere, "kernel": kernel})
+        self._step = self.device.capture(step) if seconds is None else step
+
+    def _bound(self, index: int) -> Run:
+        """What enqueues the commands of a step."""
+        step = self.program.steps[index]
+        runs = [self.device.bind(c, self._arenas.find, self._tf32) for c in LOWERINGS[type(step.call.op)].commands(step)]
+
+        def enqueue() -> None:
+            for run in runs:
+                run()
+            if self._seconds is not None:
+                self._marks.append(self.device.mark())
+
+        return enqueue
+
+    def _fill_constants(self) -> None:
+        block, size = self._arenas.arena("constants"), self.program.arenas.get("constants", 0)
+        if block is None:
+            return
+        host = self.device.pinned(size)
+        for a in self.program.arrays:
+            if a.arena == "constants" and a.data is not None:
+                over(a, host)[...] = a.data
+        self.device.upload(host, block)()
+        self.device.synchronize()
+
+    @property
+    def next(self) -> _Slot:
+        """Where the next step's inputs are written."""
+        return self._slots[self._now]
+
+    def run(self) -> None:
+        """Enqueues one step; what it reads was written before, what it writes is waited for when it is read."""
+        slot = self.next
+        slot.upload(self.last)
+        if self._seconds is not None:
+            self._marks = [self.device.mark()]
+        self._step()
+        slot.download()
+        self.last, self._now = slot, (self._now + 1) % len(self._slots)
+        if self._seconds is not None:
+            self.device.synchronize()
+            self._seconds[...] = [self.device.seconds(a, b) for a, b in zip(self._marks, self._marks[1:], strict=False)]
+
+
+class _Slot:
+    """Host memory for one batch and for what is read after its step."""
+
+    def __init__(self, owner: DeviceExecutable) -> None:
+        program, device, arenas = owner.program, owner.device, owner._arenas
+        self.device = device
+        size = program.arenas.get("data", 0)
+        self.data = device.pinned(size)
+        self.inputs = {name: over(a, self.data) for name, a in program.inputs.items()}
+        block = arenas.arena("data")
+        self._up = device.upload(self.data, block) if block is not None else None
+        read = dict.fromkeys(a.arena for a in program.outputs.values() if a.arena)
+        self._results = {name: device.pinned(program.arenas[name]) for name in read}
+        self._down = [device.download(arenas.arena(name), host) for name, host in self._results.items()]
+        self.outputs = {name: self._output(a) for name, a in program.outputs.items()}
+        self._written: set[str] = set()  # inputs, since the last step
+        self._taken: Any = None  # when the batch lay on the device
+        self._done: Any = None  # when the results lay on the host
+
+    def _output(self, a: Array) -> NDArray[Any]:
+        if a.literal:
+            assert a.data is not None
+            return np.broadcast_to(a.data, a.shape)
+        return over(a, self._results[a.arena])
+
+    def upload(self, before: _Slot) -> None:
+        """Enqueues the batch; inputs that nobody wrote are those of the step before."""
+        if self._up is None:
+            return
+        for name in () if before is self else self.inputs.keys() - self._written:
+            self.writable()
+            self.inputs[name][...] = before.inputs[name]
+        self._written = set()
+        self._up()
+        self._taken = self.device.mark()
+
+    def input(self, name: str) -> NDArray[Any]:
+        """Where an input is written, once what was written there before is on the device."""
+        self.writable()
+        self._written.add(name)
+        return self.inputs[name]
+
+    def download(self) -> None:
+        for down in self._down:
+            down()
+        self._done = self.device.mark()
+
+    def writable(self) -> None:
+        """Waits until what was written here last is on the device."""
+        if self._taken is not None:
+            self.device.wait(self._taken)
+            self._taken = None
+
+    def readable(self) -> None:
+        """Waits for the results of the last step."""
+        if self._done is not None:
+            self.device.wait(self._done)
+            self._done = None
+
+
+class _Inputs(Mapping[str, Any]):
+    """Host memory for the next step's inputs, by name."""
+
+    def __init__(self, owner: DeviceExecutable) -> None:
+        self._owner = owner
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._owner.next.input(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._owner.program.inputs)
+
+    def __len__(self) -> int:
+        return len(self._owner.program.inputs)
+
+
+class _Outputs(Mapping[str, Any]):
+    """What the last step gave, by name."""
+
+    def __init__(self, owner: DeviceExecutable) -> None:
+        self._owner = owner
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        self._owner.last.readable()
+        return self._owner.last.outputs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._owner.program.outputs)
+
+    def __len__(self) -> int:
+        return len(self._owner.program.outputs)
+
+
+def _nowhere(*place: Any, **layout: Any) -> None:
+    """Arrays of the source have names alone: the commands know where they lie."""

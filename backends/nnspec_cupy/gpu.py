@@ -1,0 +1,171 @@
+"""A GPU through CuPy: memory, one stream, kernels, products of cublasLt, and steps captured as CUDA graphs."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterable
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from nnspec.codegen.backend import Speed
+from nnspec.errors import MissingExtraError, Problem, ResourceError
+from nnspec.ir.program import Array
+from nnspec_cupy.commands import Command, Convolve, Kernel, Launch, Product
+from nnspec_cupy.cublaslt import CublasLt
+from nnspec_cupy.cuda.cache import compiled
+from nnspec_cupy.cuda.compile import INSTALL
+from nnspec_cupy.cudnn_graph import Cudnn
+from nnspec_cupy.device import Bytes, Find, Run
+
+CLOCK_KHZ, MEMORY_KHZ, BUS_BITS = 13, 36, 37  # cudaDeviceAttr
+UP, DOWN = 1, 2  # cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost
+CPU = "--backend numpy runs the same spec on the CPU"
+
+
+def cupy() -> Any:
+    """CuPy. Raises MissingExtraError where it is not installed or cannot be loaded."""
+    try:
+        import cupy as found
+    except ImportError as error:
+        raise MissingExtraError(Problem("CuPy is not installed", found=str(error), hint=INSTALL)) from error
+    return found
+
+
+def _find_driver() -> None:
+    """Raises ResourceError where no driver is installed: that takes no time, and CuPy takes a second to import."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(name)
+    except OSError as error:
+        problem = Problem("there is no GPU that can be used", found=f"no NVIDIA driver ({name})", wanted="an NVIDIA GPU and its driver", hint=CPU)
+        raise ResourceError(problem) from error
+
+
+class Gpu:
+    """``nnspec_cupy.device.Device`` on the first GPU that CUDA shows. Raises ResourceError where there is none."""
+
+    def __init__(self) -> None:
+        _find_driver()
+        self.cupy = cupy()
+        self.runtime = self.cupy.cuda.runtime
+        try:
+            count = self.runtime.getDeviceCount()
+        except self.runtime.CUDARuntimeError as error:
+            problem = Problem("there is no GPU that can be used", found=str(error), wanted="an NVIDIA GPU and its driver", hint=CPU)
+            raise ResourceError(problem) from error
+        if not count:
+            raise ResourceError(Problem("there is no GPU", wanted="an NVIDIA GPU", hint=CPU))
+        device = self.cupy.cuda.Device(0)
+        device.use()
+        self.arch = f"sm_{device.compute_capability}"
+        self.name = self.runtime.getDeviceProperties(0)["name"].decode()
+        self.stream = self.cupy.cuda.Stream(non_blocking=True)
+        self.products = CublasLt(self)
+        self._functions: dict[str, Any] = {}
+        self._capturing = False
+
+    @cached_property
+    def convolutions(self) -> Cudnn:
+        """cuDNN, where a plan asks for it."""
+        return Cudnn(self)
+
+    def memory(self) -> tuple[int, int]:
+        free, total = self.runtime.memGetInfo()
+        return free, total
+
+    def speed(self) -> Speed:
+        """128 products and sums a processor and clock, and what the bus moves at both edges; of both 7 tenths. A kernel of a graph takes 2 us."""
+        found = self.runtime.getDeviceProperties(0)
+        attribute = self.runtime.deviceGetAttribute
+        clock, bus = (1e3 * attribute(n, 0) for n in (CLOCK_KHZ, MEMORY_KHZ))
+        flops = found["multiProcessorCount"] * 256 * clock
+        moved = 2 * bus * attribute(BUS_BITS, 0) / 8
+        return Speed(0.7 * flops, 0.7 * moved, 2e-6, 3e-5)
+
+    def allocate(self, nbytes: int) -> Any:
+        """A block of its own: the pool of CuPy knows nothing of graphs."""
+        try:
+            block = self.cupy.cuda.Memory(max(nbytes, 256))
+        except self.runtime.CUDARuntimeError as error:
+            free, total = self.memory()
+            problem = Problem(f"{nbytes:,} bytes cannot be had on {self.name}", found=f"{free:,} bytes free of {total:,}",
+                              hint="what else runs there takes the rest; " + CPU)  # fmt: skip
+            raise ResourceError(problem) from error
+        self.runtime.memsetAsync(block.ptr, 0, max(nbytes, 256), self.stream.ptr)
+        return block
+
+    def pinned(self, nbytes: int) -> Bytes:
+        held = self.cupy.cuda.alloc_pinned_memory(max(nbytes, 1))
+        found = np.frombuffer(held, np.uint8, nbytes)
+        found[...] = 0
+        return found
+
+    def upload(self, source: Bytes, target: Any, offset: int = 0) -> Run:
+        return partial(self._copy, target, source, target.ptr + offset, source.ctypes.data, source.nbytes, UP)
+
+    def download(self, source: Any, target: Bytes) -> Run:
+        return partial(self._copy, source, target, target.ctypes.data, source.ptr, target.nbytes, DOWN)
+
+    def _copy(self, block: Any, host: Bytes, to: int, at: int, nbytes: int, way: int) -> None:
+        """``block`` and ``host`` are kept as long as the call is."""
+        if nbytes:
+            self.runtime.memcpyAsync(to, at, nbytes, way, self.stream.ptr)
+
+    def load(self, kernels: Iterable[Kernel]) -> None:
+        new = [k for k in kernels if k.name not in self._functions]
+        for part, code in compiled(new, self.arch):
+            module = self.cupy.cuda.function.Module()
+            module.load(code)
+            self._functions.update({k.name: module.get_function(k.name) for k in part})
+
+    def bind(self, command: Command, find: Find, tf32: bool = False) -> Run:
+        match command:
+            case Launch():
+                arrays = (*command.reads, *command.writes, *((command.guard,) if command.guard else ()))
+                places = tuple(np.uint64(address(a, find)) for a in arrays)
+                blocks = [find(a) for a in arrays if a.arena]
+                return partial(self._launch, blocks, self._functions[command.kernel.name], command.grid, command.block, places, command.shared)
+            case Product():
+                return self.products.bind(command, find, tf32)
+            case Convolve():
+                return self.convolutions.bind(command, find, tf32)
+
+    def _launch(self, blocks: Any, function: Any, grid: Any, block: Any, places: Any, shared: int) -> None:
+        function(grid, block, places, shared, self.stream)
+
+    def capture(self, work: Run) -> Run:
+        self.stream.synchronize()
+        self.stream.begin_capture()
+        try:
+            work()
+        finally:
+            graph = self.stream.end_capture()
+        graph.upload(self.stream)
+        return partial(_replay, graph, self.stream, work)
+
+    def mark(self) -> Any:
+        event = self.cupy.cuda.Event()
+        event.record(self.stream)
+        return event
+
+    def wait(self, mark: Any) -> None:
+        mark.synchronize()
+
+    def seconds(self, first: Any, last: Any) -> float:
+        return float(self.cupy.cuda.get_elapsed_time(first, last)) / 1000
+
+    def synchronize(self) -> None:
+        self.stream.synchronize()
+
+
+def address(a: Array, find: Find) -> int:
+    """Where an array begins on the device."""
+    return int(find(a).ptr) + a.offset
+
+
+def _replay(graph: Any, stream: Any, work: Run) -> None:
+    """``work`` is kept, for it keeps the memory that the graph knows by address."""
+    graph.launch(stream)

@@ -1,0 +1,161 @@
+"""How each op runs on a device: a table from op class to commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from nnspec.codegen.views import Layout
+from nnspec.ir.graph import Graph, abstract
+from nnspec.ir.op import REGISTRY, Op
+from nnspec.ir.program import Copy, Step
+from nnspec.ir.types import known
+from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
+from nnspec.ops.elementwise import Elementwise
+from nnspec.ops.fused import Fused
+from nnspec.ops.index import Gather, OneHot, Pick, ScatterAdd, TopK
+from nnspec.ops.matmul import Linear, MatMul
+from nnspec.ops.movement import Pad
+from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolPick
+from nnspec.ops.random import RandomBits
+from nnspec.ops.reduce import AllFinite, ArgMax, Max, Min, Sum
+from nnspec.ops.resample import Resample, ResampleGrad
+from nnspec.ops.rows import AddRows, Largest, TakeRows
+from nnspec_cupy import convolution, nest
+from nnspec_cupy.commands import Kernel, Launch, Product, Three
+from nnspec_cupy.cuda import index, movement, reduce, windows
+from nnspec_cupy.cuda.flat import THREADS, blocks, flat
+from nnspec_cupy.cuda.nest import partial_of
+from nnspec_cupy.lowering import Lowering, Types, plain
+
+
+def elementwise(step: Step) -> tuple[Launch]:
+    """One op of an element at a time: a nest of a single call."""
+    op, out = step.call.op, step.outputs[0]
+    body = Graph({"y": op.one(*(abstract(a.type, f"x{k}") for k, a in enumerate(step.inputs)))})
+    kernel = flat(body, op.name.lower(), out.shape, step.inputs, step.outputs, step.guarded)
+    return (Launch(kernel, blocks(prod(out.shape)), (THREADS, 1, 1), step.inputs, step.outputs, op.reference, step.guard),)
+
+
+def launched(step: Step, kernel: Kernel, grid: Three) -> tuple[Launch]:
+    """One kernel that does all that a step asks."""
+    return (Launch(kernel, grid, (THREADS, 1, 1), step.inputs, step.outputs, step.call.op.reference, step.guard),)
+
+
+def reduction(step: Step) -> tuple[Launch]:
+    (x,), (y,), op = step.inputs, step.outputs, step.call.op
+    assert isinstance(op, Sum | Max | Min)
+    return launched(step, reduce.reduction(op, x, y, step.guarded), (max(1, prod(y.shape)), 1, 1))
+
+
+def argmax(step: Step) -> tuple[Launch]:
+    (x,), (y,), op = step.inputs, step.outputs, step.call.op
+    assert isinstance(op, ArgMax)
+    return launched(step, reduce.argmax(op, x, y, step.guarded), blocks(prod(y.shape)))
+
+
+def all_finite(step: Step) -> tuple[Launch]:
+    return launched(step, reduce.all_finite(step.inputs, step.outputs[0], step.guarded), (1, 1, 1))
+
+
+def numbered(step: Step) -> tuple[Launch]:
+    """What chooses elements by number."""
+    op, y, x, guarded = step.call.op, step.outputs[0], step.inputs, step.guarded
+    match op:
+        case OneHot():
+            kernel = index.one_hot(x[0], y, guarded)
+        case Pick():
+            kernel = index.pick(x[0], x[1], y, guarded)
+        case Gather():
+            kernel = index.gather(x[0], x[1], y, guarded)
+        case TakeRows():
+            kernel = index.take_rows(x[0], x[1], y, guarded)
+        case ScatterAdd():
+            kernel = index.added("scatter_add", x[0], x[1], y, guarded, False)
+        case AddRows():
+            kernel = index.added("add_rows", x[0], x[1], y, guarded, True)
+        case TopK(k=k):
+            kernel = index.rank(x[0], x[1], y, k, guarded)
+        case Largest(k=k):
+            kernel = index.largest(x[0], y, step.outputs[1], k, guarded)
+            return launched(step, kernel, blocks(prod(x[0].shape)))
+    return launched(step, kernel, blocks(prod(y.shape)))
+
+
+def pooled(step: Step) -> tuple[Launch]:
+    op, y, x, guarded = step.call.op, step.outputs[0], step.inputs, step.guarded
+    match op:
+        case MaxPool():
+            kernel = windows.max_pool(op, x[0], y, step.outputs[1], guarded)
+        case MaxPoolGrad():
+            kernel = windows.max_pool_grad(op, x[0], x[1], y, guarded)
+        case MaxPoolPick():
+            kernel = windows.max_pool_pick(op, x[0], x[1], y, guarded)
+        case AvgPool():
+            kernel = windows.avg_pool(op, x[0], y, guarded)
+        case AvgPoolGrad():
+            kernel = windows.avg_pool_grad(op, x[0], y, guarded)
+    return launched(step, kernel, blocks(prod(y.shape)))
+
+
+def padded(step: Step) -> tuple[Launch]:
+    op, y = step.call.op, step.outputs[0]
+    assert isinstance(op, Pad)
+    return launched(step, movement.pad(op, step.inputs[0], y, step.guarded), blocks(prod(y.shape)))
+
+
+def drawn(step: Step) -> tuple[Launch]:
+    op, y = step.call.op, step.outputs[0]
+    assert isinstance(op, RandomBits)
+    kernel = movement.random_bits(op, step.inputs[0], step.inputs[1], y, step.guarded)
+    return launched(step, kernel, blocks(y.shape[0] * -(-prod(y.shape[1:]) // 8)))
+
+
+def read_along(step: Step) -> tuple[Launch]:
+    """Places of an axis by their tables."""
+    op, x, y = step.call.op, step.inputs[0], step.outputs[0]
+    assert isinstance(op, Resample | ResampleGrad)
+    make = movement.resample if isinstance(op, Resample) else movement.resample_grad
+    first, second, share = step.workspace
+    kernel = make(op, x, y, first, second, share, step.guarded)
+    reads = (x, first, second, share)
+    return (Launch(kernel, blocks(prod(y.shape)), (THREADS, 1, 1), reads, (y,), lambda a, *tables: op.reference(a), step.guard),)
+
+
+def places_along(op: Resample | ResampleGrad, x: Types, y: Types) -> Sequence[Any]:
+    n, m = (known(t.shape)[op.axis] for t in ((x[0], y[0]) if isinstance(op, Resample) else (y[0], x[0])))
+    return movement.tables(op, n, m, x[0].dtype.numpy)
+
+
+def product(step: Step) -> tuple[Product]:
+    a, b, *bias = step.inputs
+    return (Product(a, b, step.outputs[0], bias[0] if bias else None),)
+
+
+def matrices(op: Op, i: int, x: Layout) -> bool:
+    """What a library multiplies as it is: one of the last two axes without gaps, the other at least as long a step."""
+    if len(x.shape) < 2:
+        return True
+    (m, n), (s, t) = x.shape[-2:], x.strides[-2:]
+    return (t == 1 and s >= n) or (s == 1 and t >= m and i < 2)
+
+
+LOWERINGS: dict[type[Op], Lowering] = {
+    **{op: Lowering(elementwise, lambda op: tuple(range(len(op.samples[0].inputs)))) for op in REGISTRY.values() if issubclass(op, Elementwise)},
+    Copy: Lowering(elementwise),
+    Fused: Lowering(nest.commands, nest.in_place, writes=nest.writes, workspace=lambda op, x, y: tuple(partial_of(op).values())),
+    **{op: Lowering(reduction) for op in (Sum, Max, Min)},
+    ArgMax: Lowering(argmax),
+    AllFinite: Lowering(all_finite, reads=plain),
+    **{op: Lowering(numbered) for op in (OneHot, Pick, Gather, TakeRows, TopK)},
+    **{op: Lowering(numbered, reads=plain) for op in (ScatterAdd, AddRows, Largest)},
+    **{op: Lowering(pooled) for op in (MaxPool, MaxPoolGrad, MaxPoolPick, AvgPool, AvgPoolGrad)},
+    **{op: Lowering(convolution.commands, reads=plain, writes=plain, workspace=convolution.workspace)
+       for op in (Conv, ConvInputGrad, ConvKernelGrad)},
+    **{op: Lowering(read_along, workspace=places_along) for op in (Resample, ResampleGrad)},
+    Pad: Lowering(padded),
+    RandomBits: Lowering(drawn, writes=plain),
+    MatMul: Lowering(product, reads=matrices, writes=matrices),
+    Linear: Lowering(product, reads=matrices, writes=matrices),
+}
