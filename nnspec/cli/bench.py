@@ -59,7 +59,7 @@ def command(
     if only == "train" and not trains(parsed):
         raise SpecError(Problem(f"{parsed.name} is not trained", wanted="a loss and an optimizer", hint="--only infer"))
     parsed = parsed.with_(batch_size=batch)
-    model = compile(parsed.fold(1) if parsed.folds else parsed, backend=backend_name(backend), threads=threads, weights=False, tune=tune)
+    model = compile(parsed.fold(1) if parsed.folds else parsed, backend=backend_name(backend, parsed), threads=threads, weights=False, tune=tune)
     most = peak(model.segments.dtype.numpy, model.threads)
     given = rows(model, sizes)
     kinds = [kind for kind in ("train", "infer") if only in (None, kind) and (kind == "infer" or trains(parsed))]

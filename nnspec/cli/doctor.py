@@ -83,11 +83,10 @@ def backend(name: str) -> str:
     from nnspec.errors import NnspecError
 
     try:
-        load_backend(name)
+        return load_backend(name).status()
     except NnspecError as e:
         problem = e.problems[0]
         return " — ".join(part for part in (problem.message, problem.found, problem.hint) if part)
-    return "ready"
 
 
 def _extra(name: str, module: str) -> str:

@@ -74,20 +74,16 @@ def read(spec: str, settings: dict[str, str], allowed: tuple[Path, ...]) -> Spec
     return load(spec, set=settings, allow_include=allowed)
 
 
-def backend_name(wanted: str, say: bool = False) -> str:
-    """The backend's own name; for ``auto`` it can say what was chosen and why."""
+def backend_name(wanted: str, spec: Spec | None = None, say: bool = False) -> str:
+    """The backend's own name; for ``auto`` the one on which a step of the spec is estimated to be shorter. It can say which and why."""
     if wanted != "auto":
         return {"cpu": "numpy", "gpu": "cupy"}.get(wanted, wanted)
+    from nnspec.cli.estimate import chosen
+
+    name, why = chosen(spec)
     if say:
-        click.echo(f"backend: numpy ({_why()})", err=True)
-    return "numpy"
-
-
-def _why() -> str:
-    from importlib.util import find_spec
-
-    alone = find_spec("nnspec_cupy") is None
-    return "auto: no other is installed" if alone else "auto: no estimate for a GPU in this version"
+        click.echo(f"backend: {name} (auto: {why})", err=True)
+    return name
 
 
 def write(file: str, text: str) -> None:

@@ -41,7 +41,7 @@ def command(
     from nnspec.codegen.backend import load_backend
     from nnspec.codegen.tuning import read_tuning
 
-    device = load_backend(backend_name(backend))
+    device = load_backend(backend_name(backend, parsed))
     sizes = lengths(axes, open_axes(parsed))
     tuning = None if tune is None else read_tuning(tune)
     if tuning is not None:

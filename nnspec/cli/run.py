@@ -38,7 +38,7 @@ def command(
     resume. Of data with folds a model is trained on each, in fold_1, fold_2, ...; mean and deviation are printed.
     """
     parsed = read(spec, settings, allowed)
-    name = "interpret" if interpret else backend_name(backend, say=True)
+    name = "interpret" if interpret else backend_name(backend, parsed, say=True)
 
     from nnspec.compiler import check_trainable
     from nnspec.runtime.run_folder import open_run

@@ -67,7 +67,7 @@ def command(
               *(part for folder in allowed for part in ("--allow-include", str(folder))),
               *(["--epochs", str(epochs)] if epochs is not None else [])]  # fmt: skip
     where = ["--backend", backend] if backend != "auto" else []
-    rest = ["--resume", "--json", "--backend", backend_name(backend)]
+    rest = ["--resume", "--json", "--backend", backend_name(backend, base)]
     with open_run(out, f"{base.name}-sweep", resume) as folder:
         held = SweepFolder(folder, base, wanted, epochs)
         if resume:

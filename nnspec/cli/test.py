@@ -56,7 +56,7 @@ def command(
             try:
                 spec = expecting(read(file, settings, allowed))
                 folder = out / spec.name if out and len(specs) > 1 else out
-                results = list(tested(spec, backend_name(backend), folder))
+                results = list(tested(spec, backend_name(backend, spec), folder))
             except Interrupted:
                 raise
             except NnspecError as e:

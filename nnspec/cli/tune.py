@@ -63,7 +63,7 @@ def command(
     if only == "train" and not trains(parsed):
         raise SpecError(Problem(f"{parsed.name} is not trained", wanted="a loss and an optimizer", hint="--only infer"))
     parsed = parsed.with_(batch_size=batch)
-    model = compile(parsed.fold(1) if parsed.folds else parsed, backend=backend_name(backend), threads=threads, weights=False)
+    model = compile(parsed.fold(1) if parsed.folds else parsed, backend=backend_name(backend, parsed), threads=threads, weights=False)
     given = rows(model, sizes)
     n = len(next(iter(given.values())))
     wanted: list[tuple[Kind, int]] = []
