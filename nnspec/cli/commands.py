@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "plan": "What the compiler did: passes, kernels, buffers, memory.",
     "bench": "Time a training step and an answer, layer by layer.",
     "tune": "Time the ways of a spec's calls; a file for run --tune.",
+    "parity": "Train on two backends, step by step, and compare.",
     "test": "Specs against what they expect of themselves.",
     "sweep": "Train with many values of some keys; a table at the end.",
     "evaluate": "Loss and metrics of a run on its test split.",
@@ -28,7 +29,6 @@ COMMANDS: dict[str, str] = {
 }
 
 LATER: dict[str, str] = {
-    "parity": "compare backends",
     "diff": "what two specs differ in",
     "gradcheck": "gradients against differences",
     "view": "runs in a browser",
