@@ -18,7 +18,7 @@ from nnspec.errors import NnspecError
 from nnspec.ir.op import Array, Op
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
-from nnspec.ops.pool import WindowMax
+from nnspec.ops.pool import MaxPool, MaxPoolGrad, WindowMax
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.packed import Packing
@@ -53,7 +53,7 @@ def type_of(a: Array) -> TensorType:
     return TensorType(tuple(a.shape), DType(a.dtype.name))
 
 
-def fenced(shape: tuple[int, ...], before: bool, keep: list[Any]) -> Array:
+def fenced(shape: tuple[int, ...], kind: Any, before: bool, keep: list[Any]) -> Array:
     """Memory whose end, or beginning, is the edge of a page that nobody may touch."""
     size, page = 4 * prod(shape), mmap.PAGESIZE
     pages = -(-size // page) + 2
@@ -64,23 +64,25 @@ def fenced(shape: tuple[int, ...], before: bool, keep: list[Any]) -> Array:
     for place in (first, first + (pages - 1) * page):
         assert libc.mprotect(ctypes.c_void_p(place), ctypes.c_size_t(page), 0) == 0
     start = page if before else (pages - 1) * page - size
-    return np.frombuffer(memory, np.float32, prod(shape), start).reshape(shape)
+    return np.frombuffer(memory, kind, prod(shape), start).reshape(shape)
 
 
-def run(op: Op, *x: Array, fence: bool | None = None) -> tuple[str, Array]:
-    """Which way the op went, and its result; with everything before or behind a fence."""
+def run(op: Op, *x: Array, fence: bool | None = None, output: int = 0) -> tuple[str, Array]:
+    """Which way the op went, and a result; with everything before or behind a fence."""
     kernel, keep = KERNELS[type(op)], list[Any]()
     types = [type_of(a) for a in x]
     outputs = op.types(*types)
     whole = [*types, *outputs, *kernel.workspace(op, types, outputs)]
-    arrays = [np.empty(known(t.shape), np.float32) if fence is None else fenced(known(t.shape), fence, keep) for t in whole]
+    made = [(known(t.shape), t.dtype.numpy) for t in whole]
+    arrays = [np.empty(*m) if fence is None else fenced(*m, fence, keep) for m in made]
     for a in arrays:
-        a.fill(np.nan)
+        a.fill(np.nan if a.dtype.kind == "f" else -1)
     for a, b in zip(arrays, x, strict=False):
         a[...] = b
-    inputs, (y,), space = arrays[: len(x)], arrays[len(x) : len(x) + 1], arrays[len(x) + 1 :]
-    kernel.bind(op, inputs, [y], space)()
-    return kernel.choice(op, types, outputs), y.copy()
+    ends = len(x), len(x) + len(outputs)
+    inputs, results, space = arrays[: ends[0]], arrays[ends[0] : ends[1]], arrays[ends[1] :]
+    kernel.bind(op, inputs, results, space)()
+    return kernel.choice(op, types, outputs), results[output].copy()
 
 
 def operations(n: int, spatial: tuple[int, ...], channels: int, filters: int, size: tuple[int, ...], stride: int,
@@ -144,6 +146,7 @@ POOLS = [  # images, height and width, channels, window, stride
     (2, (10, 11), 12, (2, 3), 1),
     (1, (8, 8), 3, (4, 4), 4),
     (4, (30,), 5, (2,), 2),
+    (3, (9, 12), 7, (3, 3), 3),
 ]
 
 
@@ -152,13 +155,18 @@ POOLS = [  # images, height and width, channels, window, stride
 @pytest.mark.parametrize("case", POOLS, ids=str)
 def test_the_largest_of_windows_over_few_channels_is_numpy_s_and_keeps_to_its_memory(case: Any, cpu: str) -> None:
     n, spatial, channels, size, stride = case
-    op = WindowMax(size, (stride,) * len(size), ((0, 0),) * len(size))
-    x = np.random.default_rng(0).standard_normal((n, *spatial, channels), np.float32)
+    fields = size, (stride,) * len(size), ((0, 0),) * len(size)
+    alone, op, back = WindowMax(*fields), MaxPool(*fields), MaxPoolGrad(*fields, spatial)
+    x = np.random.default_rng(0).integers(-3, 3, (n, *spatial, channels)).astype(np.float32)  # with ties
     x[0, 3], x[-1, 0] = np.nan, np.inf
-    wanted = op.reference(x)
+    wanted, numbers = op.reference(x)
+    g = np.random.default_rng(1).standard_normal(wanted.shape, np.float32)
     with processor(cpu):
         for fence in (None, False, True):
+            assert np.array_equal(run(alone, x, fence=fence)[1], wanted, equal_nan=True)
             assert np.array_equal(run(op, x, fence=fence)[1], wanted, equal_nan=True)
+            assert np.array_equal(run(op, x, fence=fence, output=1)[1], numbers)
+            np.testing.assert_allclose(run(back, g, numbers, fence=fence)[1], back.reference(g, numbers), rtol=1e-6, atol=1e-6)
 
 
 def test_the_first_layer_of_lenet_goes_this_way_in_both_directions() -> None:

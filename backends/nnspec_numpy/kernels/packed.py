@@ -12,6 +12,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec_numpy.llvm.library import library
 from nnspec_numpy.llvm.packed import Packed, Packing
+from nnspec_numpy.llvm.packed_pools import PackedPool
 
 from . import direct
 from .direct import Direct
@@ -157,19 +158,37 @@ def kernel_gradient(d: Few, x: Array, g: Array, w: Array, space: Arrays) -> list
     return [*steps, partial(np.add.reduce, sums, axis=1, out=w)]
 
 
-def largest(w: Windows, x: Array, y: Array) -> Step | None:
-    """The step of a pool of few channels without a border; None where whole vectors of channels do as well."""
+def largest(w: Windows, *arrays: Array) -> Step | None:
+    """The step of a pool of few channels without a border, over x, y and perhaps numbers of taps; None where whole vectors of channels do as well."""
     two, lanes = direct.plane(w), direct.lanes()
     if lanes < 8 or w.bordered or w.channels >= lanes or prod(w.size) > TAPS:
         return None
-    places = [Packing(w.channels, two.stride[1] * w.channels, n, lanes, own=True) for n in range(1, min(two.out[1], 8 * lanes // w.channels) + 1)]
-    found = [(-(-two.out[1] // p.places) * p.vectors, p.vectors, p) for p in places if p.possible and p.vectors <= 8]
-    if not found:
+    kind = "packed_largest" if len(arrays) == 2 else "packed_largest_where"
+    return _pool(kind, two, _packing(two.out[1], w.channels, two.stride[1] * w.channels, w.channels), *arrays)
+
+
+def largest_gradient(w: Windows, g: Array, numbers: Array, x: Array) -> Step | None:
+    """The same for its gradient, where windows lie side by side and leave no place between or behind them."""
+    two, lanes = direct.plane(w), direct.lanes()
+    side_by_side = two.size == two.stride and two.spatial == tuple(n * s for n, s in zip(two.out, two.stride, strict=True))
+    if lanes < 8 or w.bordered or w.channels >= lanes or prod(w.size) > TAPS or not side_by_side:
         return None
-    p = min(found, key=lambda f: f[:2])[-1]
-    kernels = library(Packed("packed_largest", p, two.size[1], two.size[0]))
+    return _pool("packed_largest_gradient", two, _packing(two.out[1], two.size[1] * w.channels, w.channels, w.channels), g, numbers, x)
+
+
+def _packing(places: int, filters: int, step: int, channels: int) -> Packing | None:
+    """The one of the fewest vectors a line."""
+    lanes = direct.lanes()
+    every = [Packing(filters, step, n, lanes, channels) for n in range(1, min(places, 8 * lanes // filters) + 1)]
+    found = [(-(-places // p.places) * p.vectors, p.vectors, p) for p in every if p.possible and p.vectors <= 8]
+    return min(found, key=lambda f: f[:2])[-1] if found else None
+
+
+def _pool(kind: str, two: Windows, p: Packing | None, *arrays: Array) -> Step | None:
+    if p is None:
+        return None
+    kernels = library(PackedPool(kind, p, two.size[1], two.size[0]))
     assert kernels is not None
-    (height, width), (lines, line) = two.spatial, two.out
-    row = width * w.channels
-    steps = height * row, two.stride[0] * row, row, lines * line * w.channels, line * w.channels
-    return kernels.bind("packed_largest", x, y, w.n, lines, line, *steps)
+    (height, width), (lines, line), channels = two.spatial, two.out, two.channels
+    row = width * channels
+    return kernels.bind(kind, *arrays, two.n, lines, line, height * row, two.stride[0] * row, row, lines * line * channels, line * channels)

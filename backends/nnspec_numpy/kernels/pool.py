@@ -128,7 +128,8 @@ def bind_max(op: MaxPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) ->
     x, (y, index), space = inputs[0], outputs, list(workspace)
     grid = grid_of(op, x.shape, y.shape, DType(x.dtype.name))
     if native(grid):
-        return sequence([compiled.call("largest", grid.windows, x, y, index, compiled.row(-np.inf, x.shape[-1]))])
+        few = packed.largest(grid.windows, x, y, index)
+        return sequence([few or compiled.call("largest", grid.windows, x, y, index, compiled.row(-np.inf, x.shape[-1]))])
     read = Read(grid, x, space, -np.inf)
     values = None if grid.tight else space.pop(0)
     codes, number, larger = space
@@ -205,6 +206,8 @@ def bind_max_grad(op: MaxPoolGrad, inputs: Arrays, outputs: Arrays, workspace: A
     (g, index), x, space = inputs, outputs[0], list(workspace)
     grid = grid_of(op, x.shape, g.shape, DType(g.dtype.name))
     if native(grid):
+        if few := packed.largest_gradient(grid.windows, g, index, x):
+            return sequence([few])
         return sequence([*_cleared(grid, x), compiled.call("largest_gradient", grid.windows, g, index, x, compiled.nowhere(x.shape[-1]))])
     write = Write(grid, x, space)
     values, places = (None, None) if grid.tight else (space.pop(0), space.pop(0))

@@ -1,4 +1,4 @@
-"""Convolutions of few filters, and pools of few channels, as compiled kernels: several places side by side share a vector.
+"""Convolutions of few filters as compiled kernels: several places side by side share a vector.
 
 Places and their filters lie in one line, ``place * filters + filter``, and a vector is so many numbers of that line: no lane is idle. What its
 places see is read at once and spread over the lanes by a shuffle; the filters are repeated in the same order.
@@ -12,11 +12,10 @@ from functools import cached_property
 from math import gcd
 
 from nnspec.ir.types import DType
-from nnspec_numpy.llvm.code import Code, Register, lanes_below
+from nnspec_numpy.llvm.code import Code, Register, lanes_below, vector
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
-from nnspec_numpy.llvm.pools import larger
 from nnspec_numpy.llvm.vectors import ALL, Vectors
 
 
@@ -36,7 +35,7 @@ class Packing:
     step: int
     places: int
     lanes: int
-    own: bool = False  # whether a filter sees its own number alone, as in a pool: so many further on
+    own: int = 0  # channels, where a filter sees its own alone, as in a pool
 
     @cached_property
     def vectors(self) -> int:
@@ -56,7 +55,12 @@ class Packing:
         """Where the place of each lane looks; lanes behind the last place do as the last."""
         most = self.places * self.filters - 1
         each = (divmod(min(vector * self.lanes + i, most), self.filters) for i in range(self.lanes))
-        return [place * self.step + (filter if self.own else 0) for place, filter in each]
+        return [place * self.step + (filter % self.own if self.own else 0) for place, filter in each]
+
+    def taps(self, vector: int, wide: int) -> list[int]:
+        """Which column of its window each lane is, of windows of so many."""
+        most = self.places * self.filters - 1
+        return [min(vector * self.lanes + i, most) % self.filters // (self.filters // wide) for i in range(self.lanes)]
 
     @cached_property
     def reads(self) -> tuple[list[Read], list[tuple[int, ...]]]:
@@ -114,14 +118,15 @@ class Places(Vectors):
         """The mask of the lanes of a vector that are filters of a place."""
         return self.few(min(self.f.lanes, self.packing.places * self.packing.filters - vector * self.f.lanes))
 
-    def spread(self, at: Register) -> list[Register]:
+    def spread(self, at: Register, element: str = "float") -> list[Register]:
         """A vector for each of the block: what its places see from ``at`` on."""
         reads, used = self.packing.reads
-        found = [self.load(self.at(at, str(r.start)), self.few(r.count)) for r in reads]
-        return [self.shuffled([found[k] for k in u], [reads[k].start for k in u], self.packing.seen(v)) for v, u in enumerate(used)]
+        found = [self.load(self.at(at, str(r.start)), self.few(r.count), element) for r in reads]
+        return [self.shuffled([found[k] for k in u], [reads[k].start for k in u], self.packing.seen(v), element) for v, u in enumerate(used)]
 
-    def shuffled(self, sources: Sequence[Register], starts: Sequence[int], places: Sequence[int]) -> Register:
-        kind, n = self.f.type, self.f.lanes
+    def shuffled(self, sources: Sequence[Register], starts: Sequence[int], places: Sequence[int], element: str) -> Register:
+        n = self.f.lanes
+        kind = vector(element, n)
         order = [p - starts[0] if len(starts) == 1 or p < starts[1] else n + p - starts[1] for p in places]
         text = ", ".join(f"i32 {i}" for i in order)
         other = sources[1] if len(sources) == 2 else "poison"
@@ -258,41 +263,4 @@ def packed_gradient(kernel: Packed, cpu: Cpu) -> Code:
     return code
 
 
-def packed_largest(kernel: Packed, cpu: Cpu) -> Code:
-    """The largest of each window, of as many rows as ``lines``, that lies in its image; of few channels.
-
-    Its table: x, y; images, lines and places (at least as many as at a time); how far x moves with an image, a line and a row; y with an image and
-    a line.
-    """
-    code, p = Code(), kernel.packing
-    table = Table(code)
-    x, y = table.pointers(2)
-    images, lines, places = table.sizes(3)
-    x_image, x_line, x_row, y_image, y_line = table.sizes(5)
-    v = Places(code, p)
-
-    def image(n: Register, _: list[Register]) -> list[Register]:
-        def line(oy: Register, _: list[Register]) -> list[Register]:
-            source = v.at(x, v.plus(v.times(n, x_image), v.times(oy, x_line)))
-            target = v.at(y, v.plus(v.times(n, y_image), v.times(oy, y_line)))
-
-            def place_block(b: Register, _: list[Register]) -> list[Register]:
-                first = v.block(b, p.places, places)
-                seen = v.at(source, v.times(first, str(p.step)))
-                rows = [v.at(seen, v.times(x_row, str(i))) if i else seen for i in range(kernel.lines)]
-                taps = [v.spread(v.at(row, str(j * p.filters))) for row in rows for j in range(kernel.numbers)]
-                for q, (best, *others) in enumerate(zip(*taps, strict=True)):
-                    for value in others:
-                        best = larger(v.f, best, value)
-                    v.store(best, v.at(target, v.plus(v.times(first, str(p.filters)), str(q * p.lanes))), v.left(q))
-                return []
-
-            return code.loop(v.parts(places, p.places), place_block)
-
-        return code.loop(lines, line)
-
-    code.loop(images, image)
-    return code
-
-
-KINDS = {"packed": packed, "packed_gradient": packed_gradient, "packed_largest": packed_largest}
+KINDS = {"packed": packed, "packed_gradient": packed_gradient}

@@ -36,7 +36,8 @@ def largest_alone(shape: Shape, cpu: Cpu) -> Code:
         def vector(c: Register, mask: Register) -> None:
             best = walk.load(walk.at(at.taps[0], c), mask)
             for source in at.taps[1:]:
-                best = larger(walk.f, best, walk.load(walk.at(source, c), mask))
+                value = walk.load(walk.at(source, c), mask)
+                best = walk.f.select(larger(walk.f, best, value), value, best)
             walk.store(best, walk.at(walk.at(arrays[1], at.first), c), mask)
 
         return vector
@@ -45,9 +46,8 @@ def largest_alone(shape: Shape, cpu: Cpu) -> Code:
 
 
 def larger(f: Lanes, best: Register, value: Register) -> Register:
-    """The later one only where it is larger, or not a number; what is not a number stays."""
-    taken = f.code.let(f"and {f.mask} {f.compare('ugt', value, best)}, {f.compare('ord', best, best)}")
-    return f.select(taken, value, best)
+    """Where a later value is taken: only where it is larger, or not a number; what is not a number stays."""
+    return f.code.let(f"and {f.mask} {f.compare('ugt', value, best)}, {f.compare('ord', best, best)}")
 
 
 def largest_gradient(shape: Shape, cpu: Cpu) -> Code:
