@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import namedtuple
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,31 @@ def test_a_file_of_another_machine_or_with_an_unknown_way_is_refused(tmp_path: P
         compile(spec, backend="interpret", tune=path)
 
 
+def test_the_table_shows_what_another_way_would_gain_and_whether_it_is_taken() -> None:
+    from collections import Counter
+
+    from rich.console import Console
+
+    from nnspec.cli.tune import closing, faster, said, table
+    from nnspec.runtime.tune import Gain, Tuned
+
+    times = {
+        "Conv of float32[1 x 2]": ("direct", {"columns": 3.0, "direct": 1.0}),
+        "Conv of float32[3 x 4]": ("direct", {"direct": 0.99, "columns": 0.98}),
+        "Conv of float32[5 x 6]": ("direct", {"direct": 0.5, "columns": 0.6}),
+    }
+    calls = {text: Timed(text, way, ms, ("[b]a[/b]\x1b[2J", "b")) for text, (way, ms) in times.items()}
+    found = Tuned(Tuning("s", {}, 1, calls), Counter(dict.fromkeys(calls, 2)), (Gain("answer", 4, 2.0, 1.5), Gain("answer", 4, 2.0, 2.1)))
+    assert faster(found) == list(calls)[:2]
+    console = Console(width=140, record=True, file=StringIO())
+    console.print(table(found, faster(found)))
+    lines = [line for line in console.export_text().splitlines() if "Conv" in line]
+    assert len(lines) == 2 and re.search(r"2 . columns +.    3 . direct +.    1 .       4", lines[0]) and "columns, not taken" in lines[1]
+    assert "[b]a[/b]" in lines[0] and "\x1b" not in lines[0]
+    assert "(25.0 % less)" in said(found.gains[0]) and "(5.0 % more): left to the cost model" in said(found.gains[1])
+    assert next(closing(found, Path("x"))).startswith("1 of 3 calls go another way than the cost model's; for 1 another")
+
+
 # Runs
 
 
@@ -294,7 +320,7 @@ def test_what_a_file_does_not_know_goes_by_the_cost_model_and_is_said(nnspec: An
 def test_the_command_times_and_writes_what_a_run_takes(nnspec: Any) -> None:
     done = nnspec("tune", "small.yaml", "--seconds", "0", "--threads", "1")
     assert done.code == 0, done.err
-    assert "written to small.tune.yaml" in done.out and "conv2d_2" in done.out and "timing: training step" in done.err
+    assert "written to small.tune.yaml" in done.out and re.search(r"\d of \d+ calls go another way", done.out) and "timing: training step" in done.err
     found = read_tuning("small.tune.yaml")
     assert {t.partition("(")[0] for t in found.calls} == {"Conv", "ConvInputGrad", "ConvKernelGrad"}
     assert all(ms > 0 for t in found.calls.values() for ms in t.milliseconds.values()) and found.threads == 1

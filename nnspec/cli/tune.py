@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".tune.yaml"
 WIDTH = 140  # of a table that is not shown on a terminal
-NAMED = 3  # layers of a call
+ROWS = 20  # of the table
 
 
 @click.command("tune")
@@ -34,7 +34,7 @@ NAMED = 3  # layers of a call
 @click.option("--threads", type=click.IntRange(min=1, max=1024), metavar="N", help="By default the spec's, else one a core.")
 @click.option("--only", type=click.Choice(["train", "infer"]), help="Training steps (with what they are measured by), or answers.")
 @click.option(
-    "--seconds", type=click.FloatRange(0.0, 3600.0), default=20.0, show_default=True, metavar="S", help="About how long; three turns at least."
+    "--seconds", type=click.FloatRange(0.0, 3600.0), default=20.0, show_default=True, metavar="S", help="About how long; four turns at least."
 )
 @json_option
 def command(
@@ -81,8 +81,8 @@ def command(
     from rich.console import Console
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    if found.tuning.calls:
-        console.print(table(found))
+    if shown := faster(found):
+        console.print(table(found, shown[:ROWS]))
     for line in (*map(said, found.gains), *closing(found, path)):
         console.print(line, markup=False, soft_wrap=True)
 
@@ -142,7 +142,15 @@ def telling() -> Iterator[Callable[[str], None]]:
     yield once
 
 
-def table(found: Tuned) -> Table:
+def faster(found: Tuned) -> list[str]:
+    """The calls that another way than the cost model's is faster for, those first that a step would gain most by."""
+    calls = found.tuning.calls
+    best = {text: min(t.milliseconds.values()) for text, t in calls.items()}
+    lost = {text: found.times[text] * (t.milliseconds[t.model] - best[text]) for text, t in calls.items()}
+    return sorted((text for text, t in calls.items() if best[text] < t.milliseconds[t.model]), key=lambda text: -lost[text])
+
+
+def table(found: Tuned, texts: list[str]) -> Table:
     """A row a call: where, how often, what the cost model chose, what is the fastest, and what that gains in a step."""
     from rich.markup import escape
     from rich.table import Table
@@ -152,13 +160,14 @@ def table(found: Tuned) -> Table:
     shown = Table()
     for name in ("layer", "call", "times", "cost model", "ms", "fastest", "ms", "gain ms"):
         shown.add_column(name, justify="right" if name in ("times", "ms", "gain ms") else "left", overflow="fold" if name != "call" else "ellipsis")
-    for text, t in found.tuning.calls.items():
+    for text in texts:
+        t = found.tuning.calls[text]
         times, best = found.times[text], min(t.milliseconds, key=lambda name: t.milliseconds[name])
         gain = times * (t.milliseconds[t.model] - t.milliseconds[t.way])
-        layers = ", ".join(t.layers[:NAMED]) + (f", {len(t.layers) - NAMED} more" if len(t.layers) > NAMED else "")
+        layers = t.layers[0] + (f" and {len(t.layers) - 1} more" if len(t.layers) > 1 else "")
         op, _, types = text.partition(" of ")
         what = f"{op.partition('(')[0]} {types.replace('float32', '')}"
-        fastest = t.way if t.way == best or t.way != t.model else f"{best}, not taken"
+        fastest = best if t.way == best else f"{best}, not taken"
         cells = [layers, what, str(times), t.model, _ms(t.milliseconds[t.model]), fastest, _ms(t.milliseconds[best]), _ms(gain) if gain else ""]
         shown.add_row(*(escape(clean(cell, 200)) for cell in cells))
     return shown
@@ -179,7 +188,8 @@ def closing(found: Tuned, path: Path) -> Iterator[str]:
     if not calls:
         yield "nothing to choose: every call goes one way here"
     else:
-        yield f"{changed} of {len(calls)} calls go another way than the cost model's"
+        close = len(faster(found)) - changed
+        yield f"{changed} of {len(calls)} calls go another way than the cost model's; for {close} another is faster, but not by enough to tell"
     yield f"written to {path}: nnspec run SPEC --tune {path}"
 
 

@@ -1,7 +1,8 @@
 """Times the ways that calls of a spec's programs can go, inside these programs, and takes the fastest of each.
 
 What is timed is what runs: a whole program is under the clock, its calls going one way in one variant of it and another in the next, so
-that each finds the caches as the calls before it leave them. Variants take turns; a way's time is the least of its turns' medians.
+that each finds the caches as the calls before it leave them. Variants take turns; a way's time is the least of its turns' medians, and
+a whole step's the least median of runs that follow one another: on a busy machine these say most of an idle one.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from nnspec.runtime.session import Model
 
 MARGIN = 0.97  # another way than the cost model's is taken where it needs at most this share of its time
 GAIN = 0.99  # and all of them are, where a whole step then needs at most this share of its own
-BEHIND = 1.5  # ways that take as much longer than the fastest are timed in the first turn alone
-TURNS, RUNS, WARM = 3, 3, 1  # at least so many turns, of so many runs, after some that are not counted
+BEHIND, SURE = 1.5, 2  # ways that take as much longer than the fastest are timed in so many turns alone
+TURNS, RUNS, WARM = 4, 3, 1  # at least so many turns, of so many runs, after some that are not counted
 MOST = 1000  # runs of a whole step
 SHARE = 0.2  # of the time, for whole steps before and after
 Say = Callable[[str], None]
@@ -120,8 +121,8 @@ class _Timing:
         """Times no more what is far behind."""
         for text, ways in self.left.items():
             found = self.found[text]
-            near = [name for name in ways if found[name] <= BEHIND * min(found.values())]
-            self.left[text] = tuple(near)
+            most = BEHIND * min(found.values())
+            self.left[text] = tuple(name for i, name in enumerate(ways) if i == 0 or found[name] <= most)
         self.bound.clear()
 
     def chosen(self) -> Iterator[tuple[str, Timed]]:
@@ -143,8 +144,7 @@ class _Timing:
                 start = perf_counter()
                 run.run()
                 own.append(perf_counter() - start)
-        before, after = (median(own[WARM:]) for own in times)
-        return Gain(self.kind, self.rows, before, after)
+        return Gain(self.kind, self.rows, *(min(median(own[i : i + RUNS]) for i in range(WARM, len(own) - RUNS + 1)) for own in times))
 
 
 def tune(model: Model, rows: Mapping[str, Array], kinds: Iterable[tuple[Kind, int]], seconds: float, say: Say) -> Tuned:
@@ -156,7 +156,7 @@ def tune(model: Model, rows: Mapping[str, Array], kinds: Iterable[tuple[Kind, in
             for number in range(t.variants):
                 say(f"{t.kind}: turn {turn + 1}, variant {number + 1} of {t.variants}, {perf_counter() - start:.0f} s")
                 t.turn(number)
-            if turn == 0:
+            if turn + 1 == SURE:
                 t.leave()
         turn += 1
     calls: dict[str, Timed] = {}
