@@ -25,6 +25,7 @@ from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolP
 from nnspec.ops.random import RandomBits
 from nnspec.ops.resample import Resample, ResampleGrad
 from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.kernels.move import turn
 from nnspec_numpy.llvm.cpu import chosen
 
 CLOSE = {"float64": 1e-12, "float32": 2e-5}
@@ -241,6 +242,18 @@ def test_the_gradient_of_max_pooling_keeps_an_infinity_to_the_place_it_belongs_t
     run, (x,), _ = bound(MaxPoolGrad((2, 2), (2, 2), "same", (2, 2)), g, np.array([[[[2]]]], np.int32))
     run()
     np.testing.assert_array_equal(x.reshape(-1), [0, 0, np.inf, 0])
+
+
+@pytest.mark.parametrize("shape", [(256, 1024), (3, 3, 130, 512), (1, 300, 320), (2, 7, 0), (512, 256)])
+def test_a_matrix_is_turned_whole_however_its_rows_lie(shape: tuple[int, ...]) -> None:
+    source = np.random.default_rng(0).standard_normal((*shape[:-1], 2 * shape[-1]), np.float32)[..., ::2]
+    for one in (source, np.ascontiguousarray(source), source[..., ::-1]):
+        target = np.full((*shape[:-2], shape[-1], shape[-2]), np.nan, np.float32)
+        steps = turn(target, one)
+        assert len(steps) == (-(-shape[-2] // 16) if one.strides[-2] % 1024 == 0 and one.nbytes >= 1 << 18 else 1)
+        for step in steps:
+            step()
+        assert np.array_equal(target, np.swapaxes(one, -1, -2))
 
 
 def test_erf_is_within_a_few_units_in_the_last_place() -> None:

@@ -78,6 +78,7 @@ def passed(model: Any, kind: str, n: int) -> Graph:
 # Ways
 
 SHAPES = (
+    ((2, 17, 16, 8), (3, 3, 8, 4), {"stride": (1, 1), "padding": "same", "dilation": (1, 1)}),
     ((2, 9, 8, 5), (3, 3, 5, 7), {"stride": (1, 1), "padding": "same", "dilation": (1, 1)}),
     ((3, 8, 7, 16), (3, 3, 16, 33), {"stride": (1, 1), "padding": ((0, 1), (2, 0)), "dilation": (1, 1)}),
     ((2, 9, 9, 4), (3, 3, 4, 20), {"stride": (2, 2), "padding": "same", "dilation": (1, 1)}),
@@ -85,6 +86,7 @@ SHAPES = (
     ((2, 8, 8, 32), (3, 3, 16, 32), {"stride": (1, 1), "padding": "same", "dilation": (1, 1), "groups": 2}),
     ((2, 8, 8, 6), (3, 3, 1, 6), {"stride": (1, 1), "padding": "same", "dilation": (1, 1), "groups": 6}),
     ((2, 6, 6, 6), (1, 1, 1, 6), {"stride": (1, 1), "padding": "same", "dilation": (1, 1), "groups": 6}),
+    ((2, 5, 6, 16, 8), (3, 3, 3, 8, 32), {"stride": (1, 1, 1), "padding": "same", "dilation": (1, 1, 1)}),
     ((2, 11, 10), (4, 10, 9), {"stride": (3,), "padding": ((2, 1),), "dilation": (1,)}),
     ((1, 12, 12, 3), (5, 5, 3, 8), {"stride": (1, 1), "padding": "same", "dilation": (2, 2)}),
 )

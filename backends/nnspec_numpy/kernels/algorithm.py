@@ -19,11 +19,13 @@ from .packed import Few
 from .tiles import POINTS, TAPS, Tiles
 from .windows import Windows
 
-PRODUCT, TRANSFORM, MOVED, COMPILED = 200.0, 110.0, 12.0, 40.0  # floating point operations and bytes in a nanosecond; compiled, more
+PRODUCT, TRANSFORM, MOVED = 200.0, 110.0, 12.0  # floating point operations and bytes in a nanosecond
+COMPILED = {2: 40.0, 4: 22.0}  # bytes, by the size of tiles: 36 planes are more than pages that a processor knows at once
+KERNEL, TURNED = 0.35, 0.83  # nanoseconds a number of a transformed kernel, where tiles are changed in registers, and where by products
 STREAM = 24.0  # bytes in a nanosecond from memory, of what no cache holds from run to run
 NEAR, FAR, CACHE = 200.0, 55.0, 1 << 20  # bytes in a nanosecond, from a cache of so many bytes and from beyond
 TUNED = "tuned"  # why a way is taken that a tune file says
-GAIN = {"forward": 0.85, "input": 0.85, "kernel": 0.75}  # columns are left where tiles cost at most this share of them
+GAIN, PLAIN = 0.85, 0.75  # columns are left where tiles cost at most this share of them; of a kernel's gradient without compiled transformations
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def way(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: s
         return Way(usual, reason)
     best = min((Tiles(w, m, dtype, filters) for m in POINTS if m <= tiles), key=lambda t: winograd(t, kept))
     share = winograd(best, kept) / plain
-    if share > GAIN[part]:
+    if share > (PLAIN if part == "kernel" and best.compiled is None else GAIN):
         return Way(usual, "transforming would cost more than it saves")
     return Way(f"Winograd {best.m}x{best.m}", f"{TAPS * TAPS * best.m**2 / best.n**2:g} times fewer products", best)
 
@@ -116,23 +118,30 @@ def _direct(w: Windows, filters: int, groups: int, part: str) -> float:
     """Of products where things lie: the kernel is read again for every block of places, its gradient read and written for every line."""
     depth, share, lanes = prod(w.size) * w.channels // groups, filters // groups, direct.lanes()
     places = w.n * prod(w.out)
+    products = places * 2 * depth * filters / PRODUCT
     if part == "kernel":
-        held = 4 * depth * share
-        moved = 2.0 * w.n * prod(w.out[:-1]) * held * groups
-    else:
-        shape = direct.block("forward", w.out[-1], share, lanes, depth)
-        held = 4 * depth * shape.vectors * lanes
-        moved = places / shape.rows * 4 * depth * filters
-    return max(places * 2 * depth * filters / PRODUCT, moved / (NEAR if held <= CACHE else FAR))
+        held, numbers = 4 * depth * share, depth if groups > 1 else depth // prod(w.size[:-1])
+        moved: float = w.n * prod(w.out[:-1]) * held * groups  # half of it while products are added
+        shape = direct.block("kernel_gradient", numbers, share, lanes)
+        return products * direct.waste(shape, numbers, share, lanes) + moved / (NEAR if held <= CACHE else FAR)
+    shape = direct.block("forward", w.out[-1], share, lanes, depth)
+    held = 4 * depth * shape.vectors * lanes
+    moved = places / shape.rows * 4 * depth * filters
+    return max(products * direct.waste(shape, w.out[-1], share, lanes), moved / (NEAR if held <= CACHE else FAR))
 
 
 def winograd(t: Tiles, kept: bool = False) -> float:
     """Of transformations, products and moves, for a kernel and all tiles; compiled, a transformation is no more than its moves."""
     w, filters, n, m = t.windows, t.filters, t.n * t.n, t.m * t.m
     tiles = w.n * prod(t.grid.out)
-    products = 2 * n * w.channels * filters / PRODUCT
-    transforms = 0.0 if t.compiled else (2 * n * n * w.channels + 2 * n * m * filters) / TRANSFORM
-    moves = ((n + m) * w.channels + (n + m if t.compiled else m) * filters) * t.dtype.size / (COMPILED if t.compiled else MOVED)
-    reads = (len(t.blocks) - 1) * (n + m) * w.channels * t.dtype.size / (COMPILED if t.compiled else MOVED)  # again for each block of filters
-    kernel = n * w.channels * filters * (t.dtype.size / STREAM if kept else 2 * TAPS * TAPS / TRANSFORM + 2 * t.dtype.size / MOVED)
+    products: float = 2 * n * w.channels * filters / PRODUCT
+    transforms, moved, rate = (2 * n * n * w.channels + 2 * n * m * filters) / TRANSFORM, (n + m) * w.channels + m * filters, MOVED
+    if t.compiled:
+        lanes = direct.lanes()
+        products *= direct.waste(direct.block("forward", direct.PLACES, filters, lanes, w.channels), direct.PLACES, filters, lanes)
+        whole = sum(-(-c // lanes) * lanes for c in (w.channels, filters))  # vectors are moved, however full
+        transforms, moved, rate = 0.0, (n + m) * whole, COMPILED[t.m]
+    moves = moved * t.dtype.size / rate
+    reads = (len(t.blocks) - 1) * (n + m) * w.channels * t.dtype.size / rate  # again for each block of filters
+    kernel = n * w.channels * filters * (t.dtype.size / STREAM if kept else KERNEL if t.compiled else TURNED)
     return tiles * (products + transforms + moves + reads) + kernel

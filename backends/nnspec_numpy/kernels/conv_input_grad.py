@@ -22,7 +22,7 @@ from .columns import Columns
 from .conv import parts, products
 from .grid import Grid
 from .kernel import Arrays, Kernel, Run, Step, Types, cut, flat, rows_of, sequence, sizes
-from .move import move
+from .move import move, turn
 from .windows import Windows, of_convolution
 
 ROWS = 2048  # of a tap's product at a time
@@ -165,8 +165,7 @@ def _convolve(op: ConvInputGrad, windows: Windows, g: Array, w: Array, x: Array,
     size, share = w.shape[:-2], w.shape[-1] // op.groups
     turned = cut(space[0], (op.groups, *size, share, w.shape[-2]))
     back = w[(slice(None, None, -1),) * len(size)]
-    steps: list[Step] = [partial(np.copyto, out, np.swapaxes(part, -1, -2))
-                         for out, part in zip(turned, parts(back, op.groups), strict=True)]
+    steps = [step for out, part in zip(turned, parts(back, op.groups), strict=True) for step in turn(out, part)]
     if way == "packed":
         return steps + packed.convolve(packed.Few(windows, x.shape[-1]), g, rows_of(turned[0]), x, space[1:])
     if way == "direct by planes":

@@ -32,14 +32,19 @@ def block(kind: str, rows: int, filters: int, lanes: int, depth: int = 1, fixed:
     """
     vectors = -(-filters // lanes)
     most = max(1, min(4, vectors, STRIP // (depth * lanes * 4)))
-
-    def cycles(shape: tuple[int, int]) -> tuple[float, int]:
-        p, q = shape
-        each = max(p * q / 2, (p + q) / 2, 4.0) + 0.5  # products, loads, and the time until a sum can be added to again
-        return -(-rows // p) * -(-vectors // q) * each, -p
-
     shapes = [(p, q) for q in ((fixed,) if fixed else range(1, most + 1)) for p in range(1, min(rows, SUMS[lanes] // q) + 1)]
-    return Block(kind, *min(shapes, key=cycles))
+    return Block(kind, *min(shapes, key=lambda shape: (_cycles(shape[0], shape[1], rows, vectors), -shape[0])))
+
+
+def _cycles(p: int, q: int, rows: int, vectors: int) -> float:
+    """Of all blocks of ``p`` rows and ``q`` vectors: products, loads, and the time until a sum can be added to again."""
+    return -(-rows // p) * -(-vectors // q) * (max(p * q / 2, (p + q) / 2, 4.0) + 0.5)
+
+
+def waste(shape: Block, rows: int, filters: int, lanes: int) -> float:
+    """How many times as long it takes as in blocks that are full: of rows and filters that do not fill its own."""
+    full = _cycles(3, SUMS[lanes] // 3, 3, SUMS[lanes] // 3) / SUMS[lanes]
+    return _cycles(shape.rows, shape.vectors, rows, -(-filters // lanes)) / (rows * filters / lanes * full)
 
 
 def strip(rows: int, filters: int, depth: int) -> int:
@@ -153,9 +158,10 @@ class Direct:
         g_steps = (image, rest[0] if len(rest) == 2 else 0, rest[-1])
         pixel = rest[-1]
         if prod(two.size) == 1 and prod(two.stride) == 1 and not two.bordered and image == lines * places * pixel:
-            together = next(n for n in range(lines, 0, -1) if lines % n == 0 and (n * places <= PLACES or n == 1))
-            lines, places = lines // together, places * together
-            x_steps, g_steps = (x_steps[0], places * channels, *x_steps[2:]), (g_steps[0], places * pixel, pixel)
+            rows = images * lines  # a gradient is added to the kernel once a line: long ones, of all images
+            together = next(n for n in range(rows, 0, -1) if rows % n == 0 and (n * places <= PLACES or n == 1))
+            images, lines, places = 1, rows // together, places * together
+            x_steps, g_steps = (0, places * channels, *x_steps[2:]), (0, places * pixel, pixel)
         if kind == "forward":
             shape = block(kind, places, filters, lanes(), two.size[0] * runs * numbers, w.shape[-1] // lanes() if w.ndim == 3 else 0)
         else:

@@ -10,14 +10,13 @@ from functools import partial
 from itertools import product
 from math import gcd, prod
 
-import numpy as np
-
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 
 from . import direct, volumes
 from .direct import Direct
 from .kernel import Arrays, Step, cut, elements, flat, rows_of
+from .move import turn
 from .windows import Ints, Windows
 
 
@@ -85,7 +84,7 @@ def scatter(w: Windows, g: Array, kernel: Array, x: Array, groups: int, space: A
     for p in found:
         seen = kernel[p.taps]
         own = cut(turned, (groups, *p.windows.size, share, kernel.shape[-2]))
-        steps += [partial(np.copyto, own[i], np.swapaxes(seen[..., i * share : (i + 1) * share], -1, -2)) for i in range(groups)]
+        steps += [step for i in range(groups) for step in turn(own[i], seen[..., i * share : (i + 1) * share])]
         d, kernels, places = Direct(p.windows, groups, w.channels), [rows_of(t) for t in own], x[(slice(None), *p.places)]
         if len(w.spatial) == 3:
             steps += [*d.begin(space[1:]), *volumes.convolve(d, g, kernels[0], places, space[1:])]
