@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextvars import copy_context
+from contextvars import Context
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class NumpyExecutable:
         if self._clock is not None:
             given["clock"] = self._clock.ended
         self._step = load(source(program, seconds is not None), program.title, given)
-        self._context = copy_context()
+        self._context = Context()  # an empty one: nothing of the caller's is held
         self._context.run(_quiet)
 
     def _keep(self, step: Step, inputs: Sequence[NDArray[Any]], workspace: Sequence[NDArray[Any]]) -> None:

@@ -69,6 +69,4 @@ def pieces(rows: Mapping[str, Array], size: int) -> Generator[dict[str, Array]]:
 def _take(x: Array, rows: NDArray[np.intp], buffer: Array | None) -> Array:
     if buffer is None:
         return x.take(rows, axis=0)
-    return np.take(
-        x, rows, axis=0, out=buffer[: len(rows)], mode="clip"
-    )  # clip: no copy of out; the rows are a permutation
+    return x.take(rows, axis=0, out=buffer[: len(rows)], mode="clip")  # clip: no copy of out; the rows are a permutation

@@ -2,7 +2,7 @@
 
 The table of ``strangers.py``: for each a process of its own takes nnspec and PyTorch (eager as it comes; tuned: channels last, fused or foreach
 optimizer) in turns. A training step, and an answer; medians, how many times as fast nnspec is as the better of the two, and the peak memory of a
-step. ``--run`` also times whole epochs: ``fit`` over arrays beside a plain loop of PyTorch over the same shuffled batches.
+step beside what importing either takes. ``--kinds run`` times whole epochs: the loop of ``nnspec run`` over arrays beside a plain loop of PyTorch.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -81,8 +83,19 @@ def child(given: argparse.Namespace) -> dict[str, Any]:
     (name,), (what, names) = given.names, given.child
     pin(given.threads)
     if what == "peak":
-        return {"peak": peak(side(name, names, "train", given.threads))}
+        before = held()
+        return {"peak": peak(side(name, names, "train", given.threads)) - before}
     return {kind: medians({s: side(name, s, kind, given.threads) for s in SIDES}, given.repeats, given.seconds) for kind in names.split(",")}
+
+
+def held() -> int:
+    """What this process holds with all that either side imports: the table of strangers alone needs PyTorch."""
+    for module in ("llvmlite.binding", "nnspec.runtime.trainer", "nnspec_numpy.backend", "tests.bench.strangers"):
+        with suppress(ImportError):
+            import_module(module)
+
+    row = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmRSS:"))
+    return int(row.split()[1]) * 1024
 
 
 def side(name: str, who: str, kind: str, threads: int) -> Call:
