@@ -21,7 +21,7 @@ from nnspec.ops.fused import Fused
 from nnspec.ops.matmul import MatMul
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
-from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.kernels import KERNELS, follows
 from nnspec_numpy.kernels.kernel import Step as Fill
 from nnspec_numpy.kernels.matmul import planned
 from nnspec_numpy.llvm.build import functions
@@ -115,7 +115,7 @@ class NumpyBackend:
     def loops(self, strict: bool = False) -> Nests | None:
         """What loop nests take; None without llvmlite. Where it is ``strict`` they reorder nothing."""
         cpu = chosen()
-        return Nests(cpu, strict) if cpu is not None else None
+        return Nests(cpu, strict, follows) if cpu is not None else None
 
     def plan(self, graph: Graph, title: str) -> Program:
         """Steps and memory for a graph that went through the passes."""

@@ -136,7 +136,7 @@ def nests(program: Program, device: Backend) -> Iterator[str]:
     if found:
         yield f"\nloop nests, by {device.loops()}"
     for text, _ in found.most_common(ROWS):
-        yield f"   {where[text]} {text if len(text) <= LONGEST else text[: LONGEST - 2] + ' …'}"
+        yield f"   {where[text]} {_short(text)}"
     if len(found) > ROWS:
         yield f"   {len(found) - ROWS} more"
 
@@ -158,4 +158,8 @@ def ways(program: Program, device: Backend, tuning: Tuning | None = None) -> Ite
         known, there = tuning.knows(program, device)
         yield f"   the tune file knows {known} of the {there} different calls that can go several ways"
     for (what, chosen), times in found.items():
-        yield f"   {what} {chosen}{f', {times} x' if times > 1 else ''}"
+        yield f"   {what} {_short(chosen)}{f', {times} x' if times > 1 else ''}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 2] + " …"

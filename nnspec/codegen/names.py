@@ -9,7 +9,7 @@ from keyword import iskeyword, issoftkeyword
 from nnspec.ir.graph import Call, Graph, Value
 from nnspec.ir.op import Input
 from nnspec.ir.types import known
-from nnspec.ops.fused import Fused
+from nnspec.ops.fused import Followed, Fused
 from nnspec.ops.movement import BroadcastTo, Pack, Reshape, Slice, Transpose, Unpack
 
 LONGEST = 80
@@ -60,7 +60,9 @@ def spoken(graph: Graph, calls: Iterable[Call]) -> dict[Value, str]:
 
 def _makers(c: Call) -> list[Call]:
     """The call that each output is named after: of what is fused, the one in its body."""
-    return [v.call for v in c.op.body.outputs.values()] if isinstance(c.op, Fused) else [c] * len(c.outputs)
+    if not isinstance(c.op, Fused | Followed):
+        return [c] * len(c.outputs)
+    return [c if isinstance(v.op, Input) else v.call for v in c.op.body.outputs.values()]
 
 
 VIEWS = {Transpose: "t", Reshape: "reshaped", BroadcastTo: "wide", Slice: "part", Unpack: "part"}

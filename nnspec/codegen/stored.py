@@ -30,9 +30,9 @@ from nnspec.ir.graph import Call, Graph, Origin, Value, abstract, call
 from nnspec.ir.op import REGISTRY, Input, Op, ShapeError
 from nnspec.ir.program import KEPT, STATE, Array, Copy, Program, Step
 from nnspec.ir.types import DType, TensorType, known
-from nnspec.ops.fused import Fused
+from nnspec.ops.fused import Followed, Fused
 
-OPS: dict[str, type[Op]] = {"Copy": Copy, "Fused": Fused}  # those that no graph of a network holds
+OPS: dict[str, type[Op]] = {"Copy": Copy, "Fused": Fused, "Followed": Followed}  # those that no graph of a network holds
 KEEPS = True  # whether programs are kept at all: not where tests change how they are made
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TEXT = re.compile(r"[\w $./:,>+*-]*")  # what the attributes of ops are spelled with: nothing that is code
@@ -122,7 +122,7 @@ def _graph(graph: Graph) -> list[Any]:
 
 
 def _op(op: Op) -> list[Any]:
-    return [op.name, *(_value(v) for v in op.__dict__.values())]
+    return [type(op).__name__, *(_value(v) for v in op.__dict__.values())]
 
 
 def _value(v: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 from string import ascii_lowercase
 from typing import Any
@@ -55,6 +56,46 @@ class Fused(Op, abstract=True):
 
     def __repr__(self) -> str:
         return f"Fused[{written(self.body)}]"
+
+
+class Followed(Op, abstract=True):
+    """The outputs of ``body``, whose first input is what ``first`` gives, computed of each element as soon as it is there.
+
+    The inputs of ``first`` come before those that the body has besides. What ``first`` gives is in memory only where it is an output.
+    """
+
+    first: Op
+    body: Graph
+    exact: bool = False  # as in ``Fused``
+
+    @property
+    def name(self) -> str:
+        return self.first.name
+
+    def attributes(self) -> Iterator[tuple[str, Any]]:
+        yield "first", self.first
+        yield "then", written(self.body)
+
+    @property
+    def started(self) -> Op:
+        """``first``, going the way of this use."""
+        return self.first.but(way=self.way) if self.way else self.first
+
+    def infer(self, *x: TensorType) -> tuple[TensorType, ...]:
+        return tuple(v.type for v in self.body.outputs.values())
+
+    def reference(self, *x: Array) -> Any:
+        names = list(self.body.inputs)
+        own = len(x) - len(names) + 1
+        feed = dict(zip(names, (self.first.reference(*x[:own]), *x[own:]), strict=True))
+        results = tuple(interpret(self.body, feed).values())
+        return results if len(results) > 1 else results[0]
+
+    def flops(self, *x: TensorType) -> int:
+        return self.first.flops(*x[: len(x) - len(self.body.inputs) + 1]) + self.body.flops
+
+    def __repr__(self) -> str:
+        return f"{self.first} then [{written(self.body)}]"
 
 
 def _walked(c: Call) -> tuple[Shape, ...]:

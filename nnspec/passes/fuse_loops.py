@@ -1,6 +1,7 @@
 """Compute together what walks the same elements.
 
     Relu(Add(x, b))   ->   Fused[relu(a + b)](x, b)
+    Relu(Add(Conv(x, w), b))   ->   Followed[Conv, relu(a + b)](x, w, b)
 
 Only calls that the backend's loop nests take, and only where it says that they gain by it. What a nest computes besides
 its outputs is never in memory. ``nests`` says which calls stand together.
@@ -12,7 +13,7 @@ from nnspec.ir.graph import Call, Graph, Value, abstract, constant, origin
 from nnspec.ir.op import Constant, Input
 from nnspec.ir.types import TensorType, count
 from nnspec.ops.elementwise import both
-from nnspec.ops.fused import Fused, letter
+from nnspec.ops.fused import Followed, Fused, letter
 from nnspec.ops.reduce import AllFinite
 from nnspec.passes.levels import Loops
 from nnspec.passes.nests import Nest, Nests
@@ -89,21 +90,23 @@ class _Rebuilt:
 
     def _fused(self, nest: Nest) -> None:
         """One call for a nest, under the layer and stage of its last one."""
-        calls = sorted((c for c in nest.calls if c in nest.inside), key=lambda c: c.serial)
-        own: dict[Value, Value] = {}
+        first = nest.first
+        calls = sorted((c for c in nest.calls if c in nest.inside and c is not first), key=lambda c: c.serial)
+        own = {v: abstract(v.type, letter(0)) for v in (first.outputs if first else ())}
         given: list[Value] = []
         for v in dict.fromkeys(v for c in calls for v in c.inputs if v.call not in nest.inside):
             if isinstance(v.op, Constant) and v.op.data.size == 1:
                 own[v] = constant(v.op.data, v.dtype)
             else:
-                own[v] = abstract(v.type, letter(len(given)))
+                own[v] = abstract(v.type, letter(len(given) + (first is not None)))
                 given.append(v)
         for c in calls:
             made = again(c, tuple(own[v] for v in c.inputs))
             own.update(zip(c.outputs, made.outputs, strict=True))
         outputs = sorted(nest.outputs, key=lambda v: v.call.serial)
         body = Graph({f"y{i}": own[v] for i, v in enumerate(outputs)})
-        op = Fused(body, self.exact)
+        op = Followed(first.op, body, self.exact) if first else Fused(body, self.exact)
+        given = [*(first.inputs if first else ()), *given]
         layer, stage = calls[-1].origin
         with origin(layer, stage):
             made = Call(op, tuple(self.found[v] for v in given), tuple(v.type for v in outputs), calls[-1].origin)

@@ -33,9 +33,14 @@ class Loops(Protocol):
     def worth(self, calls: Sequence[Call]) -> bool:
         """Whether these calls of one nest run sooner as one than each by itself."""
 
+    def follows(self, first: Call, calls: Sequence[Call]) -> bool:
+        """Whether the kernel of ``first`` computes these calls, in order, of each element of its result as soon as it is there."""
+
 
 class Levels:
-    """Of one graph: ``places`` holds the level and domain of every call that may be in a nest."""
+    """Of one graph: ``places`` holds the level and domain of every call that may be in a nest, ``of`` the level of every call."""
+
+    of: dict[Call, int]
 
     def __init__(self, graph: Graph, loops: Loops) -> None:
         self.graph, self.loops = graph, loops
@@ -89,6 +94,7 @@ class Levels:
         for c in reversed(order):
             if domains[c] is not None and after[c]:
                 levels[c] = max(levels[c], min(levels[r] - rise(c, r) for r in after[c]))
+        self.of = levels
         return {c: (levels[c], domain) for c, domain in domains.items() if domain is not None}
 
     def _order(self) -> tuple[list[Call], dict[Call, list[Call]], dict[Call, list[Call]]]:

@@ -44,6 +44,7 @@ class Nest:
         self.calls: dict[Call, None] = {}
         self.outputs: dict[Value, None] = {}  # what is read outside
         self.inside: set[Call] = set()  # the calls that the outputs need
+        self.first: Call | None = None  # the call whose kernel computes the others as its epilogue
 
     @property
     def large(self) -> bool:
@@ -62,6 +63,7 @@ class Nests:
                 self.readers[v].append(c)
         self.results = set(graph.outputs.values())
         levels = Levels(graph, loops)
+        self.level = levels.of
         self.guarded, self.old = levels.guarded, levels.old
         self.bound = {r for readers in self.old.values() for r in readers}  # calls that no other place may repeat
         self.home: dict[Call, Nest] = {}
@@ -71,6 +73,8 @@ class Nests:
         self.live()
         self._repeat_what_is_cheap()
         self._take_numbers_in()
+        self.live()
+        self._follow()
         self.live()
 
     # Who stands together
@@ -104,7 +108,7 @@ class Nests:
 
     def _leave_what_is_not_worth_it(self) -> None:
         for nest in self.nests():
-            if not self.loops.worth(list(nest.calls)):
+            if not self.loops.worth(list(nest.calls)) and self._product(nest, list(nest.calls)) is None:
                 for c in nest.calls:
                     del self.home[c]
 
@@ -200,6 +204,36 @@ class Nests:
                 nest.calls[c] = None
             held[c] = nests
             self.home.setdefault(c, nests[0])
+
+    # What follows a product
+
+    def _follow(self) -> None:
+        """A nest becomes the epilogue of a product that it reads, so that it finds each element in a register, or in the nearest cache."""
+        for nest in self.nests():
+            calls = sorted((c for c in nest.calls if c in nest.inside), key=lambda c: c.serial)
+            if not calls:
+                continue
+            nest.first = self._product(nest, calls)
+            if nest.first is not None:
+                nest.calls[nest.first] = None
+                self.home[nest.first] = nest
+            elif not self.loops.worth(calls):
+                for c in calls:
+                    if self.home.get(c) is nest:
+                        del self.home[c]
+
+    def _product(self, nest: Nest, calls: list[Call]) -> Call | None:
+        """The last call that is in no nest and may have these calls as its epilogue, where whoever else reads it waits longer than they do.
+
+        Then the two can be one: levels rise along every edge to them and from them, as before.
+        """
+        level = max((self.level[c] for c in calls if c in self.home and self.home[c] is nest), default=0)
+        found = [v.call for v in dict.fromkeys(v for c in calls for v in c.inputs) if v.call not in self.home and len(v.call.outputs) == 1]
+        for first in sorted(found, key=lambda c: -c.serial):
+            others = [r for r in self.readers[first.outputs[0]] if self.home.get(r) is not nest]  # it may hold copies of theirs
+            if all(self.level[r] > level for r in others) and first not in self.bound and self.loops.follows(first, calls):
+                return first
+        return None
 
     # Who is read
 

@@ -9,6 +9,7 @@ from .conv import CONV
 from .conv_input_grad import CONV_INPUT_GRAD
 from .conv_kernel_grad import CONV_KERNEL_GRAD
 from .counted import COUNTED
+from .followed import FOLLOWED, follows
 from .index import INDEX
 from .kernel import Kernel
 from .lanes import by_rows, summed
@@ -18,7 +19,7 @@ from .pool import POOL
 from .resample import RESAMPLE
 from .rows import ROWS
 
-__all__ = ["KERNELS", "Kernel"]
+__all__ = ["KERNELS", "Kernel", "follows"]
 
 SHARED: dict[type[Any], Kernel] = {
     **{op: by_places(by_rows(kernel, 1)) for op, kernel in CONV.items()},  # all rows meet the one kernel
@@ -26,4 +27,4 @@ SHARED: dict[type[Any], Kernel] = {
     **{op: summed(kernel) for op, kernel in CONV_KERNEL_GRAD.items()},
     **{op: by_rows(kernel) for op, kernel in POOL.items()},
 }
-KERNELS: dict[type[Any], Kernel] = {**SHARED, **MATMUL, **POINTWISE, **COUNTED, **INDEX, **RESAMPLE, **ROWS}
+KERNELS: dict[type[Any], Kernel] = {**SHARED, **FOLLOWED, **MATMUL, **POINTWISE, **COUNTED, **INDEX, **RESAMPLE, **ROWS}

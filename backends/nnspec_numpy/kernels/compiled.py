@@ -14,6 +14,7 @@ from nnspec_numpy.llvm.library import library
 from nnspec_numpy.llvm.window_kinds import Family
 from nnspec_numpy.llvm.windows import Shape
 
+from .ending import Ending
 from .kernel import Step
 from .windows import Windows
 
@@ -31,16 +32,18 @@ def apart(w: Windows) -> bool:
     return all(s >= (k - 1) * d + 1 for s, k, d in zip(w.stride, w.size, w.dilation, strict=True))
 
 
-def call(kind: str, w: Windows, *arrays: Array, back: bool = False) -> Step:
-    """The step over ``arrays``; ``back`` where the result is what the windows look at."""
+def call(kind: str, w: Windows, *arrays: Array, back: bool = False, ending: Ending | None = None) -> Step:
+    """The step over ``arrays``, of which the third is the result where there is an ``ending``; ``back`` where the result is what the windows
+    look at."""
     size, stride, dilation, low = ((1,) * (2 - len(a)) + a for a in (w.size, w.stride, w.dilation, (0,) * (2 - len(w.low)) + w.low))
     spatial, out = ((1,) * (2 - len(a)) + a for a in (w.spatial, w.out))
     result, source = (spatial, out) if back else (out, spatial)
     side_by_side = kind in ("depthwise", "depthwise_kernel") and result[1] >= TOGETHER and stride[1] <= (1 if back else 2)
     together = TOGETHER if side_by_side else 1
-    kernels = library(Family(kind, Shape((size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), back, together)))
+    shape = Shape((size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), back, together)
+    kernels = library(Family(kind, shape, ending.epilogue if ending else None))
     assert kernels is not None
-    return kernels.bind(kind, *arrays, w.n, *result, *source, w.channels, *low)
+    return kernels.bind(kind, *arrays, w.n, *result, *source, w.channels, *low, *(ending.arguments(arrays[2]) if ending else ()))
 
 
 @cache

@@ -14,6 +14,7 @@ from nnspec.ops.conv import Conv
 from . import algorithm, depthwise, direct, packed, volumes, winograd
 from .algorithm import Way, way
 from .columns import Columns
+from .ending import Ending
 from .kernel import Arrays, Form, Kernel, Run, Step, Types, rows_of, sequence, sizes
 from .windows import Windows, of_convolution
 
@@ -68,6 +69,16 @@ def forms(op: Conv, inputs: Types, outputs: Types) -> tuple[Form, ...]:
     return (direct.Strips(own.depth, own.filters, own.kept),) if chosen.name == "direct" and own.kept else ()
 
 
+def ends(op: Conv, inputs: Types, outputs: Types) -> bool:
+    """Whether the kernel that is chosen can have an epilogue: what it sums up is in registers before it is written."""
+    x, w = inputs
+    windows = _windows(op, sizes(x), sizes(w), sizes(outputs[0]))
+    chosen = _way(op, windows, sizes(w), x.dtype)
+    if chosen.tiles:
+        return all(t.compiled is not None for _, t in chosen.tiles.blocks)
+    return chosen.name == "direct" or chosen.name == "taps" and depthwise.native(windows, x.dtype, sizes(w)[-1])
+
+
 def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     x, w = inputs
     windows = _windows(op, sizes(x), sizes(w), sizes(outputs[0]))
@@ -88,29 +99,32 @@ def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]
     return tuple(Columns(windows, op.groups, x.dtype).workspace())
 
 
-def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
+def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays, ending: Ending | None = None) -> Run:
     x, w = inputs
     y, dtype = outputs[0], DType(x.dtype.name)
     windows = _windows(op, x.shape, w.shape, y.shape)
     chosen = _way(op, windows, w.shape, dtype)
     kernels = parts(rows_of(w), op.groups)
     if chosen.tiles and op.kept:
-        return sequence(winograd.convolve_kept(chosen.tiles, x, space[-1], y, space))
+        return sequence(winograd.convolve_kept(chosen.tiles, x, space[-1], y, space, ending))
     if chosen.tiles:
-        return sequence(winograd.convolve(chosen.tiles, x, w, y, space))
+        return sequence(winograd.convolve(chosen.tiles, x, w, y, space, ending=ending))
     if chosen.name == "one product":
+        assert ending is None, "a library's product has no epilogue"
         pairs = zip(parts(rows_of(x), op.groups), kernels, parts(rows_of(y), op.groups), strict=True)
         return sequence([partial(np.matmul, a, b, out) for a, b, out in pairs])
     if chosen.name == "taps":
-        return sequence(depthwise.forward(windows, x, w, y, space))
+        return sequence(depthwise.forward(windows, x, w, y, space, ending=ending))
     if chosen.name == "packed":
+        assert ending is None, "few places have no epilogue yet"
         return sequence(packed.convolve(packed.Few(windows, w.shape[-1]), x, kernels[0], y, space))
     if chosen.name == "direct by planes":
         whole = direct.Direct(windows, 1, w.shape[-1])
         return sequence([*whole.begin(space), *volumes.convolve(whole, x, kernels[0], y, space)])
     if chosen.name == "direct":
         own = direct.Direct(windows, op.groups, w.shape[-1])
-        return sequence(direct.convolve(own, x, [space[-1]] if op.kept and own.kept else kernels, y, space))
+        return sequence(direct.convolve(own, x, [space[-1]] if op.kept and own.kept else kernels, y, space, ending))
+    assert ending is None, "a library's product has no epilogue"
     return sequence(products(Columns(windows, op.groups, dtype), x, kernels, y, space))
 
 

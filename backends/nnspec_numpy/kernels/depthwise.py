@@ -14,6 +14,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 
 from . import compiled
+from .ending import Ending
 from .grid import PIECE, Grid
 from .kernel import Arrays, Step, flat
 from .move import move
@@ -60,10 +61,11 @@ def _shaped(space: Array, grid: Grid, times: int) -> Array:
     return space.reshape(len(grid.taps), times, -1)
 
 
-def forward(w: Windows, x: Array, kernel: Array, y: Array, workspace: Arrays, turned: bool = False) -> list[Step]:
+def forward(w: Windows, x: Array, kernel: Array, y: Array, workspace: Arrays, turned: bool = False, ending: Ending | None = None) -> list[Step]:
     """Steps for ``y[..., c * m + j] = sum over taps of x[..., c] * kernel[tap, 0, c * m + j]``; ``turned``: the taps reversed."""
     if native(w, DType(x.dtype.name), y.shape[-1]) and not turned:
-        return [compiled.call("depthwise", w, x, kernel, y, compiled.row(0.0, w.channels))]
+        return [compiled.call("depthwise", w, x, kernel, y, compiled.row(0.0, w.channels), ending=ending)]
+    assert ending is None, "only the compiled kernel has an epilogue"
     grid, times, space = Grid(w, DType(x.dtype.name)), _times(w, y.shape[-1]), list(workspace)
     tiles, product = _shaped(space.pop(0), grid, times), space.pop(0)
     steps = [_spread(tiles, kernel, w.channels, turned)]

@@ -12,6 +12,7 @@ from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.direct import Block
 from nnspec_numpy.llvm.library import Kernels, library
 
+from .ending import Ending
 from .kernel import Arrays, Step, cut, flat
 from .move import move
 from .windows import Windows, border
@@ -144,7 +145,7 @@ class Direct:
             found.append((some, steps, seen))
         return found
 
-    def call(self, kind: str, x: Array, g: Array, w: Array, group: int) -> Step:
+    def call(self, kind: str, x: Array, g: Array, w: Array, group: int, ending: Ending | None = None) -> Step:
         """The step for one group; ``w`` and ``g`` are the group's own, (taps * channels, filters), or strips of it, and (…, filters)."""
         two, filters, share = plane(self.windows), g.shape[-1], self.windows.channels // self.groups
         height, width = two.padded if two.bordered else two.spatial
@@ -166,12 +167,13 @@ class Direct:
             shape = block(kind, places, filters, lanes(), two.size[0] * runs * numbers, w.shape[-1] // lanes() if w.ndim == 3 else 0)
         else:
             shape = block(kind, numbers, filters, lanes())
-        kernels: Kernels | None = library(shape)
+        kernels: Kernels | None = library(replace(shape, epilogue=ending.epilogue) if ending else shape)
         assert kernels is not None
         arrays = (_from(x, group * share), w, g) if kind == "forward" else (_from(x, group * share), g, w)
         ends = (w.strides[0] // 4 if w.ndim == 3 else shape.vectors * lanes(),) if kind == "forward" else ()
         sizes = images, lines, places, filters, two.size[0], runs, numbers
-        return kernels.bind(kind, *arrays, *sizes, *x_steps, *g_steps, w.strides[-2] // 4, 0, *ends)
+        further = ending.arguments(g) if ending else ()
+        return kernels.bind(kind, *arrays, *sizes, *x_steps, *g_steps, w.strides[-2] // 4, 0, *ends, *further)
 
 
 def _from(x: Array, channel: int) -> Array:
@@ -197,7 +199,7 @@ class Strips:
         return [move(kept.transpose(1, 0, 2), weight.reshape(self.depth, -1, self.width))]
 
 
-def convolve(d: Direct, x: Array, kernels: list[Array], y: Array, space: Arrays) -> list[Step]:
+def convolve(d: Direct, x: Array, kernels: list[Array], y: Array, space: Arrays, ending: Ending | None = None) -> list[Step]:
     """Steps for ``y`` from the kernels of all groups, each (taps * channels, filters), or the one kernel in strips."""
     steps = d.begin(space)
     filters = y.shape[-1] // d.groups
@@ -207,7 +209,7 @@ def convolve(d: Direct, x: Array, kernels: list[Array], y: Array, space: Arrays)
         kernels = [strips]
     for some, before, seen in d.chunks(x, space):
         steps += before
-        steps += [d.call("forward", seen, y[some][..., i * filters : (i + 1) * filters], w, i) for i, w in enumerate(kernels)]
+        steps += [d.call("forward", seen, y[some][..., i * filters : (i + 1) * filters], w, i, ending) for i, w in enumerate(kernels)]
     return steps
 
 

@@ -33,11 +33,16 @@ def lanes(op: Any, inputs: Types, outputs: Types) -> Bounds:
     return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
 
 
+def some_of(t: TensorType, rows: slice) -> TensorType:
+    """The type of some rows."""
+    return TensorType((rows.stop - rows.start, *t.shape[1:]), t.dtype)
+
+
 def by_rows(kernel: Kernel, *shared: int) -> Kernel:
     """The kernel in lanes; all inputs and outputs have rows but the inputs at the positions ``shared``."""
 
     def part(types: Types, rows: slice, whole: tuple[int, ...] = ()) -> list[TensorType]:
-        return [t if i in whole else TensorType((rows.stop - rows.start, *t.shape[1:]), t.dtype) for i, t in enumerate(types)]
+        return [t if i in whole else some_of(t, rows) for i, t in enumerate(types)]
 
     def workspace(op: Any, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
         return tuple(t for rows in lanes(op, inputs, outputs) for t in kernel.workspace(op, part(inputs, rows, shared), part(outputs, rows)))

@@ -16,6 +16,7 @@ from nnspec.ir.types import DType, TensorType
 from nnspec_numpy.llvm import tiles as compiled
 from nnspec_numpy.llvm.code import Code
 from nnspec_numpy.llvm.cpu import Cpu
+from nnspec_numpy.llvm.epilogue import Epilogue
 from nnspec_numpy.llvm.library import Kernels, library
 
 from .kernel import Step, cut, flat
@@ -74,6 +75,17 @@ def family(cpu: Cpu) -> Iterator[tuple[str, Code]]:
         for name, matrix, reads in compiled.winograd(m, a, b):
             yield name, compiled.write(cpu, matrix, m, reads)
         yield f"taps_{m}", compiled.taps(cpu, g.T, NOISE[m])
+
+
+@dataclass(frozen=True)
+class Writing:
+    """The one transformation that writes tiles of ``m``, with an epilogue."""
+
+    m: int
+    epilogue: Epilogue
+
+    def __call__(self, cpu: Cpu) -> Iterator[tuple[str, Code]]:
+        yield f"write_{self.m}", compiled.write(cpu, matrices(self.m)[0], self.m, False, self.epilogue)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from functools import partial
 import numpy as np
 
 from nnspec.ir.op import Array
-from nnspec_numpy.llvm.library import Kernels
+from nnspec_numpy.llvm.library import Kernels, library
 
 from . import direct
+from .ending import Ending
 from .kernel import Arrays, Step, cut
 from .move import move
-from .tiles import NOISE, TAPS, Tiles, both, matrices
+from .tiles import NOISE, TAPS, Tiles, Writing, both, matrices
 from .windows import Chunk
 
 
@@ -100,8 +101,16 @@ class Compiled:
     def write(self, y: Array, chunk: Chunk, summed: Array, space: Array) -> list[Step]:
         return [self._bound("write", y, chunk, summed, self.nowhere, (0, 0))]
 
-    def _bound(self, name: str, images: Array, chunk: Chunk, changed: Array, row: Array, low: tuple[int, int]) -> Step:
+    def finish(self, y: Array, chunk: Chunk, summed: Array, ending: Ending) -> list[Step]:
+        """``write`` with an epilogue."""
+        kernels = library(Writing(self.tiles.m, ending.epilogue))
+        assert kernels is not None
+        return [self._bound("write", y, chunk, summed, self.nowhere, (0, 0), kernels, ending.arguments(y))]
+
+    def _bound(self, name: str, images: Array, chunk: Chunk, changed: Array, row: Array, low: tuple[int, int], kernels: Kernels | None = None,
+               further: Sequence[Array | int] = ()) -> Step:
         some, m = images[chunk.images], self.tiles.m
         count, height, width, channels = some.shape
-        return self.kernels.bind(f"{name}_{m}", some, changed, row, count, chunk.bottom - chunk.top, self.tiles.grid.out[1], channels,
-                                 height, width, chunk.top * m - low[0], -low[1], changed.shape[1] * channels, some.strides[2] // 4)
+        return (kernels or self.kernels).bind(
+            f"{name}_{m}", some, changed, row, count, chunk.bottom - chunk.top, self.tiles.grid.out[1], channels, height, width,
+            chunk.top * m - low[0], -low[1], changed.shape[1] * channels, some.strides[2] // 4, *further)

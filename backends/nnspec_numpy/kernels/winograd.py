@@ -30,6 +30,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 
 from . import direct
+from .ending import Ending
 from .kernel import Arrays, Step, cut, elements, flat
 from .tiles import TAPS, Tiles, both, matrices
 from .transforms import Compiled, Products
@@ -109,15 +110,15 @@ def kept_workspace(tiles: Tiles) -> tuple[TensorType, ...]:
     return _widest([t.workspace(2) for _, t in tiles.blocks])
 
 
-def convolve_kept(tiles: Tiles, x: Array, kept: Array, y: Array, space: Arrays) -> list[Step]:
+def convolve_kept(tiles: Tiles, x: Array, kept: Array, y: Array, space: Arrays, ending: Ending | None = None) -> list[Step]:
     """Steps for ``y`` from a kernel that is transformed already."""
     steps: list[Step] = []
     for (some, t), kernel in zip(tiles.blocks, transformed(tiles).parts(kept), strict=True):
-        steps += _multiply(t, x, kernel, y[..., some], space)
+        steps += _multiply(t, x, kernel, y[..., some], space, ending)
     return steps
 
 
-def convolve(tiles: Tiles, x: Array, taps: Array, y: Array, space: Arrays, turned: bool = False) -> list[Step]:
+def convolve(tiles: Tiles, x: Array, taps: Array, y: Array, space: Arrays, turned: bool = False, ending: Ending | None = None) -> list[Step]:
     """Steps for ``y``; ``taps`` is (3, 3, channels, filters), or where they are ``turned`` (3, 3, filters, channels) from the last on."""
     g = matrices(tiles.m)[1]
     change = both(g[:, ::-1] if turned else g, x.dtype)
@@ -130,11 +131,11 @@ def convolve(tiles: Tiles, x: Array, taps: Array, y: Array, space: Arrays, turne
             own = plain
         kernel = cut(rest[0], (t.n * t.n, t.windows.channels, t.filters))
         steps.append(partial(np.matmul, change, own.reshape(TAPS * TAPS, -1), kernel.reshape(t.n * t.n, -1)))
-        steps += _multiply(t, x, kernel, y[..., some], rest[1:])
+        steps += _multiply(t, x, kernel, y[..., some], rest[1:], ending)
     return steps
 
 
-def _multiply(t: Tiles, x: Array, kernel: Array, y: Array, space: Arrays) -> list[Step]:
+def _multiply(t: Tiles, x: Array, kernel: Array, y: Array, space: Arrays, ending: Ending | None) -> list[Step]:
     steps: list[Step] = []
     through = Compiled(t, t.compiled) if t.compiled else Products(t, x.dtype)
     for chunk in t.chunks():
@@ -142,7 +143,11 @@ def _multiply(t: Tiles, x: Array, kernel: Array, y: Array, space: Arrays) -> lis
         changed, summed = cut(space[0], (t.n * t.n, count, t.windows.channels)), cut(space[1], (t.n * t.n, count, t.filters))
         steps += through.read(x, chunk, changed, space[1:])
         steps.append(through.multiply(changed, kernel, summed))
-        steps += through.write(y, chunk, summed, space[0])
+        if ending is None:
+            steps += through.write(y, chunk, summed, space[0])
+        else:
+            assert isinstance(through, Compiled), "only compiled transformations have an epilogue"
+            steps += through.finish(y, chunk, summed, ending)
     return steps
 
 

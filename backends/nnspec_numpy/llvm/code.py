@@ -13,6 +13,7 @@ IN_REGISTER = {DType.bool: "i1", DType.uint8: "i8", DType.uint16: "i16", DType.i
                DType.float32: "float", DType.float64: "double"}
 IN_MEMORY = {**IN_REGISTER, DType.bool: "i8"}
 
+FLUSH = 0x8040  # the bits of MXCSR that make what is below 2^-126 zero, read and written
 Register = str
 Carried = tuple[str, Register]  # type and value
 
@@ -87,6 +88,16 @@ class Code:
         """A call of an intrinsic without a result."""
         self.declare("void", function, arguments)
         self.do(f"call void @{function}({', '.join(arguments)})")
+
+    def flush(self) -> list[str]:
+        """Lines for the beginning that have numbers below 2^-126 count as zero, on x86; the function's end sets that back."""
+        old, new, bits, more = (f"%{self.name('mode')}" for _ in range(4))
+        for name, argument in (("stmxcsr", old), ("ldmxcsr", new)):
+            self.declare("void", f"llvm.x86.sse.{name}", [f"ptr {argument}"])
+        self.run("llvm.x86.sse.ldmxcsr", f"ptr {old}")
+        return [f"  {old} = alloca i32, align 4", f"  {new} = alloca i32, align 4", f"  call void @llvm.x86.sse.stmxcsr(ptr {old})",
+                f"  {bits} = load i32, ptr {old}, align 4", f"  {more} = or i32 {bits}, {FLUSH}", f"  store i32 {more}, ptr {new}, align 4",
+                f"  call void @llvm.x86.sse.ldmxcsr(ptr {new})"]
 
     def declare(self, result: str, function: str, arguments: Sequence[str]) -> None:
         kinds = ", ".join(_type_of(a) for a in arguments)

@@ -6,20 +6,26 @@ from collections.abc import Sequence
 
 from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu
+from nnspec_numpy.llvm.epilogue import Ending, Epilogue
 from nnspec_numpy.llvm.library import Table
 from nnspec_numpy.llvm.windows import Line, Pair, Reach, Shape, Vector, Walk, Window, each_window
 
 
-def depthwise(shape: Shape, cpu: Cpu) -> Code:
-    """``y = sum over taps of x * kernel``: x, kernel, y, a row of zeros. Backwards x is the gradient and y that of the input."""
+def depthwise(shape: Shape, cpu: Cpu, epilogue: Epilogue | None = None) -> Code:
+    """``y = sum over taps of x * kernel``: x, kernel, y, a row of zeros. Backwards x is the gradient and y that of the input.
+
+    Behind what every walk begins with stands what its ending takes.
+    """
     code = Code()
     table = Table(code)
     x, kernel, y, zeros = table.pointers(4)
     walk = Walk(shape, cpu, table, code)
+    ending = Ending(epilogue, walk, table)
 
     def places(firsts: list[Register], reached: list[list[list[Reach]]]) -> None:
         sources = {key: walk.chosen(inside, x, at, zeros) for block in reached for line in block for key, at, inside in line}
         asked = [[block[i][j][0] for i, j in shape.taps] for block in reached]
+        spots = [ending.spot(walk.at(y, first)) for first in firsts]
 
         def vector(c: Register, mask: Register) -> None:
             weights = [walk.load(walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c)), mask) for t in range(len(shape.taps))]
@@ -29,8 +35,7 @@ def depthwise(shape: Shape, cpu: Cpu) -> Code:
                     if keys[t] not in values:
                         values[keys[t]] = walk.load(walk.at(sources[keys[t]], c), mask)
                     totals[k] = walk.f.fma(values[keys[t]], weight, totals[k])
-            for first, total in zip(firsts, totals, strict=True):
-                walk.store(total, walk.at(walk.at(y, first), c), mask)
+            ending.store(spots, totals, c, c, mask)
 
         walk.each_vector(vector)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from nnspec.ir.types import DType
 from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu
+from nnspec_numpy.llvm.epilogue import Ending, Epilogue
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
 from nnspec_numpy.llvm.vectors import ALL, Vectors
@@ -21,11 +22,12 @@ AHEAD = 32  # numbers whose filters are asked of memory before they are multipli
 
 @dataclass(frozen=True)
 class Block:
-    """How many rows (places, or numbers of a run) and vectors of filters a kernel holds in registers."""
+    """How many rows (places, or numbers of a run) and vectors of filters a kernel holds in registers, and what it makes of them."""
 
     kind: str
     rows: int
     vectors: int
+    epilogue: Epilogue | None = None
 
     def __call__(self, cpu: Cpu) -> Iterator[tuple[str, Code]]:
         yield self.kind, KINDS[self.kind](self, cpu)
@@ -36,7 +38,7 @@ def forward(block: Block, cpu: Cpu) -> Code:
 
     Its table: x, w, y; images, lines, places (at least ``rows``), filters, rows of a window, runs of a row, numbers of a run; how far x
     moves with an image, a line, a place, a row of the window and a run; y with an image, a line and a place; w with a number, an image and
-    a block of filters.
+    a block of filters; then what its ending takes.
     """
     code = Code()
     table = Table(code)
@@ -44,6 +46,7 @@ def forward(block: Block, cpu: Cpu) -> Code:
     images, lines, places, filters, tall, runs, numbers = table.sizes(7)
     x_image, x_line, x_place, x_row, x_run, y_image, y_line, y_place, pitch, w_image, w_block = table.sizes(11)
     v = Vectors(code, Lanes(code, DType.float32, cpu.width // 4), filters)
+    ending = Ending(block.epilogue, v, table)
     last = code.let(f"sub i64 {places}, {block.rows}")
     blocks = v.parts(places, block.rows)
     steps = [v.times(x_place, str(p)) for p in range(block.rows)]
@@ -68,6 +71,9 @@ def forward(block: Block, cpu: Cpu) -> Code:
                     first = v.times(b, str(block.rows))
                     first = code.let(f"select i1 {code.let(f'icmp slt i64 {first}, {last}')}, i64 {first}, i64 {last}")
                     base = v.at(x_start, v.times(first, x_place))
+                    target = v.at(y_start, v.times(first, y_place))
+                    for result in results:
+                        ending.soon(v.at(target, result), block.vectors)
 
                     def window_row(i: Register, sums: list[Register]) -> list[Register]:
                         def run(j: Register, sums: list[Register]) -> list[Register]:
@@ -92,10 +98,10 @@ def forward(block: Block, cpu: Cpu) -> Code:
                         return code.loop(runs, run, [(v.f.type, s) for s in sums])
 
                     sums = code.loop(tall, window_row, zero)
-                    target = v.at(y_start, v.times(first, y_place))
-                    for p, result in enumerate(results):
-                        for q in range(block.vectors):
-                            v.store(sums[p * block.vectors + q], v.at(v.at(target, result), str(q * v.f.lanes)), masks[q])
+                    spots = [ending.spot(v.at(target, result)) for result in results]
+                    for q in range(block.vectors):
+                        further = str(q * v.f.lanes)
+                        ending.store(spots, sums[q :: block.vectors], further, v.plus(c, further) if q else c, masks[q])
                     return []
 
                 return code.loop(blocks, place_block)

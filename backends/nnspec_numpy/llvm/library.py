@@ -30,7 +30,7 @@ class Kernels:
         def write() -> tuple[str, Names]:
             written = list(family(cpu))
             declares = dict.fromkeys(line for _, code in written for line in code.declared)
-            text = "\n\n".join([*(function(name, code) for name, code in written), "\n".join(declares)]) + "\n"
+            text = "\n\n".join([*(function(name, code, cpu.x86) for name, code in written), "\n".join(declares)]) + "\n"
             return text, {"": [name for name, _ in written]}
 
         self._engine, names = linked(_called(family, cpu), cpu, write)
@@ -62,8 +62,10 @@ def _kernels(family: Family, cpu: Cpu) -> Kernels:
     return Kernels(family, cpu)
 
 
-def function(name: str, code: Code) -> Text:
-    lines = "\n".join(code.lines)
+def function(name: str, code: Code, x86: bool) -> Text:
+    """A kernel, which like a nest takes numbers below 2^-126 for zero."""
+    before = code.flush() if x86 else []
+    lines = "\n".join([*code.head, *before, *code.lines])
     return f"define void @{name}(ptr noalias nocapture readonly %table) nounwind {{\nentry:\n{lines}\n  ret void\n}}"
 
 

@@ -15,11 +15,10 @@ from nnspec.ir.types import DType, count
 from nnspec.ops.fused import Fused
 from nnspec.ops.reduce import AllFinite, ArgMax
 from nnspec_numpy.llvm import elements
-from nnspec_numpy.llvm.code import IN_MEMORY, IN_REGISTER, Carried, Code, Register, everywhere, lanes_below, mangled, number, vector
+from nnspec_numpy.llvm.code import FLUSH, IN_MEMORY, IN_REGISTER, Carried, Code, Register, everywhere, lanes_below, mangled, number, vector
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.lanes import Lanes
 
-FLUSH = 0x8040  # the bits of MXCSR that make what is below 2^-126 zero, read and written
 Bases = dict[int, Register]
 Values = dict[Value, Register]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nnspec.codegen.views import Layout
 from nnspec.ir.graph import Call
@@ -17,8 +17,8 @@ from nnspec_numpy.llvm.nest import along
 class Nests:
     """``nnspec.passes.levels.Loops`` of the LLVM renderer."""
 
-    def __init__(self, cpu: Cpu, exact: bool = False) -> None:
-        self.cpu, self.exact = cpu, exact
+    def __init__(self, cpu: Cpu, exact: bool = False, follows: Callable[[Call, Sequence[Call]], bool] | None = None) -> None:
+        self.cpu, self.exact, self._follows = cpu, exact, follows
 
     def __str__(self) -> str:
         return f"LLVM for {self.cpu}"
@@ -28,6 +28,9 @@ class Nests:
 
     def worth(self, calls: Sequence[Call]) -> bool:
         return elements.worth(list(calls))
+
+    def follows(self, first: Call, calls: Sequence[Call]) -> bool:
+        return self._follows is not None and self._follows(first, calls)
 
 
 def reads(op: Fused, index: int, x: Layout) -> bool:

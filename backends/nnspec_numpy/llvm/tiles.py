@@ -13,10 +13,10 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType
 from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu
+from nnspec_numpy.llvm.epilogue import Ending, Epilogue
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
-
-Grid = list[list[Register]]
+from nnspec_numpy.llvm.vectors import ALL, Vectors
 
 
 def winograd(m: int, a: Array, b: Array) -> Iterator[tuple[str, Array, bool]]:
@@ -26,18 +26,19 @@ def winograd(m: int, a: Array, b: Array) -> Iterator[tuple[str, Array, bool]]:
     yield f"write_{m}", a, False
 
 
-def write(cpu: Cpu, matrix: Array, step: int, reads: bool) -> Code:
+def write(cpu: Cpu, matrix: Array, step: int, reads: bool, epilogue: Epilogue | None = None) -> Code:
     """A kernel that goes from images to tiles, or from tiles to images.
 
     Its table: image, tiles, a row of as many numbers as channels, then how many images, lines of tiles and tiles in a line there are,
     channels, height and width, the first tile's row and column, how far one number of a tile lies from the next, and one pixel of an
-    image. At least as many channels as lanes: what is left at their end is computed twice.
+    image; then what its ending takes. At least as many channels as lanes: what is left at their end is computed twice.
     """
     code = Code()
     f = Lanes(code, DType.float32, cpu.width // 4)
     table = Table(code)
     image, tiles, row = table.pointers(3)
     images, lines, places, channels, height, width, top, left, pitch, pixel = table.sizes(10)
+    ending = Ending(epilogue, Vectors(code, f, channels), table)
     last = code.let(f"sub i64 {channels}, {f.lanes}")
     vectors = code.let(f"udiv i64 {code.let(f'add i64 {channels}, {f.lanes - 1}')}, {f.lanes}")
     whole = _times(code, _times(code, height, width), pixel)
@@ -54,18 +55,23 @@ def write(cpu: Cpu, matrix: Array, step: int, reads: bool) -> Code:
             def each_tile(tx: Register, _: list[Register]) -> list[Register]:
                 x = _plus(code, left, _times(code, tx, str(step)))
                 first = _at(code, tiles, _times(code, _plus(code, _times(code, line, places), tx), channels))
-                seen = _places(code, here, row, (y, x), (height, width), pixel, size)
+                seen = [[ending.spot(p, fits, row) for p, fits in line] for line in _places(code, here, (y, x), (height, width), pixel, size)]
 
                 def each_vector(i: Register, _: list[Register]) -> list[Register]:
                     c = _times(code, i, str(f.lanes))
                     c = code.let(f"select i1 {code.let(f'icmp slt i64 {c}, {last}')}, i64 {c}, i64 {last}")
-                    own = [[_at(code, p, c) for p in line] for line in seen]
+                    own = [[_at(code, p, c) for p, *_ in line] for line in seen]
                     others = [[_at(code, first, _plus(code, c, _times(code, pitch, str(i * planes + j)))) for j in range(planes)]
                               for i in range(planes)]
                     source, target = (own, others) if reads else (others, own)
                     columns = [apply(f, matrix, [_load(f, p) for p in column]) for column in zip(*source, strict=True)]
-                    for line, values in zip(target, zip(*columns, strict=True), strict=True):
-                        for p, v in zip(line, apply(f, matrix, list(values)), strict=True):
+                    made = [apply(f, matrix, list(values)) for values in zip(*columns, strict=True)]
+                    if not reads:
+                        for spots, found in zip(seen, made, strict=True):
+                            ending.store(spots, found, c, c, ALL)
+                        return []
+                    for line, found in zip(target, made, strict=True):
+                        for p, v in zip(line, found, strict=True):
                             code.do(f"store {f.type} {v}, ptr {p}, align 4")
                     return []
 
@@ -129,17 +135,17 @@ def _load(f: Lanes, p: Register) -> Register:
     return f.code.let(f"load {f.type}, ptr {p}, align 4")
 
 
-def _places(code: Code, image: Register, row: Register, at: tuple[Register, Register], size: tuple[Register, Register],
-            pixel: Register, count: int) -> Grid:
-    """Addresses of the places of a tile: in the image, or ``row``."""
+def _places(code: Code, image: Register, at: tuple[Register, Register], size: tuple[Register, Register],
+            pixel: Register, count: int) -> list[list[tuple[Register, Register]]]:
+    """Addresses of the places of a tile, and whether each is in the image."""
     rows, columns = ([_plus(code, start, str(i)) for i in range(count)] for start in at)
     inside = [[code.let(f"icmp ult i64 {x}, {most}") for x in xs] for xs, most in zip((rows, columns), size, strict=True)]
-    found: Grid = []
+    found = []
     for y, fits_y in zip(rows, inside[0], strict=True):
         start = _times(code, y, size[1])
         places = [_at(code, image, _times(code, _plus(code, start, x), pixel)) for x in columns]
         both = [code.let(f"and i1 {fits_y}, {fits_x}") for fits_x in inside[1]]
-        found.append([code.let(f"select i1 {fits}, ptr {p}, ptr {row}") for fits, p in zip(both, places, strict=True)])
+        found.append(list(zip(places, both, strict=True)))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nnspec_numpy.llvm.code import Code, Register, mangled
+from nnspec_numpy.llvm.code import Code, Register, everywhere, mangled
 from nnspec_numpy.llvm.lanes import Lanes
 
 ALL = ""  # the mask of every lane: what needs none is not masked, for not every processor does that in one instruction
@@ -88,6 +88,10 @@ class Vectors:
     def number(self, whole: Register) -> Register:
         """A whole number as a float in every lane."""
         return self._spread(self.code.let(f"uitofp i64 {whole} to float"), "float")
+
+    def everywhere_of(self, x: Register, element: str) -> Register:
+        """A number, or a constant, in every lane."""
+        return self._spread(x, element) if x.startswith("%") else everywhere(x, element, self.f.lanes)
 
     def _spread(self, x: Register, element: str) -> Register:
         n = self.f.lanes

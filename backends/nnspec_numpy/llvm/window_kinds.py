@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nnspec_numpy.llvm.code import Code
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.depthwise import depthwise, depthwise_kernel, depthwise_scatter
+from nnspec_numpy.llvm.epilogue import Epilogue
 from nnspec_numpy.llvm.pools import largest, largest_alone, largest_gradient, mean, mean_gradient
 from nnspec_numpy.llvm.windows import Shape
 
@@ -22,6 +23,7 @@ class Family:
 
     kind: str
     shape: Shape
+    epilogue: Epilogue | None = None  # of depthwise alone
 
     def __call__(self, cpu: Cpu) -> Iterator[tuple[str, Code]]:
-        yield self.kind, KINDS[self.kind](self.shape, cpu)
+        yield self.kind, depthwise(self.shape, cpu, self.epilogue) if self.epilogue else KINDS[self.kind](self.shape, cpu)

@@ -1,0 +1,71 @@
+"""Kernels whose results are read by a nest that they take as their epilogue, and which those are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from nnspec.ir.graph import Call
+from nnspec.ir.types import TensorType
+from nnspec.ops.conv import Conv
+from nnspec.ops.fused import Followed, written
+from nnspec_numpy.llvm import epilogue
+from nnspec_numpy.llvm.cpu import chosen
+
+from . import conv
+from .bands import bands, by_places
+from .conv import CONV
+from .ending import Ending
+from .kernel import Arrays, Form, Kernel, Run, Types
+from .lanes import by_rows, lanes, some_of
+
+PLAIN: Kernel = by_places(by_rows(CONV[Conv], 1))
+
+
+def follows(first: Call, calls: Sequence[Call]) -> bool:
+    """Whether the kernel of ``first`` takes these calls as its epilogue."""
+    op, (result, *_) = first.op, first.outputs
+    if not isinstance(op, Conv) or chosen() is None or not epilogue.takes(calls, result):
+        return False
+    return _ends(op, [v.type for v in first.inputs], [result.type])
+
+
+def _ends(op: Conv, inputs: Types, outputs: Types) -> bool:
+    parts = [(b.op, *b.types(inputs, outputs)) for b in bands(op, inputs, outputs)] or [(op, list(inputs), list(outputs))]
+    return all(conv.ends(o, [some_of(x, rows), w], [some_of(y, rows)]) for o, (x, w), (y,) in parts for rows in lanes(o, [x, w], [y]))
+
+
+def _first(op: Followed, inputs: Types) -> tuple[Types, Types]:
+    """The types of what the first call reads and gives."""
+    return inputs[: len(inputs) - len(op.body.inputs) + 1], [next(iter(op.body.inputs.values())).type]
+
+
+def workspace(op: Followed, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
+    return PLAIN.workspace(op.started, *_first(op, inputs))
+
+
+def forms(op: Followed, inputs: Types, outputs: Types) -> tuple[Form, ...]:
+    return PLAIN.forms(op.started, *_first(op, inputs))
+
+
+def choice(op: Followed, inputs: Types, outputs: Types) -> str:
+    return f"{PLAIN.choice(op.started, *_first(op, inputs))}; then {written(op.body)}"
+
+
+def ways(op: Followed, inputs: Types, outputs: Types) -> tuple[str, ...]:
+    """Of the ways of the first call those with an epilogue."""
+    first, own = op.first, _first(op, inputs)
+    assert isinstance(first, Conv)
+    return tuple(way for way in PLAIN.ways(first, *own) if _ends(first.but(way=way), *own))
+
+
+def bind(op: Followed, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
+    own = len(inputs) - len(op.body.inputs) + 1
+    ending = Ending(op, inputs[own:], outputs)
+    kernel = replace(CONV[Conv], bind=partial(conv.bind, ending=ending))
+    return by_places(by_rows(kernel, 1)).bind(op.started, inputs[:own], outputs[:1], space)
+
+
+FOLLOWED: dict[type[Any], Kernel] = {Followed: Kernel(bind, workspace, choice=choice, forms=forms, ways=ways)}
