@@ -205,6 +205,15 @@ def test_a_training_step_takes_tiles_of_two_forward_and_of_four_backward() -> No
     assert used == {(Conv, 2), (ConvInputGrad, 4), (ConvKernelGrad, 4)}
 
 
+@pytest.mark.parametrize(("optimizer", "norm", "wanted"), [("sgd: 0.1", "", 4), ("adam: 0.001", "", 2), ("lion: 0.001", "", 2), ("adam: 0.001", "  - batch_norm\n", 4),
+                                                           ("adam: 0.001", "  - layer_norm\n", 4), ("adam: {learning_rate: 0.001, accumulate: 2}", "", 2)])
+def test_gradients_take_small_tiles_where_an_optimizer_makes_steps_of_noise(optimizer: str, norm: str, wanted: int) -> None:
+    layer = f"  - conv2d: {{filters: 48, kernel: 3, padding: same}}\n{norm}  - relu\n"
+    text = f"nnspec: 1\ninputs: {{image: {{shape: [8, 8, 3]}}}}\nlayers:\n{layer * 2}  - flatten\n  - dense: 10\nloss: cross_entropy\noptimizer: {{{optimizer}}}\n"
+    graph = nnspec.compile(loads(text)).graph_of("train", 4)
+    assert {c.op.tiles for c in graph.calls if isinstance(c.op, ConvInputGrad | ConvKernelGrad)} == {wanted}
+
+
 def test_what_is_predicted_may_take_large_tiles_and_strict_math_takes_none() -> None:
     fast, strict = (nnspec.compile(loads(SMOOTH, set={"math": math})) for math in ("fast", "strict"))
     batch = {"image": np.random.default_rng(0).uniform(0, 1, (16, 8, 8, 1)).astype(np.float32)}

@@ -17,6 +17,7 @@ from nnspec.ops.elementwise import absolute, cast, square, where, zeros_like
 from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import all_finite, mean, sum_
 from nnspec.passes.pool_first import pool_first
+from nnspec.passes.quiet_gradients import quiet_gradients
 from nnspec.training.losses import Loss, Part, over_rows, per_row
 from nnspec.training.metrics import Metric, physical, reading
 from nnspec.training.optimizers import Optimizer, as_step
@@ -63,7 +64,7 @@ class Phase:
             if statistics is not None:
                 new[STATE] = statistics
             self._predicate(outputs, new, states)
-        return Graph(outputs)
+        return self._quiet(Graph(outputs))
 
     def gathering(self, types: Types, weighted: bool) -> Graph:
         """Forward, loss, backward and metrics of a micro-batch: its share of the step's gradient is added to what is gathered.
@@ -80,7 +81,10 @@ class Phase:
             if statistics is not None:
                 new[NEXT] = statistics
             self._predicate(outputs, new, states)
-        return Graph(outputs)
+        return self._quiet(Graph(outputs))
+
+    def _quiet(self, graph: Graph) -> Graph:
+        return quiet_gradients(graph) if self.optimizer is not None and self.optimizer.divides else graph
 
     def taking(self) -> Graph:
         """Clipping and update from what is gathered; ``$loss`` is the step's."""

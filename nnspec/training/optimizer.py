@@ -45,6 +45,7 @@ class Optimizer(Kind):
     registry: ClassVar[dict[str, type[Any]]] = {}
     slots: ClassVar[tuple[str, ...]] = ()
     decoupled: ClassVar[bool] = False
+    divides: ClassVar[bool] = True  # by a gradient's size, so that a small one makes as large a step
 
     learning_rate: NotNegative = 1e-3
     weight_decay: Decay = WeightDecay(rate=0.0)

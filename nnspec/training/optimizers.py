@@ -1,7 +1,7 @@
 """The rules by which parameters move: one class each. ``rate`` is the learning rate of the step, ``t`` its number from 1."""
 
 from math import expm1, log
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -22,6 +22,7 @@ class Sgd(Optimizer, kind="sgd", primary="learning_rate"):
     learning_rate: NotNegative = 1e-2
     momentum: Fraction = 0.0
     nesterov: bool = False
+    divides: ClassVar[bool] = False
 
     @field_validator("nesterov")
     @classmethod

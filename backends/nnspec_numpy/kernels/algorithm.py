@@ -4,7 +4,8 @@ Costs are nanoseconds on one core of a processor with AVX-512, and only their ra
 
 Forward, tiles of 2x2 err as columns do. Tiles of 4x4 err three times as much, which turns a relu or a largest of a window now and
 then, and what is learned after that is another trajectory. In gradients nothing is decided: there their error is lost in that of the
-update. So a convolution takes tiles of 2, its gradients of 4, and one of a program without gradients (``passes.bound_tiles``) of 4 too.
+update (but for what ``passes.quiet_gradients`` says). So a convolution takes tiles of 2, its gradients of 4, and one of a program
+without gradients (``passes.bound_tiles``) of 4 too.
 """
 
 from __future__ import annotations
