@@ -17,7 +17,7 @@ from nnspec.ops.fused import Fused
 from nnspec.ops.index import Gather, OneHot, Pick, ScatterAdd, TopK
 from nnspec.ops.matmul import Linear, MatMul
 from nnspec.ops.movement import Pad
-from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolPick
+from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolPick, WindowMax
 from nnspec.ops.random import RandomBits
 from nnspec.ops.reduce import AllFinite, ArgMax, Max, Min, Sum
 from nnspec.ops.resample import Resample, ResampleGrad
@@ -88,6 +88,8 @@ def pooled(step: Step) -> tuple[Launch]:
     match op:
         case MaxPool():
             kernel = windows.max_pool(op, x[0], y, step.outputs[1], guarded)
+        case WindowMax():
+            kernel = windows.window_max(op, x[0], y, guarded)
         case MaxPoolGrad():
             kernel = windows.max_pool_grad(op, x[0], x[1], y, guarded)
         case MaxPoolPick():
@@ -150,7 +152,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     AllFinite: Lowering(all_finite, reads=plain),
     **{op: Lowering(numbered) for op in (OneHot, Pick, Gather, TakeRows, TopK)},
     **{op: Lowering(numbered, reads=plain) for op in (ScatterAdd, AddRows, Largest)},
-    **{op: Lowering(pooled) for op in (MaxPool, MaxPoolGrad, MaxPoolPick, AvgPool, AvgPoolGrad)},
+    **{op: Lowering(pooled) for op in (MaxPool, WindowMax, MaxPoolGrad, MaxPoolPick, AvgPool, AvgPoolGrad)},
     **{op: Lowering(convolution.commands, reads=plain, writes=plain, workspace=convolution.workspace)
        for op in (Conv, ConvInputGrad, ConvKernelGrad)},
     **{op: Lowering(read_along, workspace=places_along) for op in (Resample, ResampleGrad)},

@@ -68,6 +68,17 @@ def max_pool(op: Pool, x: Array, y: Array, taps: Array, guarded: bool) -> Kernel
     return each("max_pool", [x], [y, taps], guarded, lines)
 
 
+def window_max(op: Pool, x: Array, y: Array, guarded: bool) -> Kernel:
+    """The largest alone."""
+    kind, spatial = C[x.type.dtype], x.shape[1:-1]
+
+    def lines(i: list[str]) -> Sequence[str]:
+        one = [f"most = nn_maximum(most, in0[{place(x, _inside(i, 'p', len(spatial)))}]);"]
+        return [f"{kind} most = {number(-float('inf'), x.type.dtype)};", *over_window(op, i, spatial, one), f"out0[{place(y, i)}] = most;"]
+
+    return each("window_max", [x], [y], guarded, lines)
+
+
 def max_pool_grad(op: Pool, g: Array, taps: Array, y: Array, guarded: bool) -> Kernel:
     kind, spatial = C[y.type.dtype], y.shape[1:-1]
 
