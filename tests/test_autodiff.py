@@ -14,13 +14,14 @@ from nnspec.ir.types import DType, TensorType
 from nnspec.ir.verify import verify
 from nnspec.ops.elementwise import Exp, cast, exp, greater, tanh
 from nnspec.ops.index import gather
-from nnspec.ops.normalization import BatchNorm, LayerNorm
+from nnspec.ops.normalization import BatchNorm
 from nnspec.ops.pool import MaxPool
 from nnspec.ops.reduce import argmax, sum_
 from nnspec.ops.softmax import softmax_cross_entropy
 from nnspec.passes.expand import expand
 from tests.differences import check_gradient, check_second, draws, run
 from tests.graphs import feed, graphs
+from tests.regions import Scaled
 
 
 def new(label: str, *shape: int) -> Value:
@@ -100,14 +101,14 @@ def test_auxiliary_outputs_take_no_gradient() -> None:
 
 def test_a_composite_without_a_gradient_of_its_own_becomes_one_region() -> None:
     x, gamma, beta = new("x", 2, 3), new("gamma", 3), new("beta", 3)
-    found = gradients(sum_(tanh(LayerNorm(0.1).one(x, gamma, beta))), [x, gamma])
+    found = gradients(sum_(tanh(Scaled(0.1).one(x, gamma, beta))), [x, gamma])
     regions = {c for c in calls_of(v for v in found if v is not None) if isinstance(c.op, Vjp)}
-    assert [c.op for c in regions] == [Vjp(LayerNorm(0.1), (0,), (0, 1))]
+    assert [c.op for c in regions] == [Vjp(Scaled(0.1), (0,), (0, 1))]
 
 
 def test_a_composite_that_reads_a_value_twice_gives_each_place_its_own_gradient() -> None:
     x, both = (abstract(TensorType(s, DType.float64), n) for s, n in (((3, 4), "x"), ((4,), "both")))
-    loss = sum_(tanh(LayerNorm(0.1).one(x, both, both)))
+    loss = sum_(tanh(Scaled(0.1).one(x, both, both)))
     check_gradient(loss, [x, both], [draws(1, (3, 4)), draws(2, (4,))])
     (g,) = gradients(loss, [both])
     assert g is not None

@@ -12,6 +12,7 @@ from __future__ import annotations
 from nnspec.ir.graph import Graph, Value
 from nnspec.ir.op import Op
 from nnspec.ops.elementwise import Add, Cast, Divide, Multiply, Negative, Power, Subtract, Where
+from nnspec.ops.matmul import MatMul
 from nnspec.ops.movement import BroadcastTo, Concat, Pad, Reshape, Slice, Transpose, Unpack
 from nnspec.ops.pool import MaxPool
 from nnspec.ops.reduce import Max, Min, Sum
@@ -35,6 +36,7 @@ RULES: dict[type[Op], tuple[Rule, ...]] = {
     Slice: (moving.sliced,),
     Pad: (moving.padded,),
     Unpack: (moving.unpacked,),
+    MatMul: (arithmetic.outer,),
     Sum: (moving.reduced, broadcasting.sum_of_spread, arithmetic.sum_of_negative),
     Max: (moving.reduced,),
     Min: (moving.reduced,),

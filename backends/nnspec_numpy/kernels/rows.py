@@ -12,7 +12,7 @@ from nnspec.ir.types import DType, TensorType
 from nnspec.ops.index import ScatterAdd
 from nnspec.ops.rows import AddRows, Largest, TakeRows
 
-from .index import bind_scatter, scatter_workspace
+from .index import bind_scatter, native, scatter_workspace
 from .kernel import Arrays, Kernel, Run, Step, Types, elements, flat, rows_of, sequence, sizes
 
 LOWEST = np.iinfo(np.int64).min
@@ -34,7 +34,10 @@ def bind_take(op: TakeRows, inputs: Arrays, outputs: Arrays, workspace: Arrays) 
     x, ids = inputs
     width = prod(x.shape[2:])
     table, y, places = x.reshape(-1, width), outputs[0].reshape(-1, width), workspace[0]
-    return sequence([*place_steps(ids, places, x.shape[1]), partial(np.take, table, places, axis=0, out=y, mode="clip")])
+    compiled = native(DType(x.dtype.name))
+    take = (compiled.bind("take", y, places, table, ids.size, len(table), width) if compiled is not None and y.size and table.size else
+            partial(np.take, table, places, axis=0, out=y, mode="clip"))
+    return sequence([*place_steps(ids, places, x.shape[1]), take])
 
 
 def add_workspace(op: AddRows, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:

@@ -1,8 +1,8 @@
-"""Rows added to the rows of a table that numbers choose, as a compiled kernel: one after the other, so that the order of a sum is fixed."""
+"""Rows of a table that numbers choose, taken or added to, as compiled kernels: one after the other, so that the order of a sum is fixed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from nnspec.ir.types import DType
 from nnspec_numpy.llvm.code import Code, Register
@@ -11,12 +11,23 @@ from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
 from nnspec_numpy.llvm.vectors import ALL, Vectors
 
+Move = Callable[[Vectors, Register, Register, Register], None]  # of a vector between a place of the values and one of the table, under a mask
+
 
 def family(cpu: Cpu) -> Iterator[tuple[str, Code]]:
-    yield "add", add(cpu)
+    yield "add", chosen(cpu, add)
+    yield "take", chosen(cpu, take)
 
 
-def add(cpu: Cpu) -> Code:
+def add(v: Vectors, own: Register, row: Register, mask: Register) -> None:
+    v.store(v.f.add(v.load(row, mask), v.load(own, mask)), row, mask)
+
+
+def take(v: Vectors, own: Register, row: Register, mask: Register) -> None:
+    v.store(v.load(row, mask), own, mask)
+
+
+def chosen(cpu: Cpu, move: Move) -> Code:
     """Its table: values, numbers, the table; how many numbers and rows of the table there are, and numbers in a row. A number
     beyond the table's ends takes the nearest."""
     code = Code()
@@ -30,12 +41,11 @@ def add(cpu: Cpu) -> Code:
         asked = code.let(f"load i64, ptr {code.let(f'getelementptr i64, ptr {numbers}, i64 {i}')}, align 8")
         low = code.let(f"select i1 {code.let(f'icmp slt i64 {asked}, 0')}, i64 0, i64 {asked}")
         number = code.let(f"select i1 {code.let(f'icmp sgt i64 {low}, {last}')}, i64 {last}, i64 {low}")
-        source, target = v.at(values, v.times(i, width)), v.at(rows, v.times(number, width))
+        own, row = v.at(values, v.times(i, width)), v.at(rows, v.times(number, width))
 
         def vector(k: Register, whole: bool) -> None:
             c = v.times(k, str(v.f.lanes))
-            mask = ALL if whole else v.mask(c)
-            v.store(v.f.add(v.load(v.at(target, c), mask), v.load(v.at(source, c), mask)), v.at(target, c), mask)
+            move(v, v.at(own, c), v.at(row, c), ALL if whole else v.mask(c))
 
         v.along(v.f.lanes, vector)
         return []

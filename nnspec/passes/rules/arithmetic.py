@@ -110,6 +110,12 @@ def _times(held: float | int, x: Value, value: Value) -> Value | None:
     return constant(held, x.dtype) * x if x.type == value.type else None
 
 
+def outer(value: Value, uses: Uses) -> Value | None:
+    """``a @ b   ->   a * b``, only where a has one column and b one row: each of the product's elements is one product."""
+    a, b = value.inputs
+    return a * b if a.shape[-1] == 1 and value.dtype.is_float else None
+
+
 def divide(value: Value, uses: Uses) -> Value | None:
     """Quotients by a known number.
 
