@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnspec.ops  # noqa: F401  # registers the ops
-from nnspec.errors import NnspecError
+from nnspec.errors import NnspecError, SpecError
 from nnspec.ir.op import Array, Op, ShapeError
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad, Padding
@@ -353,9 +353,16 @@ RULES = {"nearest up": ("nearest", 50, 120, 0), "nearest down": ("nearest", 130,
          "corners": ("corners", 70, 99, 0), "reflect": ("reflect", 60, 100, 25), "edge": ("edge", 60, 100, 25)}
 
 
-@pytest.mark.parametrize("shape", [(3,), (40,), (7, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(3,), (40,), (7, 2), (70,)], ids=str)
 @pytest.mark.parametrize("name", RULES)
-def test_an_axis_of_several_blocks_is_read_and_added_up_as_its_reference_and_asks_for_no_memory(name: str, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("cpu", ["", "avx2", "baseline", "none"])
+def test_an_axis_of_several_blocks_is_read_and_added_up_as_its_reference_and_asks_for_no_memory(name: str, shape: tuple[int, ...], cpu: str,
+                                                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNSPEC_CPU", cpu)
+    try:
+        chosen()
+    except SpecError:
+        pytest.skip("not on this processor")
     rule, n, m, low = RULES[name]
     for dtype in ("float64", "float32"):
         for op, length in ((Resample(axis=1, rule=rule, low=low, length=m), n), (ResampleGrad(axis=1, rule=rule, low=low, length=n), m)):

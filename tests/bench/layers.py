@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -22,20 +22,24 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from nnspec.autodiff import gradients  # noqa: E402
+from nnspec.compiler import loads  # noqa: E402
 from nnspec.ir.graph import Graph, Value, abstract  # noqa: E402
 from nnspec.ir.types import DType, TensorType  # noqa: E402
 from nnspec.layers.layer import Entry, Mode, Values  # noqa: E402
 from nnspec.ops.fused import Fused  # noqa: E402
 from nnspec.ops.random import RandomBits  # noqa: E402
 from nnspec.passes import run_pipeline  # noqa: E402
+from nnspec.runtime import bench  # noqa: E402
+from nnspec.runtime.session import compile  # noqa: E402
 from nnspec.training.losses import Loss  # noqa: E402
+from nnspec.training.metrics import Metric, Reading  # noqa: E402
 from nnspec_numpy import BACKEND  # noqa: E402
 from nnspec_numpy.kernels import KERNELS  # noqa: E402
 from nnspec_numpy.kernels.index import INDEX  # noqa: E402
 from nnspec_numpy.kernels.resample import RESAMPLE  # noqa: E402
 from nnspec_numpy.kernels.rows import ROWS  # noqa: E402
 from nnspec_numpy.llvm import philox  # noqa: E402
-from tests.bench.layer_cases import LAYERS, LOSSES, Case, LossCase  # noqa: E402
+from tests.bench.layer_cases import LAYERS, LOSSES, METRICS, OPTIMIZERS, Case, LossCase  # noqa: E402
 
 BY_NUMPY = {*INDEX, *RESAMPLE, *ROWS}  # kernels that are calls of NumPy, unless they are compiled after all
 Call = Callable[[], object]
@@ -180,14 +184,46 @@ def least(runs: Sequence[Call], seconds: float, turns: int = 5) -> list[float]:
     return best
 
 
+def metric(kind: str, call: Any) -> tuple[Ours, list[Call]]:
+    """What a batch of scores of 1000 classes adds to a measure."""
+    name, _, k = kind.partition(": ")
+    y, t = abstract(TensorType((256, 1000), DType.float32), "y"), abstract(TensorType((256,), DType.int64), "t")
+    entry: Any = Metric.registry[name](**({"k": int(k)} if k else {}))
+    ty, tt = torch.randn(256, 1000), torch.randint(0, 1000, (256,))
+    return Ours(list(entry.counts(Reading(y, t)).values()), 1000), [] if call is None else [lambda: call(ty, tt)]
+
+
+def optimizer(text: str, make: Any, given: argparse.Namespace) -> str:
+    """The update of four matrices of 512 by 512: the steps of that stage under the clock, beside ``step()``."""
+    layers = ", ".join(["dense: {units: 512, bias: false}"] * 4)
+    model = compile(loads(f"nnspec: 1\ninputs: {{x: {{shape: [512]}}}}\nlayers: [{layers}]\nloss: mse\noptimizer: {{{text}}}\nbatch_size: 4\n"), threads=1)
+    costs = [c for c in bench.measure(model, "train", bench.rows(model, {}), 5, given.seconds).costs if c.stage == "update"]
+    own = 1e6 * sum(c.seconds for c in costs)
+    rest = {c.op: 1e6 * c.seconds for c in costs if c.op != "Fused"}
+    others = []
+    if make is not None:
+        p = [torch.randn(512, 512, requires_grad=True) for _ in range(4)]
+        for each in p:
+            each.grad = torch.randn(512, 512)
+        others = least([make(p).step], given.seconds)
+    ratio = min(others, default=float("nan")) / own
+    return shown(f"optimizer {text}", "train", own, others, sum(rest.values()), rest) if not given.below or ratio < given.below else ""
+
+
+def shown(name: str, kind: str, own: float, others: Sequence[float], rest: float, ops: Mapping[str, float]) -> str:
+    """A row, all in microseconds."""
+    words = ", ".join(f"{op} {each:.0f}" for op, each in sorted(ops.items(), key=lambda item: -item[1])[:4])
+    best = min(others, default=float("nan"))
+    return f"{name:<58} {kind:<6} {own:9.0f} us  torch {best:9.0f} us  ratio {best / own:6.2f}  rest {rest:8.0f}  {words}"
+
+
 def line(name: str, kind: str, mine: Ours, calls: Sequence[Call], given: argparse.Namespace) -> None:
     own, *others = least([mine.run, *calls], given.seconds)
     rest, ops = mine.rest()
     ratio = min(others) / own if others else float("nan")
     if given.below and ratio >= given.below:
         return
-    words = ", ".join(f"{op} {1e6 * s:.0f}" for op, s in ops.most_common(4))
-    print(f"{name:<58} {kind:<6} {own:9.0f} us  torch {min(others, default=float('nan')):9.0f} us  ratio {ratio:6.2f}  rest {1e6 * rest:8.0f}  {words}", flush=True)
+    print(shown(name, kind, own, others, 1e6 * rest, {op: 1e6 * each for op, each in ops.items()}), flush=True)
 
 
 def named(kind: str, fields: dict[str, Any], shape: tuple[int, ...]) -> str:
@@ -217,6 +253,12 @@ def main() -> None:
         name = "loss " + named(each.kind, {"target": each.target, **each.fields}, each.shape)
         if not wanted or any(w in name for w in wanted):
             line(name, "train", *loss(each), given)
+    for kind, call in METRICS.items():
+        if not wanted or any(w in f"metric {kind}" for w in wanted):
+            line(f"metric {kind}", "infer", *metric(kind, call), given)
+    for text, make in OPTIMIZERS.items():
+        if (not wanted or any(w in f"optimizer {text}" for w in wanted)) and (row := optimizer(text, make, given)):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

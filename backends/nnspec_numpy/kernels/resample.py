@@ -12,10 +12,13 @@ import numpy as np
 
 from nnspec.ir.op import Array
 from nnspec.ops.resample import Along, Resample, ResampleGrad
+from nnspec_numpy.llvm.library import Kernels, library
+from nnspec_numpy.llvm.weighted_rows import family
 
 from .kernel import Arrays, Kernel, Run, Step, sequence
 
 BLOCK = 16  # places of the result that one product gives
+SHORTEST = 4  # elements of a place from which rows are added by a compiled kernel
 NARROW = 16  # elements a place below which a product has places and elements in one axis
 
 
@@ -27,6 +30,8 @@ def _seen(x: Array, axis: int) -> Array:
 def bind_resample(op: Resample, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     x, y = _seen(inputs[0], op.axis), _seen(outputs[0], op.axis)
     first, second, share = op.reads(x.shape[1], y.shape[1])
+    if (compiled := _native(x, y)) is not None:
+        return sequence([_compiled(compiled, x, y, first, second, share)])
     if not share.any():
         return sequence([partial(np.take, x, first, axis=1, out=y, mode="clip")])
     steps = []
@@ -40,6 +45,8 @@ def bind_resample(op: Resample, inputs: Arrays, outputs: Arrays, workspace: Arra
 def bind_resample_grad(op: ResampleGrad, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     g, x = _seen(inputs[0], op.axis), _seen(outputs[0], op.axis)
     first, second, share = op.reads(x.shape[1], g.shape[1])
+    if (compiled := _native(g, x)) is not None:
+        return sequence([_compiled(compiled, g, x, first, second, share, back=True)])
     steps: list[Step] = []
     for start in range(0, x.shape[1], BLOCK):
         stop = min(start + BLOCK, x.shape[1])
@@ -51,6 +58,27 @@ def bind_resample_grad(op: ResampleGrad, inputs: Arrays, outputs: Arrays, worksp
         band = _band(first[some] - start, second[some] - start, share[some], stop - start)
         steps.append(_product(band.T, g[:, some], x[:, start:stop]))
     return sequence(steps)
+
+
+def _native(x: Array, y: Array) -> Kernels | None:
+    """The compiled kernel, where there is one: for rows that are not so short that vectors hold little else than nothing."""
+    return library(family) if x.dtype == np.float32 and x.size and y.size and x.shape[2] >= SHORTEST else None
+
+
+def _compiled(kernels: Kernels, x: Array, y: Array, first: Array, second: Array, share: Array, back: bool = False) -> Step:
+    """Each row of y as a sum of rows of x: of those that it reads, or backwards of those that read it; of none as nothing times any."""
+    places = np.arange(len(first))
+    some = share > 0
+    rows, terms = np.concatenate([places, places[some]]), np.concatenate([first, second[some]])
+    weights = np.concatenate([1.0 - share, share[some]])
+    if back:
+        rows, terms = terms, rows
+    alone = np.setdiff1d(np.arange(y.shape[1]), rows)
+    rows, terms, weights = np.append(rows, alone), np.append(terms, 0 * alone), np.append(weights, 0.0 * alone)
+    order = np.lexsort((terms, rows))
+    starts = np.searchsorted(rows[order], np.arange(y.shape[1] + 1))
+    tables = starts.astype(np.int64), terms[order].astype(np.int64), weights[order].astype(np.float32)
+    return kernels.bind("sum", x, y, *tables, x.shape[0], y.shape[1], x.shape[1], x.shape[2])
 
 
 def _band(first: Array, second: Array, share: Array, width: int) -> Array:
