@@ -151,14 +151,14 @@ def ways(program: Program, device: Backend, tuning: Tuning | None = None) -> Ite
         if step.call.op.name != "Fused" and (chosen := device.choice(step)):
             shapes = "  ".join(show(v.type.shape) for v in step.call.inputs)
             timed = tuning.calls.get(spelled(step.call)) if tuning is not None else None
-            found[f"{step.call.op.name:<16} {shapes:<40}", f"{chosen}, {timed}" if timed else chosen] += 1
+            found[f"{step.call.op.name:<16} {shapes:<40}", f"{_short(chosen)}, {timed}" if timed else _short(chosen)] += 1
     if found:
         yield "\nways"
     if tuning is not None:
         known, there = tuning.knows(program, device)
         yield f"   the tune file knows {known} of the {there} different calls that can go several ways"
     for (what, chosen), times in found.items():
-        yield f"   {what} {_short(chosen)}{f', {times} x' if times > 1 else ''}"
+        yield f"   {what} {chosen}{f', {times} x' if times > 1 else ''}"
 
 
 def _short(text: str) -> str:
