@@ -189,7 +189,8 @@ def closing(found: Tuned, path: Path) -> Iterator[str]:
         yield "nothing to choose: every call goes one way here"
     else:
         close = len(faster(found)) - changed
-        yield f"{changed} of {len(calls)} calls go another way than the cost model's; for {close} another is faster, but not by enough to tell"
+        more = f"; for {close} another is faster, but not by enough to tell" if close else ""
+        yield f"{changed} of {len(calls)} calls go another way than the cost model's{more}"
     yield f"written to {path}: nnspec run SPEC --tune {path}"
 
 
