@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from nnspec.errors import Place, Problem, Source, SpecError
 from nnspec.ir.types import TensorType
 from nnspec.network.build import Built, build
 from nnspec.network.graph import LayerGraph
+from nnspec.records import dataclass, replace
 from nnspec.spec.load import Document, read_spec, take_apart
 from nnspec.spec.settings import Settings
 from nnspec.spec.source import read

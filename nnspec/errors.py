@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import ClassVar
+
+from nnspec.records import dataclass, field
 
 LIMIT = 20  # problems shown at once
 COMPARED = 2000  # known words that are compared with one that is not: of a million files it would take minutes

@@ -16,6 +16,7 @@ BACKENDS = [p.name for p in (ROOT / "backends").iterdir() if p.is_dir() and p.na
 
 # An import may only point to an earlier line. Rooms of one line know nothing of each other.
 ORDER = (
+    ("records",),
     ("errors",),
     ("ir",),
     ("ops",),
@@ -34,7 +35,7 @@ ORDER = (
     ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
-BACKEND_MAY = ("errors", "ir", "ops", "codegen")
+BACKEND_MAY = ("records", "errors", "ir", "ops", "codegen")
 
 # Where each third-party library may be imported; of the rest of the world only the standard library.
 FENCES: dict[str, tuple[str, ...]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from nnspec.codegen.views import Layout
 from nnspec.ir.op import Op
 from nnspec.ir.program import contiguous
 from nnspec.ir.types import TensorType
+from nnspec.records import dataclass
 
 Space = Sequence[TensorType | NDArray[Any]]
 Types = Sequence[TensorType]

@@ -6,7 +6,6 @@ import csv
 import errno
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, is_zipfile
@@ -27,6 +26,7 @@ from nnspec.data.npz_file import read_npz
 from nnspec.data.section import Section
 from nnspec.data.source_kinds import Csv
 from nnspec.errors import DataError, Place, Problem, SpecError, nearest, one_of
+from nnspec.records import dataclass, replace
 from nnspec.spec.formulas import substitute
 
 if TYPE_CHECKING:

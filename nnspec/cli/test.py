@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import click
 
 from nnspec.cli.options import Folder, backend_name, backend_option, json_option, overrides, print_json, read
 from nnspec.errors import NnspecError, Problem, SpecError
+from nnspec.records import dataclass
 from nnspec.spec.expect import STATIC
 
 if TYPE_CHECKING:

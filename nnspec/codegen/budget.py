@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from nnspec.errors import Place, Problem, ResourceError
 from nnspec.ir.graph import Call, Graph
 from nnspec.ir.program import Program
 from nnspec.passes.recompute import WORK, Recomputed, recompute
+from nnspec.records import dataclass
 
 SURE = 0.95  # of the bytes that are alive at once, at least, are those of the plan
 Plan = Callable[[Graph, str], Program]

@@ -14,10 +14,11 @@ import stat
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from nnspec.records import dataclass
 
 VARIABLE = "NNSPEC_CACHE"
 MAGIC = b"nnspec object code 1\n"

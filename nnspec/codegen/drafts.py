@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +12,7 @@ from nnspec.codegen.views import Layout, plain
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Op
 from nnspec.ir.types import DType, TensorType
+from nnspec.records import dataclass, field
 
 
 class Kept(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from nnspec.codegen.names import Names
 from nnspec.ir.program import KEPT, STATE, Array, Program, Step
 from nnspec.ir.types import DType, TensorType
+from nnspec.records import dataclass, field
 
 Write = Callable[["Line"], Iterable[str]]
 ARENAS = {"state": "kept between steps, shared by programs", "data": "written by the host before each step",

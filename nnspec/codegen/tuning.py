@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from nnspec.errors import DataError, Place, Problem, SpecError, nearest, one_of
 from nnspec.ir.graph import Graph
 from nnspec.ir.program import Program
 from nnspec.passes.take_ways import spelled, take_ways
+from nnspec.records import dataclass, field
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, read, read_file
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from nnspec.data.load import Rows
 from nnspec.data.pixels import Decoded, Pixels
 from nnspec.data.prefetch import ahead
 from nnspec.data.split import shuffled
+from nnspec.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

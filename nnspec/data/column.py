@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from nnspec.data.augment import Augmentation
 from nnspec.data.config import Loading, Prepare
 from nnspec.data.images import Images
 from nnspec.errors import Place, Problem, SpecError
+from nnspec.records import dataclass, field, replace
 
 Array = NDArray[Any]
 ColumnType = Literal["number", "category", "image", "array", "one_hot"]

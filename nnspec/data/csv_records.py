@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from nnspec.errors import DataError, Place, Problem, Source
+from nnspec.records import dataclass
 
 LARGEST = 1 << 30  # bytes of a file
 LONGEST = 1 << 20  # bytes of a line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from nnspec.data.image_header import MOST_BYTES, Header, Unreadable, header, image_error
 from nnspec.errors import DataError, MissingExtraError, Problem
+from nnspec.records import dataclass
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.ops.random import philox, stream
+from nnspec.records import dataclass
 
 Floats = NDArray[np.float64]
 MOST = 1 << 13  # counters at a time, so that they stay in the cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from nnspec.data.load import Rows
 from nnspec.data.pixels import Decoded, Pixels
 from nnspec.data.prefetch import ahead
 from nnspec.data.split import shuffled
+from nnspec.records import dataclass, field
 
 PARTNER = 1 << 31  # set in the copy number of a partner of mixup, whose draws are its own
 

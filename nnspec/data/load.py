@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, cast
 
@@ -17,6 +16,7 @@ from nnspec.data.inputs import assemble
 from nnspec.data.pixels import Decoded, Pixels, in_memory
 from nnspec.data.prepare import Fill, Preparation, Step, fit_step
 from nnspec.errors import DataError, Problem
+from nnspec.records import dataclass
 
 CHUNK = 1 << 22  # bytes of float64 worked on at a time
 

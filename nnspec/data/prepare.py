@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from nnspec.data.column import Array
 from nnspec.data.config import MinMaxStep, OneHotStep, Prepare, RescaleStep, StandardizeStep
+from nnspec.records import dataclass
 
 Floats = NDArray[np.float64]
 Pieces = Callable[[], Iterable[Array]]  # the training rows, a piece at a time, as often as it is asked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from nnspec.interop.rename import NoNumberError, Pattern, Rule, rename
 from nnspec.interop.tensors import Tensor, TensorFile, open_tensors, wrong
 from nnspec.ir.op import Array
 from nnspec.network.graph import Leaf, Network
+from nnspec.records import dataclass, field
 from nnspec.spec.transfer import Transfer
 
 LAST = "last.safetensors"  # of a run's folder

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from nnspec.interop.flattened import Flattened
 from nnspec.ir.op import Array
 from nnspec.layers.layer import Param
 from nnspec.network.graph import Leaf, Port
+from nnspec.records import dataclass, field
 
 WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "nnspec": {},

@@ -9,8 +9,9 @@ from 1).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
+
+from nnspec.records import dataclass
 
 SEPARATORS = "/."
 MOST_STARS, MOST_IN_A_SEGMENT = 8, 2  # so that no name takes long

@@ -11,7 +11,6 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 
 from nnspec.errors import DataError, Place, Problem
 from nnspec.ir.op import Array
+from nnspec.records import dataclass, field
 
 LARGEST_HEADER = 100_000_000  # bytes, as the format says
 MOST_AXES = 16

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import count as counter
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 
 from nnspec.ir.op import Constant, Input, Op, ShapeError
 from nnspec.ir.types import DType, Shape, TensorType
+from nnspec.records import dataclass
 
 
 class Origin(NamedTuple):

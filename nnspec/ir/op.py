@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, dataclass_transform
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.ir.types import Shape, TensorType, count
+from nnspec.records import dataclass, field
 
 if TYPE_CHECKING:
     from nnspec.ir.graph import Value

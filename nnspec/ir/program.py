@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from nnspec.ir.graph import Call
 from nnspec.ir.op import Op
 from nnspec.ir.types import TensorType, known
+from nnspec.records import dataclass, field
 
 STATE = "state:"  # an arena of this prefix is one state's memory, kept between steps and between programs
 KEPT = "kept:"  # an arena of this prefix is what was made of a parameter, kept as long as that stands still, and shared by programs

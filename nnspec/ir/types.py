@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from math import gcd, prod
 from typing import TypeAlias
 
 import numpy as np
+
+from nnspec.records import dataclass
 
 
 class DType(StrEnum):

@@ -2,13 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import BATCH, Dim, DType, Shape, show
 from nnspec.ops.movement import reshape
+from nnspec.records import dataclass, field, replace
 from nnspec.spec.model import Kind
 
 

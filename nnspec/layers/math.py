@@ -1,7 +1,6 @@
 """Formulas over tensors: the tree of a formula becomes ops."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import reduce
 from typing import Annotated, Any, TypeAlias
 
@@ -19,6 +18,7 @@ from nnspec.layers.source import held
 from nnspec.ops import elementwise as ops
 from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import max_, mean, min_, sum_
+from nnspec.records import dataclass
 from nnspec.spec import arithmetic
 from nnspec.spec import expressions as e
 from nnspec.spec.tensor_formulas import name_of, names_of, read

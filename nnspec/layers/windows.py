@@ -1,7 +1,6 @@
 """Fields that layers over one, two and three spatial axes have in common: windows, and what lies at the ends of the axes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator
@@ -10,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from nnspec.ir.graph import Value
 from nnspec.layers.layer import rank
 from nnspec.ops.conv import Padding
+from nnspec.records import dataclass
 from nnspec.spec.model import LARGEST, Config, Pair, Single, Triple
 
 Around = tuple[tuple[int, int], ...]  # before and after each axis

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nnspec.errors import Problem, SpecError, nearest
@@ -11,6 +10,7 @@ from nnspec.layers.layer import Entry
 from nnspec.network.entry import STRUCTURES, Written
 from nnspec.network.graph import Network, Port
 from nnspec.network.scope import Ref, Scope
+from nnspec.records import dataclass, replace
 from nnspec.spec.networks import Subnetwork
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar

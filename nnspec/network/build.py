@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from nnspec.errors import DataError, Problem, SpecError
 from nnspec.ir.types import DType
@@ -15,6 +14,7 @@ from nnspec.network.inputs import inputs
 from nnspec.network.moving import frozen
 from nnspec.network.scope import Scope
 from nnspec.network.targets import Ends, Target, answer, named_losses, named_metrics, targets
+from nnspec.records import dataclass, field
 from nnspec.spec.formulas import BROKEN
 from nnspec.spec.load import Document
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from nnspec.errors import Place, Problem, SpecError
 from nnspec.layers.layer import Entry
+from nnspec.records import dataclass, replace
 from nnspec.spec.blocks import COMMON
 from nnspec.spec.explain import describe, split, unknown
 from nnspec.spec.formulas import is_formula

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -29,6 +28,7 @@ from nnspec.network.repeat import Copy, copies
 from nnspec.network.scope import Ref, Scope
 from nnspec.network.share import owner
 from nnspec.network.structures import structure
+from nnspec.records import dataclass, field, replace
 from nnspec.spec.blocks import COMMON, Block
 from nnspec.spec.explain import describe, fields_of, unknown, validate
 from nnspec.spec.formulas import Watched, substitute

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,6 +11,7 @@ from nnspec.ir.graph import Value
 from nnspec.ir.types import BATCH, Dim, Shape, TensorType
 from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry, Param
+from nnspec.records import dataclass, field
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 
 from nnspec.errors import SpecError
 from nnspec.ir.graph import Value, origin
@@ -11,6 +10,7 @@ from nnspec.ir.op import ShapeError
 from nnspec.layers.layer import Mode, Values, applied
 from nnspec.network.graph import Network, Port
 from nnspec.network.repair import shape_problem
+from nnspec.records import dataclass, field, replace
 
 
 @dataclass

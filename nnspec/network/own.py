@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from nnspec.errors import Problem, SpecError
 from nnspec.ir.graph import Value, abstract, constant
 from nnspec.ir.types import BATCH, DType, TensorType
@@ -16,6 +14,7 @@ from nnspec.network.lower import lower
 from nnspec.network.repeat import ONE
 from nnspec.network.scope import Scope
 from nnspec.ops.movement import reshape
+from nnspec.records import dataclass
 from nnspec.spec.load import Document
 from nnspec.spec.terms import Term
 from nnspec.training.own import Called

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 
 from nnspec.autodiff import gradients
 from nnspec.ir.graph import Graph, Value, abstract, constant, origin
@@ -18,6 +17,7 @@ from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import all_finite, mean, sum_
 from nnspec.passes.pool_first import pool_first
 from nnspec.passes.quiet_gradients import quiet_gradients
+from nnspec.records import dataclass, field, replace
 from nnspec.training.losses import Loss, Part, over_rows, per_row
 from nnspec.training.metrics import Metric, physical, reading
 from nnspec.training.optimizers import Optimizer, as_step

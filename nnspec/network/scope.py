@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from nnspec.errors import Place, Problem, SpecError, nearest
 from nnspec.network.graph import Port
+from nnspec.records import dataclass, field
 
 
 @dataclass(frozen=True)

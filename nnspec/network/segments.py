@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
@@ -11,6 +10,7 @@ from nnspec.ir.graph import Value, abstract, origin
 from nnspec.ir.types import DType, TensorType
 from nnspec.network.graph import Network, Rate
 from nnspec.ops.movement import Pack, Unpack
+from nnspec.records import dataclass, field
 from nnspec.training.optimizer import Optimizer
 
 ALIGN = 16  # elements: 64 bytes of float32

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 from nnspec.data.column import SAMPLE_WEIGHT, Declaration
 from nnspec.data.inputs import input_type
@@ -19,6 +18,7 @@ from nnspec.network.scope import Scope
 from nnspec.network.void import void_of
 from nnspec.ops.elementwise import Sigmoid
 from nnspec.ops.softmax import Softmax
+from nnspec.records import dataclass, field, replace
 from nnspec.spec.load import Document
 from nnspec.spec.terms import Term
 from nnspec.training.classification import Classification

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from math import prod
 from statistics import median
 from time import perf_counter
@@ -18,6 +17,7 @@ from nnspec.ir.program import KEPT, STATE, Program, Step
 from nnspec.ir.program import Array as Place
 from nnspec.ir.types import known
 from nnspec.network.phases import KEEP, SHARE, bound
+from nnspec.records import dataclass
 from nnspec.runtime import memory
 from nnspec.runtime.feeds import limits
 from nnspec.runtime.loading import dataset, epochs

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnspec.compiler import Spec
 from nnspec.errors import Place, Problem, nearest, one_of
+from nnspec.records import dataclass, field
 from nnspec.runtime.checkpoint import Mark
 from nnspec.runtime.tally import Tally
 from nnspec.training.schedules import Plateau

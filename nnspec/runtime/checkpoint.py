@@ -6,7 +6,6 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from nnspec.errors import DataError, Problem
 from nnspec.ir.op import Array
+from nnspec.records import dataclass, field
 from nnspec.runtime.atomic import replace
 from nnspec.runtime.plateaus import Seen
 

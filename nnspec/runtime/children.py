@@ -10,9 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO
 
+from nnspec.records import dataclass
 from nnspec.runtime.interrupt import Signals
 
 POLL = 0.02  # seconds between looks at the children

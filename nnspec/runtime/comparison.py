@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite, nan, prod
 from pathlib import Path
 from typing import Any
 
 from nnspec.errors import DataError, Problem, SpecError
 from nnspec.interop.tensors import open_tensors
+from nnspec.records import dataclass
 from nnspec.runtime.environment import environment
 from nnspec.runtime.run_folder import FOLDS, LAST, METRICS, RECORD, RESULT, SPEC, refuse_several
 from nnspec.spec.overrides import entry_names

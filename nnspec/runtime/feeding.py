@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from nnspec.ir.types import DType, TensorType
 from nnspec.network.build import Built
 from nnspec.network.class_weights import many
 from nnspec.network.targets import Target
+from nnspec.records import dataclass
 from nnspec.runtime.feeds import as_array, check_limits, check_names, convert, fit, rows_of
 
 Arrays = dict[str, Array]

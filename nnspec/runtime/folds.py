@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import fsum, isfinite, nan, sqrt
 from typing import Any
 
 from nnspec.compiler import Spec
 from nnspec.errors import NumbersError, Problem, SpecError
+from nnspec.records import dataclass
 from nnspec.runtime.interrupt import Interrupted, Signals
 from nnspec.runtime.loop import Run
 from nnspec.runtime.resume import command

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from nnspec.errors import NumbersError
 from nnspec.ir.op import Array
 from nnspec.network.phases import KEEP, LOSS, SHARE
 from nnspec.network.segments import NEXT, STATE
+from nnspec.records import dataclass
 
 if TYPE_CHECKING:
     from nnspec.runtime.programs import Ready

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from nnspec.data.batches import count
 from nnspec.data.epochs import Epochs
 from nnspec.errors import DataError, NumbersError, Problem, SpecError
 from nnspec.ir.op import Array
+from nnspec.records import dataclass, field
 from nnspec.runtime import checkpoint
 from nnspec.runtime.callbacks import Callback, Entry, State, lesser, watches
 from nnspec.runtime.checkpoint import Standing

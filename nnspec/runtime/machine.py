@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
+
+from nnspec.records import dataclass
 
 SIDE = 1024  # of the matrices
 ELEMENTS = 1 << 24  # of each vector of the triad: more than caches hold

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from nnspec.records import dataclass
 from nnspec.training.schedule import Schedule
 from nnspec.training.schedules import Plateau
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import wraps
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -22,6 +21,7 @@ from nnspec.ir.program import Program
 from nnspec.ir.types import DType, TensorType
 from nnspec.network.class_weights import balancing
 from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, loss_weight, updates
+from nnspec.records import dataclass
 from nnspec.runtime.feeds import Ends, check_limits, check_ranges, ends, limits
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse

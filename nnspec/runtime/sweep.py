@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nnspec.compiler import Spec
 from nnspec.errors import DataError, NnspecError, Problem, SpecError
+from nnspec.records import dataclass, field
 from nnspec.runtime.resume import SHOWN, differences, leaves
 from nnspec.runtime.run_folder import RECORD, RESULT, SWEEP, RunFolder
 from nnspec.spec.source import read

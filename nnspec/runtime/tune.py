@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 from statistics import median
 from time import perf_counter
@@ -23,6 +22,7 @@ from nnspec.compiler import pass_graph
 from nnspec.ir.op import Array
 from nnspec.ir.program import Program
 from nnspec.passes.take_ways import spelled, take_ways
+from nnspec.records import dataclass, replace
 from nnspec.runtime import memory
 from nnspec.runtime.bench import Kind, filled
 from nnspec.runtime.feeding import parted

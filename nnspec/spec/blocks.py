@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from nnspec.errors import Place, Problem, SpecError
+from nnspec.records import dataclass, field
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.formulas import is_formula, substitute
 from nnspec.spec.source import Mapping as MappingNode

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from operator import eq, ge, gt, le, lt
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from nnspec.errors import Problem, nearest, one_of
+from nnspec.records import dataclass
 from nnspec.spec.nodes import Mapping as MappingNode
 from nnspec.spec.nodes import Node, spelled
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+
+from nnspec.records import dataclass, field, fields
 
 
 @dataclass(frozen=True, slots=True)

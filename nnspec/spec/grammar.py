@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from nnspec.errors import Place, Problem, SpecError
+from nnspec.records import dataclass
 from nnspec.spec.expressions import (
     Attribute,
     Binary,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -19,6 +18,7 @@ from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError
 from nnspec.ir.types import DType
 from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
+from nnspec.records import dataclass, field
 from nnspec.spec import blocks as block
 from nnspec.spec.explain import choose, describe, unknown, validate
 from nnspec.spec.formulas import BROKEN, substitute

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nnspec.errors import Place, Problem, SpecError
+from nnspec.records import dataclass, field, replace
 from nnspec.spec.blocks import Block, declare
 from nnspec.spec.explain import describe, unknown
 from nnspec.spec.formulas import substitute

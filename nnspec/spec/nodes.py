@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from nnspec.errors import Place, Problem, SpecError
 from nnspec.ir.types import Symbol
+from nnspec.records import dataclass
 from nnspec.spec.scalars import LARGEST_INTEGER
 
 MOST_LEVELS = 64

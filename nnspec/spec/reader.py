@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import yaml
 
 from nnspec.errors import Place, Problem, Source, SpecError, nearest
+from nnspec.records import dataclass, field
 from nnspec.spec.nodes import MOST_LEVELS, MOST_NODES, Mapping, Node, Scalar, Sequence, Value
 from nnspec.spec.scalars import resolve
 from nnspec.spec.syntax import at, explain, torn

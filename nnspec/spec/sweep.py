@@ -3,7 +3,6 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice, product
 from typing import Annotated, Any, Self
 
@@ -12,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from nnspec.errors import Problem, nearest, one_of
 from nnspec.ops.random import uniform
+from nnspec.records import dataclass
 from nnspec.spec.model import Config
 from nnspec.spec.nodes import Mapping as MappingNode
 

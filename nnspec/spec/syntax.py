@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from nnspec.errors import Place, Problem, Source
+from nnspec.records import dataclass
 from nnspec.spec.grammar import MOST_CHARACTERS, closing
 
 _PATH = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*|\[[^\[\]\n]*\])*")

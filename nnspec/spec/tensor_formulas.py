@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from nnspec.errors import Place, Problem, SpecError, nearest
+from nnspec.records import dataclass
 from nnspec.spec import expressions as e
 from nnspec.spec.arithmetic import FUNCTIONS as HOST
 from nnspec.spec.expressions import Expression, children

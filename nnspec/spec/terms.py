@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
 from nnspec.errors import Place, Problem, SpecError
+from nnspec.records import dataclass, field
 from nnspec.spec.blocks import Block
 from nnspec.spec.explain import choose, describe, split
 from nnspec.spec.source import Mapping as MappingNode

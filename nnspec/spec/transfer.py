@@ -1,12 +1,12 @@
 """``weights``: where parameters come from instead of their initialisers, and under which names."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from nnspec.errors import Place, Problem, SpecError
+from nnspec.records import dataclass
 from nnspec.spec.explain import describe, validate
 from nnspec.spec.model import Config
 from nnspec.spec.source import Mapping, Node, Scalar, Sequence

@@ -1,7 +1,6 @@
 """What is made small: for each row a number, from an output and a target. The step takes their weighted mean."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from nnspec.ir.graph import Value
@@ -11,6 +10,7 @@ from nnspec.ops.elementwise import Sigmoid, Step, absolute, cast, greater, less_
 from nnspec.ops.movement import reshape
 from nnspec.ops.reduce import mean, sum_
 from nnspec.ops.softmax import LogSoftmax, Softmax, log_softmax
+from nnspec.records import dataclass
 from nnspec.spec.model import Kind, Positive
 from nnspec.training.origin import behind, made_by
 

@@ -3,7 +3,6 @@
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from nnspec.ops.index import TopK
 from nnspec.ops.movement import broadcast_to, reshape
 from nnspec.ops.reduce import argmax, max_, min_, sum_
 from nnspec.ops.softmax import Softmax
+from nnspec.records import dataclass
 from nnspec.spec.model import Count, Kind
 from nnspec.training.losses import Loss, per_row
 from nnspec.training.origin import made_by

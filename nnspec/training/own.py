@@ -1,12 +1,12 @@
 """Losses and metrics of the spec's own: a block over the output and the target, whose result is averaged to a number a row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nnspec.ir.graph import Value
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.elementwise import cast
+from nnspec.records import dataclass
 from nnspec.spec.nodes import Node
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import Reading, RowMean

@@ -2,13 +2,13 @@
 
 import re
 from abc import abstractmethod
-from dataclasses import dataclass
 from math import inf
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from nnspec.records import dataclass
 from nnspec.spec.model import Kind
 
 

@@ -1,12 +1,12 @@
 """A schedule as a list of stretches, one after another: each with its length, its schedule, its rate, and what moves in it."""
 
-from dataclasses import dataclass
 from math import ceil
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from nnspec.errors import Place, Problem, SpecError
+from nnspec.records import dataclass
 from nnspec.spec.explain import choose, describe, unknown, validate
 from nnspec.spec.model import Config, NotNegative, Positive
 from nnspec.spec.source import Mapping, Node, Scalar, Sequence

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
 from nnspec.ir.graph import Value
 from nnspec.ops.elementwise import Not, cast, equal, greater, where, zeros_like
+from nnspec.records import dataclass
 
 
 @dataclass(frozen=True)

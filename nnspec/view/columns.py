@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+from nnspec.records import dataclass
 from nnspec.view.containers import Value, Vertex
 from nnspec.view.rank import Segment
 

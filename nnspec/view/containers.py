@@ -8,10 +8,11 @@ many readers it has on the other side.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import networkx
+
+from nnspec.records import dataclass, field
 
 Value = tuple[str, str]  # the path of the layer it comes from, the name of the output
 Frame = tuple[str, ...]  # the enclosing frames, outermost first; () is the picture itself

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 
+from nnspec.records import dataclass
 from nnspec.view.markup import number, sheet, writing
 from nnspec.view.palette import INK, MUTED, SERIES
 from nnspec.view.text import clean, escape, shorten, width

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import networkx
 
+from nnspec.records import dataclass
 from nnspec.view import amounts
 from nnspec.view.text import clean
 

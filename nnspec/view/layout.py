@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import sqrt
 
+from nnspec.records import dataclass, field
 from nnspec.view.columns import GUTTER, Column, fold
 from nnspec.view.containers import Container, Edge, Frame, Value, Vertex, containers
 from nnspec.view.order import order

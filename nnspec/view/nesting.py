@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import networkx
 
+from nnspec.records import dataclass, field
 from nnspec.view.text import clean
 
 _LONGEST = 120

@@ -10,10 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
+from nnspec.records import dataclass, field
 from nnspec.view.containers import Vertex
 from nnspec.view.rank import Segment
 

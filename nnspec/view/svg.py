@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import networkx
 
+from nnspec.records import dataclass
 from nnspec.view import amounts, describe
 from nnspec.view.containers import Edge, Frame
 from nnspec.view.layout import HEADER, Box, Item, Picture, layout

@@ -10,10 +10,10 @@ without gradients (``passes.bound_tiles``) of 4 too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 from nnspec.ir.types import DType
+from nnspec.records import dataclass
 
 from . import direct, volumes
 from .packed import Few

@@ -9,7 +9,6 @@ product reads it as a matrix of one row a window.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
+from nnspec.records import dataclass
 
 from .kernel import Arrays, Step, cut, flat
 from .move import move

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
+from nnspec.records import dataclass, replace
 from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.direct import Block
 from nnspec_numpy.llvm.library import Kernels, library

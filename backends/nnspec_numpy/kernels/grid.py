@@ -9,7 +9,6 @@ It also computes at the few places of a grid's row that no window starts from; t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -18,6 +17,7 @@ import numpy as np
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
+from nnspec.records import dataclass
 
 from .kernel import Step, cut, flat
 from .move import move

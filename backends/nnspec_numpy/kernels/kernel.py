@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any, Protocol, TypeAlias
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, Shape, TensorType, known
+from nnspec.records import dataclass
 
 Run: TypeAlias = Callable[[], None]
 Step: TypeAlias = Callable[[], object]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, partial
 from math import prod
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
+from nnspec.records import dataclass
 from nnspec_numpy.llvm.library import library
 from nnspec_numpy.llvm.packed import Packed, Packing
 from nnspec_numpy.llvm.packed_pools import PackedPool

@@ -5,13 +5,13 @@ A place ``s q + a`` was seen through the taps ``i`` for which ``s`` divides ``a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from math import gcd, prod
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
+from nnspec.records import dataclass
 
 from . import direct, volumes
 from .direct import Direct

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, partial
 from math import prod
@@ -13,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
+from nnspec.records import dataclass, replace
 from nnspec_numpy.llvm import tiles as compiled
 from nnspec_numpy.llvm.code import Code
 from nnspec_numpy.llvm.cpu import Cpu

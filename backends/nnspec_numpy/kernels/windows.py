@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from math import prod
@@ -13,6 +12,7 @@ import numpy as np
 from nnspec.ir.op import Array
 from nnspec.ops.conv import Convolution, pads
 from nnspec.ops.pool import Pool
+from nnspec.records import dataclass
 
 from .kernel import Step
 

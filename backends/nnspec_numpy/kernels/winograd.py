@@ -21,13 +21,13 @@ how much the points matter: those of ``POINTS`` err half as much as 0, 1, -1, 2,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
+from nnspec.records import dataclass
 
 from . import direct
 from .ending import Ending

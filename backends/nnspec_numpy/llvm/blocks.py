@@ -7,13 +7,13 @@ scales) waits in a row on the stack from walk to walk; where columns are reduced
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.program import Array, contiguous
 from nnspec.ir.types import DType
 from nnspec.ops.fused import Fused, ends
 from nnspec.ops.reduce import Reduction
+from nnspec.records import dataclass
 from nnspec_numpy.llvm import elements
 from nnspec_numpy.llvm.code import IN_MEMORY, Carried, Register
 from nnspec_numpy.llvm.columns import CHUNK, WIDEST, Strip, by_column

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from typing import Any
 
 from nnspec.codegen.cache import PROCESSOR, held_json, keep
 from nnspec.errors import NnspecError, Problem, SpecError, nearest, one_of
+from nnspec.records import asdict, dataclass
 from nnspec_numpy.llvm.elf import possible
 
 VARIABLE = "NNSPEC_CPU"

@@ -7,9 +7,9 @@ where the window has no holes, so that a block goes along a run, multiplying a n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from nnspec.ir.types import DType
+from nnspec.records import dataclass
 from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.epilogue import Ending, Epilogue

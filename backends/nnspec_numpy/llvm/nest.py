@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from nnspec.ir.program import Array
 from nnspec.ir.types import DType, count
 from nnspec.ops.fused import Fused
 from nnspec.ops.reduce import AllFinite, ArgMax
+from nnspec.records import dataclass
 from nnspec_numpy.llvm import elements
 from nnspec_numpy.llvm.code import FLUSH, IN_MEMORY, IN_REGISTER, Carried, Code, Register, everywhere, lanes_below, mangled, number, vector
 from nnspec_numpy.llvm.cpu import Cpu

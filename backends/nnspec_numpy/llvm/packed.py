@@ -7,11 +7,11 @@ places see is read at once and spread over the lanes by a shuffle; the filters a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
 
 from nnspec.ir.types import DType
+from nnspec.records import dataclass
 from nnspec_numpy.llvm.code import Code, Register, lanes_below, vector
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.lanes import Lanes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from nnspec.records import dataclass
 from nnspec_numpy.llvm.code import Code
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.depthwise import depthwise, depthwise_kernel, depthwise_scatter

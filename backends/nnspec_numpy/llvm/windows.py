@@ -8,11 +8,11 @@ Vectors run along channels, the last ones under a mask.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
 from nnspec.ir.types import DType
+from nnspec.records import dataclass
 from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.lanes import Lanes
