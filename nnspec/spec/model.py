@@ -13,6 +13,12 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Forgets the annotations of what is no field, once they were seen: they would be looked at again for every class below."""
+        for name in cls.__class_vars__ & cls.__annotations__.keys():
+            del cls.__annotations__[name]
+
 
 class Kind(Config):
     """One of a family (layers, losses, optimizers, …), chosen in a spec by its ``kind``.
