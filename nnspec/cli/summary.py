@@ -26,16 +26,17 @@ def command(spec: str, settings: dict[str, str], allowed: tuple[Path, ...], as_j
     from nnspec.codegen.backend import load_backend
     from nnspec.view import summary
 
-    batch = parsed.settings.batch_size
+    network, batch = parsed.built.network, parsed.settings.batch_size
+    layers = summary.Layers(network.name, network.nodes)
     memory: int | None = None
     if trains(parsed) and not open_axes(parsed):
         backend = load_backend("numpy")
         memory = planned(parsed, list(passed(trace(parsed, batch, {}), backend, parsed.settings.strict)), backend).peak
     if as_json:
-        print_json(summary.as_json(parsed.graph, memory))
+        print_json(summary.as_json(layers, memory))
         return
 
     from rich.console import Console
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    console.print(summary.table(parsed.graph, memory, batch if memory is not None else None))
+    console.print(summary.table(layers, memory, batch if memory is not None else None))

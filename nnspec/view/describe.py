@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import networkx
+from typing import TYPE_CHECKING, Any
 
 from nnspec.records import dataclass
 from nnspec.view import amounts
 from nnspec.view.text import clean
+
+if TYPE_CHECKING:
+    import networkx
 
 _FAMILIES = (  # the first pattern found in the kind decides
     ("input", r"^(input|parameter|constant|normal|uniform|bernoulli)$"),
