@@ -20,6 +20,7 @@ from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from nnspec.ops.pool import MaxPool, MaxPoolGrad, WindowMax
 from nnspec_numpy.kernels import KERNELS
+from nnspec_numpy.kernels.direct import block
 from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.packed import Packing
 
@@ -193,3 +194,12 @@ def test_every_lane_finds_what_its_place_sees_in_what_is_read(filters: int, step
             for i, place in enumerate(p.seen(v)):
                 assert place == min(v * lanes + i, places * filters - 1) // filters * step
                 assert any(reads[k].start <= place < reads[k].start + reads[k].count for k in used[v])
+
+
+@pytest.mark.parametrize("kind", ["forward", "kernel_gradient"])
+@pytest.mark.parametrize(("lanes", "registers"), [(8, 16), (16, 32)])
+def test_sums_filters_and_the_number_they_are_multiplied_with_fit_the_registers(lanes: int, registers: int, kind: str) -> None:
+    for rows in range(1, 40):
+        for filters in (1, 8, 16, 24, 32, 48, 64, 128, 512):
+            b = block(kind, rows, filters, lanes)
+            assert b.rows * b.vectors + b.vectors + 1 <= registers and b.rows <= rows

@@ -23,8 +23,10 @@ from .windows import Windows
 PRODUCT, TRANSFORM, MOVED = 200.0, 110.0, 12.0  # floating point operations and bytes in a nanosecond
 COMPILED = {2: 40.0, 4: 22.0}  # bytes, by the size of tiles: 36 planes are more than pages that a processor knows at once
 KERNEL, TURNED = 0.35, 0.83  # nanoseconds a number of a transformed kernel, where tiles are changed in registers, and where by products
+SHORT = 100.0  # operations of products by vectors of half the length
 STREAM = 24.0  # bytes in a nanosecond from memory, of what no cache holds from run to run
 NEAR, FAR, CACHE = 200.0, 55.0, 1 << 20  # bytes in a nanosecond, from a cache of so many bytes and from beyond
+APART, ALIKE = 28.0, 1024  # from beyond, where rows lie a multiple of so many bytes apart and only some of each are read at a time
 TUNED = "tuned"  # why a way is taken that a tune file says
 GAIN, PLAIN = 0.85, 0.75  # columns are left where tiles cost at most this share of them; of a kernel's gradient without compiled transformations
 
@@ -49,7 +51,7 @@ def way(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: s
         return Way("one product", "a window is one place")
     if groups == w.channels and groups > 1 and part != "input":
         return Way("taps", "every channel by itself")
-    usual, plain = _usual(w, filters, groups, dtype, part)
+    usual, plain = _usual(w, filters, groups, dtype, part, kept)
     plain += TAPS * TAPS * w.channels * filters * dtype.size / STREAM if kept else 0.0
     if packed := _packed(w, filters, groups, dtype, part):
         return packed
@@ -98,28 +100,28 @@ def _not_winograd(w: Windows, groups: int, dtype: DType, tiles: int) -> str:
     return "" if tiles else "math: strict"
 
 
-def _usual(w: Windows, filters: int, groups: int, dtype: DType, part: str) -> tuple[str, float]:
+def _usual(w: Windows, filters: int, groups: int, dtype: DType, part: str, kept: bool) -> tuple[str, float]:
     """Directly or by columns, and what it costs."""
     columns = _columns(w, filters, groups, dtype)
     if volumes.worth(w, filters, groups, dtype, part):
-        return "direct by planes", min(columns, _direct(w, filters, groups, part))
+        return "direct by planes", min(columns, _direct(w, filters, groups, part, kept))
     if not direct.worth(w, filters, groups, dtype, part):
         return "columns", columns
-    cost = _direct(w, filters, groups, part)
+    cost = _direct(w, filters, groups, part, kept)
     return ("direct", cost) if cost <= columns or groups > 1 or w.pointwise else ("columns", columns)
 
 
 def _columns(w: Windows, filters: int, groups: int, dtype: DType) -> float:
     """Of columns and one product a group."""
     depth = prod(w.size) * w.channels
-    return w.n * prod(w.out) * (2 * depth * filters / groups / PRODUCT + depth * dtype.size / MOVED)
+    return w.n * prod(w.out) * (2 * depth * filters / groups / _speed() + depth * dtype.size / MOVED)
 
 
-def _direct(w: Windows, filters: int, groups: int, part: str) -> float:
+def _direct(w: Windows, filters: int, groups: int, part: str, kept: bool) -> float:
     """Of products where things lie: the kernel is read again for every block of places, its gradient read and written for every line."""
     depth, share, lanes = prod(w.size) * w.channels // groups, filters // groups, direct.lanes()
     places = w.n * prod(w.out)
-    products = places * 2 * depth * filters / PRODUCT
+    products = places * 2 * depth * filters / _speed()
     if part == "kernel":
         held, numbers = 4 * depth * share, depth if groups > 1 else depth // prod(w.size[:-1])
         moved: float = w.n * prod(w.out[:-1]) * held * groups  # half of it while products are added
@@ -128,14 +130,27 @@ def _direct(w: Windows, filters: int, groups: int, part: str) -> float:
     shape = direct.block("forward", w.out[-1], share, lanes, depth)
     held = 4 * depth * shape.vectors * lanes
     moved = places / shape.rows * 4 * depth * filters
-    return max(products * direct.waste(shape, w.out[-1], share, lanes), moved / (NEAR if held <= CACHE else FAR))
+    rate = NEAR if held <= CACHE else FAR
+    if lanes == 8 and 4 * depth * filters > CACHE and 4 * filters % ALIKE == 0 and not _strips(w, filters, groups, kept):
+        rate = APART
+    return max(products * direct.waste(shape, w.out[-1], share, lanes), moved / rate)
+
+
+def _strips(w: Windows, filters: int, groups: int, kept: bool) -> bool:
+    own = direct.Direct(w, groups, filters)
+    return bool(own.kept if kept else own.strips)
+
+
+def _speed() -> float:
+    """Floating point operations of products in a nanosecond."""
+    return SHORT if direct.lanes() == 8 else PRODUCT
 
 
 def winograd(t: Tiles, kept: bool = False) -> float:
     """Of transformations, products and moves, for a kernel and all tiles; compiled, a transformation is no more than its moves."""
     w, filters, n, m = t.windows, t.filters, t.n * t.n, t.m * t.m
     tiles = w.n * prod(t.grid.out)
-    products: float = 2 * n * w.channels * filters / PRODUCT
+    products: float = 2 * n * w.channels * filters / _speed()
     transforms, moved, rate = (2 * n * n * w.channels + 2 * n * m * filters) / TRANSFORM, (n + m) * w.channels + m * filters, MOVED
     if t.compiled:
         lanes = direct.lanes()

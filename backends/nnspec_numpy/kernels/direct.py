@@ -23,6 +23,7 @@ STRIPPED = 512 << 10  # bytes of a kernel that is cut into strips, at least
 CUT = 64 << 10  # bytes of a kernel that is kept in strips, at least
 STRIP = 768 << 10  # bytes of the filters that are multiplied at a time, at most
 SUMS = {16: 24, 8: 12}  # vectors of sums in registers, by how many numbers one holds
+REGISTERS = {16: 32, 8: 16}  # of which sums, filters and the number that they are multiplied with take some
 
 
 @cache
@@ -33,7 +34,8 @@ def block(kind: str, rows: int, filters: int, lanes: int, depth: int = 1, fixed:
     """
     vectors = -(-filters // lanes)
     most = max(1, min(4, vectors, STRIP // (depth * lanes * 4)))
-    shapes = [(p, q) for q in ((fixed,) if fixed else range(1, most + 1)) for p in range(1, min(rows, SUMS[lanes] // q) + 1)]
+    shapes = [(p, q) for q in ((fixed,) if fixed else range(1, most + 1)) for p in range(1, min(rows, SUMS[lanes] // q) + 1)
+              if p == 1 or p * q + q < REGISTERS[lanes]]
     return Block(kind, *min(shapes, key=lambda shape: (_cycles(shape[0], shape[1], rows, vectors), -shape[0])))
 
 
