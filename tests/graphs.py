@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from nnspec.ir.graph import Graph, Value, abstract, constant, origin
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType, known, size
 from nnspec.ops.activation import gelu, softplus
+from nnspec.ops.conv import Conv
 from nnspec.ops.elementwise import (
     broadcast,
     cast,
@@ -28,8 +30,10 @@ from nnspec.ops.elementwise import (
     where,
     zeros_like,
 )
+from nnspec.ops.index import gather
 from nnspec.ops.movement import Pack, Slice, Unpack, broadcast_to, concat, reshape, transpose
 from nnspec.ops.normalization import BatchNorm, LayerNorm
+from nnspec.ops.pool import AvgPool, MaxPool
 from nnspec.ops.reduce import max_, mean, sum_
 from nnspec.ops.softmax import log_softmax, softmax
 
@@ -70,7 +74,7 @@ class Builder:
 
     def step(self) -> None:
         kinds = [self.unary, self.binary, self.number, self.reduce, self.move, self.spread, self.product,
-                 self.composite, self.choose, self.pack]
+                 self.composite, self.choose, self.pack, self.image, self.rows]
         self.values.append(self.draw(st.sampled_from(kinds))())
 
     def unary(self) -> Value:
@@ -138,6 +142,20 @@ class Builder:
             lambda: where(less(x, 0.123), x, x * 2.0), lambda: where(known_choice, x, zeros_like(x)),
             lambda: cast(less(x, 0.123), D) * x, lambda: x - max_(x) if x.rank else x,
         ]))()
+
+    def image(self) -> Value:
+        """Places of a convolution or of a pool over it, as rows."""
+        x, stride = self.input((2, 5, 4, 3)), self.draw(st.sampled_from([1, 2]))
+        y = Conv((stride, stride), "same", (1, 1)).one(x * 0.5, self.input((3, 3, 3, 6)))
+        pooled = [lambda: y, lambda: relu(y), lambda: AvgPool((2, 2), (2, 2), "same").one(y), lambda: MaxPool((2, 2), (1, 2), "same")(y)[0]]
+        made = self.draw(st.sampled_from(pooled))()
+        return reshape(made, (prod(known(made.shape)[:-1]), 6))
+
+    def rows(self) -> Value:
+        """Rows of a table, some of them twice."""
+        table = self.pick(lambda v: v.rank == 2)
+        ids = self.draw(st.lists(st.integers(0, int(table.shape[0]) - 1), min_size=1, max_size=5))  # type: ignore[arg-type]  # bound
+        return gather(table, constant(ids, DType.int64))
 
     def pack(self) -> Value:
         x, y = self.pick(), self.pick()
