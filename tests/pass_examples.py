@@ -194,6 +194,9 @@ class Any:
     def worth(self, calls: Sequence[Call]) -> bool:
         return len(calls) > 1
 
+    def follows(self, first: Call, calls: Sequence[Call]) -> bool:
+        return False
+
 
 def _adam() -> Graph:
     w, m, g = (new(label, 3) for label in ("w", "m", "g"))
