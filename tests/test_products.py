@@ -168,5 +168,16 @@ def test_the_way_follows_from_shapes_and_the_processor_alone_and_names_its_reaso
     for m in (1, 8, 64, 512):
         for k, n in ((10, 32), (784, 256), (1024, 1024)):
             for turned in (False, True):
-                ways = [gemm.way(1, m, k, n, False, turned, (k, k if turned else n), False) for _ in range(2)]
+                ways = [gemm.way(1, m, k, n, False, turned, (k, k if turned else n, n), False) for _ in range(2)]
                 assert ways[0] == ways[1] and ways[0].name and ways[0].why
+
+
+def test_a_row_is_multiplied_alike_in_every_batch(ours):
+    rng = np.random.default_rng(5)
+    x, w = rng.standard_normal((70, 1500), np.float32), rng.standard_normal((1500, 90), np.float32)
+    whole = np.empty((70, 90), np.float32)
+    product(x, w, whole)
+    for rows in (1, 2, 13, 40) if gemm.lanes() else ():
+        y = np.empty((rows, 90), np.float32)
+        product(x[:rows], w, y)
+        assert np.array_equal(y, whole[:rows])

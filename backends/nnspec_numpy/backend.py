@@ -17,7 +17,7 @@ from nnspec.ir.graph import Call, Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import STATE, Program, Step
 from nnspec.ir.types import TensorType
-from nnspec.ops.fused import Fused
+from nnspec.ops.fused import Followed, Fused, written
 from nnspec.ops.matmul import MatMul
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
@@ -136,6 +136,8 @@ class NumpyBackend:
             return described(call.op, step.inputs, step.outputs, cpu) if cpu is not None else ""
         if isinstance(call.op, MatMul):
             return str(planned(call.op, step.inputs, step.outputs, step.workspace))
+        if isinstance(call.op, Followed) and isinstance(call.op.first, MatMul):
+            return f"{planned(call.op.first, step.inputs[:2], step.outputs[:1], step.workspace, own=True)}; then {written(call.op.body)}"
         own = KERNELS.get(type(call.op))
         return own.choice(call.op, [v.type for v in call.inputs], [v.type for v in call.outputs]) if own else ""
 

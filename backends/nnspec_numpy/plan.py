@@ -12,13 +12,14 @@ from nnspec.codegen.views import Layout
 from nnspec.ir.op import Op
 from nnspec.ir.program import contiguous
 from nnspec.ir.types import TensorType
-from nnspec.ops.fused import Fused
+from nnspec.ops.fused import Followed, Fused
 from nnspec.ops.matmul import MatMul
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.kernels.matmul import room
 from nnspec_numpy.llvm import philox
 from nnspec_numpy.llvm import rules as nests
 from nnspec_numpy.llvm.cpu import chosen
+from nnspec_numpy.statement import matrices
 from nnspec_numpy.statements import STATEMENTS
 
 
@@ -37,6 +38,8 @@ class NumpyRules:
             return nests.reads(op, index, x)
         if type(op) in STATEMENTS:
             return STATEMENTS[type(op)].reads(op, index, x)
+        if index < 2 and _multiplies(op):
+            return matrices(op, index, x)
         return not KERNELS[type(op)].wants_contiguous(index) or contiguous(x.shape, x.strides)
 
     def writes(self, op: Op, index: int, y: Layout) -> bool:
@@ -58,5 +61,16 @@ class NumpyRules:
         own = KERNELS.get(type(op))
         if own is None:
             return STATEMENTS[type(op)].workspace(op, inputs, outputs)
-        space = room(op, inputs, outputs, layouts) if isinstance(op, MatMul) else own.workspace(op, inputs, outputs)
+        space = _room(op, inputs, outputs, layouts) if _multiplies(op) else own.workspace(op, inputs, outputs)
         return (*space, *(Kept(f.type, 1, str(f)) for f in own.forms(op, inputs, outputs)))
+
+
+def _multiplies(op: Op) -> bool:
+    return isinstance(op, MatMul) or isinstance(op, Followed) and isinstance(op.first, MatMul)
+
+
+def _room(op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType], layouts: Sequence[Layout | None]) -> Sequence[TensorType]:
+    """The workspace of a product, whatever follows it."""
+    first = op.first if isinstance(op, Followed) else op
+    assert isinstance(first, MatMul)
+    return room(first, inputs[:2], outputs[:1], [*layouts[:2], layouts[len(inputs)]], isinstance(op, Followed))

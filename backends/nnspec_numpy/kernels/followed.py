@@ -11,15 +11,17 @@ from nnspec.ir.graph import Call
 from nnspec.ir.types import TensorType
 from nnspec.ops.conv import Conv
 from nnspec.ops.fused import Followed, written
+from nnspec.ops.matmul import MatMul
 from nnspec_numpy.llvm import epilogue
 from nnspec_numpy.llvm.cpu import chosen
 
-from . import conv
+from . import conv, matmul
 from .bands import bands, by_places
 from .conv import CONV
 from .ending import Ending
 from .kernel import Arrays, Form, Kernel, Run, Types
 from .lanes import by_rows, lanes, some_of
+from .matmul import MATMUL
 
 PLAIN: Kernel = by_places(by_rows(CONV[Conv], 1))
 
@@ -27,14 +29,20 @@ PLAIN: Kernel = by_places(by_rows(CONV[Conv], 1))
 def follows(first: Call, calls: Sequence[Call]) -> bool:
     """Whether the kernel of ``first`` takes these calls as its epilogue."""
     op, (result, *_) = first.op, first.outputs
-    if not isinstance(op, Conv) or chosen() is None or not epilogue.takes(calls, result):
+    if chosen() is None or not epilogue.takes(calls, result):
         return False
-    return _ends(op, [v.type for v in first.inputs], [result.type])
+    if isinstance(op, MatMul):
+        return matmul.follows(op, first.inputs, result.type)
+    return isinstance(op, Conv) and _ends(op, [v.type for v in first.inputs], [result.type])
 
 
 def _ends(op: Conv, inputs: Types, outputs: Types) -> bool:
     parts = [(b.op, *b.types(inputs, outputs)) for b in bands(op, inputs, outputs)] or [(op, list(inputs), list(outputs))]
     return all(conv.ends(o, [some_of(x, rows), w], [some_of(y, rows)]) for o, (x, w), (y,) in parts for rows in lanes(o, [x, w], [y]))
+
+
+def _plain(op: Followed) -> Kernel:
+    return MATMUL[MatMul] if isinstance(op.first, MatMul) else PLAIN
 
 
 def _first(op: Followed, inputs: Types) -> tuple[Types, Types]:
@@ -43,27 +51,30 @@ def _first(op: Followed, inputs: Types) -> tuple[Types, Types]:
 
 
 def workspace(op: Followed, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    return PLAIN.workspace(op.started, *_first(op, inputs))
+    return _plain(op).workspace(op.started, *_first(op, inputs))
 
 
 def forms(op: Followed, inputs: Types, outputs: Types) -> tuple[Form, ...]:
-    return PLAIN.forms(op.started, *_first(op, inputs))
+    return _plain(op).forms(op.started, *_first(op, inputs))
 
 
 def choice(op: Followed, inputs: Types, outputs: Types) -> str:
-    return f"{PLAIN.choice(op.started, *_first(op, inputs))}; then {written(op.body)}"
+    return f"{_plain(op).choice(op.started, *_first(op, inputs))}; then {written(op.body)}"
 
 
 def ways(op: Followed, inputs: Types, outputs: Types) -> tuple[str, ...]:
     """Of the ways of the first call those with an epilogue."""
     first, own = op.first, _first(op, inputs)
-    assert isinstance(first, Conv)
+    if not isinstance(first, Conv):
+        return ()
     return tuple(way for way in PLAIN.ways(first, *own) if _ends(first.but(way=way), *own))
 
 
 def bind(op: Followed, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
     own = len(inputs) - len(op.body.inputs) + 1
     ending = Ending(op, inputs[own:], outputs)
+    if isinstance(op.first, MatMul):
+        return matmul.bind(op.first, inputs[:own], outputs[:1], space, ending)
     kernel = replace(CONV[Conv], bind=partial(conv.bind, ending=ending))
     return by_places(by_rows(kernel, 1)).bind(op.started, inputs[:own], outputs[:1], space)
 

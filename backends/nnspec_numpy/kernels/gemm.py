@@ -21,11 +21,12 @@ WIDE = 24  # vectors of a strip that is read where it lies
 NEAR = 8  # rows a page apart that a first-level cache holds of the left matrix, beside the strip
 PAGE = 4096  # bytes
 MOVED = 0.35  # to bring a number of the right matrix to a workspace
-CALL, BLOCK = 1000, 40  # of a call, and of what is done once for a block of sums
+CALL, BLOCK = 800, 30  # of a call, and of what is done once for a block of sums
 FAR, CACHE = 0.04, 1 << 20  # for a number of the right matrix that a cache of so many bytes lost, for the rows lie large powers of two apart
 KEPT = 1 << 16  # numbers of a matrix that is kept in panels, at least
 FULL = ("SkylakeX", "Cooperlake", "SapphireRapids")  # cores for which OpenBLAS multiplies vectors of 512 bits
-PACKED, LIBRARY, TURNED, SMALL = 0.5, 2000, 1.2, 1_000_000  # OpenBLAS: for a number of both matrices; a call; a number that lies by columns
+LIBRARY, PACKED, STORED, TURNED = 2000, 0.5, 0.2, 1.2  # OpenBLAS: a call; a number of both matrices, of the result, of what lies by columns
+SMALL = 1_000_000  # products that it takes without packing
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,19 @@ def _lost(depth: int, columns: int, pitch: int) -> float:
 
 
 @cache
-def blocks(m: int, k: int, n: int, right: str, crowded: bool, width: int) -> Blocks:
-    """The blocks that take the fewest cycles, as a processor with two units multiplies and loads; ``crowded`` where rows of the left matrix
-    lie whole pages apart."""
+def blocks(m: int, k: int, n: int, right: str, crowded: tuple[bool, bool], width: int) -> Blocks:
+    """The blocks that take the fewest cycles, as a processor with two units multiplies and loads; ``crowded`` where rows of the left
+    matrix, and of the result, lie whole pages apart."""
     vectors = -(-n // width)
     most = min(vectors, {"rows": WIDE, "panels": STREAMS}.get(right, STRIP))
-    rows = min(m, NEAR) if crowded else m
+    rows = min(m, NEAR) if crowded[0] else m
     shapes = [(p, q) for q in range(1, most + 1) for p in range(1, rows + 1) if p * q + q + 1 <= REGISTERS[width] or p == q == 1]
-    return min((_cut(m, k, vectors, p, q, width, right in ("rows", "panels")) for p, q in shapes), key=lambda b: (b.cycles, -b.rows))
+    return min((_cut(m, k, vectors, p, q, width, right in ("rows", "panels"), crowded[1]) for p, q in shapes), key=lambda b: (b.cycles, -b.rows))
 
 
-def _cut(m: int, k: int, vectors: int, p: int, q: int, width: int, there: bool) -> Blocks:
-    """As even as can be: no block is as large as ``p`` times ``q`` where smaller ones do. What is read once where it is ``there`` goes whole."""
+def _cut(m: int, k: int, vectors: int, p: int, q: int, width: int, there: bool, far: bool) -> Blocks:
+    """As even as can be: no block is as large as ``p`` times ``q`` where smaller ones do. What is read once where it is ``there`` goes
+    whole; rows of the result that lie ``far`` apart wait for one another."""
     down, across = -(-m // p), -(-vectors // q)
     p, q = -(-m // down), -(-vectors // across)
     short, narrow = down * p - m, across * q - vectors
@@ -106,29 +108,31 @@ def _cut(m: int, k: int, vectors: int, p: int, q: int, width: int, there: bool) 
     parts = 1 if down == 1 and there else -(-k // PART)
     part = -(-k // parts // width) * width
     parts = -(-k // part)
-    cycles = sum(rows * strips * (k * _each(a, b) + BLOCK * parts)
+    cycles = sum(rows * strips * (k * _each(a, b, across == 1) + parts * (BLOCK + far * max(0, a - 6) * 50))
                  for rows, a in ((tall, p), (short, p - 1)) for strips, b in ((wide, q), (narrow, q - 1)))
     return Blocks(p, tall, short, q, wide, narrow, parts, part, width, cycles)
 
 
-def _each(p: int, q: int) -> float:
-    """For one number of the depth: products, loads, or the time until a sum can be added to again."""
-    return max(p * q / 2, (p + q) / 1.4, 4.0) + 1
+def _each(p: int, q: int, alone: bool) -> float:
+    """For one number of the depth: products, loads, or the time until a sum can be added to again. A strip that is ``alone`` reads the left
+    matrix once: what follows in memory is on its way."""
+    return max(p * q / 2, (p + q) / (1.8 if alone else 1.4), 4.0) + 1
 
 
-def crowded(k: int, pitch: int, upright: bool) -> bool:
-    """Whether rows of the left matrix meet in the places of a first-level cache."""
-    return not upright and k >= PART and 4 * pitch % PAGE == 0
+def crowded(k: int, pitches: tuple[int, int, int], upright: bool) -> tuple[bool, bool]:
+    """Whether rows of the left matrix, and of the result, meet in the places of a first-level cache."""
+    return not upright and k >= PART and 4 * pitches[0] % PAGE == 0, 4 * pitches[2] % PAGE == 0
 
 
-def way(count: int, m: int, k: int, n: int, upright: bool, turned: bool, pitches: tuple[int, int], kept: bool,
-        room: bool = True) -> Way:
+def way(count: int, m: int, k: int, n: int, upright: bool, turned: bool, pitches: tuple[int, int, int], kept: bool,
+        room: bool = True, own: bool = False) -> Way:
     """For ``count`` products of (m, k) and (k, n); ``upright`` and ``turned`` where left and right lie by columns, ``pitches`` apart; ``kept``
-    where the right one is there in panels, ``room`` where there is a workspace."""
+    where the right one is there in panels, ``room`` where there is a workspace; by an
+    ``own`` kernel whatever it costs."""
     width = lanes()
     if not width:
         return Way("OpenBLAS", "no compiled kernel for this processor")
-    library = count * _library(m, k, n, turned)
+    library = float("inf") if own else count * _library(m, k, n, turned)
     rights = ["panels"] if kept else [] if turned else ["rows"]
     rights += ["turned" if turned else "moved"] if room and not kept else []
     costs = {right: _own(m, k, n, right, upright, pitches, width) * count + CALL for right in rights}
@@ -138,14 +142,14 @@ def way(count: int, m: int, k: int, n: int, upright: bool, turned: bool, pitches
             return Way("OpenBLAS", "it would be turned for few rows")
         return Way("OpenBLAS", "as fast for this shape" if costs[right] < 1.3 * library else "it reads each number once" if 1 in (m, n) else
                    "it would be turned for few rows" if turned else "faster for this shape")
-    made = blocks(m, k, n, right, crowded(k, pitches[0], upright), width)
+    made = blocks(m, k, n, right, crowded(k, pitches, upright), width)
     why = {"panels": "its right side is kept in panels", "moved": "strips of its right side are moved together",
            "turned": "strips of its right side are turned"}.get(right, "nothing is moved")
     return Way(f"blocks of {made.rows}x{made.vectors * width}", why, right)
 
 
-def _own(m: int, k: int, n: int, right: str, upright: bool, pitches: tuple[int, int], width: int) -> float:
-    made = blocks(m, k, n, right, crowded(k, pitches[0], upright), width)
+def _own(m: int, k: int, n: int, right: str, upright: bool, pitches: tuple[int, int, int], width: int) -> float:
+    made = blocks(m, k, n, right, crowded(k, pitches, upright), width)
     cost = made.cycles
     if upright and 4 * pitches[0] % 1024 == 0 and 4 * k * pitches[0] > CACHE:
         cost *= 1.2  # each number of the depth is in another line, and these share places
@@ -158,13 +162,17 @@ def _own(m: int, k: int, n: int, right: str, upright: bool, pitches: tuple[int, 
 
 def _library(m: int, k: int, n: int, turned: bool) -> float:
     """What OpenBLAS takes."""
-    if 1 in (m, n):
-        return LIBRARY + m * k * n / 8
+    if m == 1:
+        return LIBRARY + (k * n / 8 + 10 * n if turned else k * max(n, 64) / 8)
+    if n == 1:
+        return LIBRARY + m * k / 8
     name = core().rpartition(" ")[2]
     full = name in FULL or not core().startswith("OpenBLAS") and lanes() == 16
     units = 32 if full else 16
     across = -(-n // 16) * 16
-    usual = LIBRARY + 1.08 * m * k * across / units + PACKED * k * (m + n) + (TURNED * k * n if turned else 0)
-    if full and m * k * n <= SMALL:
-        usual = min(usual, LIBRARY + 1.5 * m * k * across / units * (1 + 1 / m))
+    usual = LIBRARY + 1.08 * m * k * across / units + PACKED * k * (m + n) + STORED * m * n + (TURNED * k * n if turned else 0)
+    if full and m * k * n <= SMALL and turned and (m <= 4 or k >= 2 * n):
+        return min(usual, LIBRARY + 1.3 * m * k * n / units * (1 + 1 / m) + 7 * m * n)  # vectors along the depth
+    if full and m * k * n <= SMALL and not turned:
+        return min(usual, LIBRARY + 1.5 * m * k * across / units * (1 + 1 / m))
     return usual

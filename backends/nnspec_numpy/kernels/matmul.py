@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 
 from nnspec.codegen.views import Layout
+from nnspec.ir.graph import Value
 from nnspec.ir.op import Array
 from nnspec.ir.program import Array as Planned
 from nnspec.ir.program import row_major
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.matmul import MatMul
+from nnspec.ops.movement import Transpose
 from nnspec_numpy.llvm.library import library
 from nnspec_numpy.llvm.products import NAME
 from nnspec_numpy.products import parts_of, tiles
 
+from .ending import Ending
 from .gemm import PART, Way, blocks, crowded, keeps, lanes, most_vectors, way
 from .kernel import Arrays, Form, Kernel, Run, Step, Types, flat, sequence, sizes
 from .lanes import together
@@ -127,15 +130,15 @@ def _stacked(p: Lies) -> Lies:
 
 
 def chosen(op: MatMul, dtype: DType, shapes: Sequence[tuple[int, ...]], strides: Sequence[tuple[int, ...]], room: bool,
-           ) -> tuple[Way, Lies | None]:
-    """The way of a product whose matrices lie so; ``room`` where it has a workspace."""
+           own: bool = False) -> tuple[Way, Lies | None]:
+    """The way of a product whose matrices lie so; ``room`` where it has a workspace, ``own`` where only a kernel of ours will do."""
     found = lies(shapes, strides) if dtype == DType.float32 else None
     if found is None:
         return Way("OpenBLAS", f"{dtype}" if dtype != DType.float32 else "its matrices lie anyhow"), None
     if len(found.batch) > 2:
         return Way("OpenBLAS", f"{len(found.batch)} axes of products side by side"), None
     kept = bool(_forms(op, dtype, shapes))
-    made = way(prod(found.batch), found.m, found.k, found.n, found.upright, found.turned, found.pitches[:2], kept, room)
+    made = way(prod(found.batch), found.m, found.k, found.n, found.upright, found.turned, found.pitches, kept, room, own)
     return made, found
 
 
@@ -150,11 +153,12 @@ def forms(op: MatMul, inputs: Types, outputs: Types) -> tuple[Form, ...]:
     return _forms(op, inputs[0].dtype, [sizes(t) for t in (*inputs, *outputs)])
 
 
-def room(op: MatMul, inputs: Types, outputs: Types, layouts: Sequence[Layout | None]) -> tuple[TensorType, ...]:
+def room(op: MatMul, inputs: Types, outputs: Types, layouts: Sequence[Layout | None], own: bool = False,
+         ) -> tuple[TensorType, ...]:
     """For a strip of the right matrix in each tile, where one is moved."""
     shapes = [sizes(t) for t in (*inputs, *outputs)]
     strides = [layout.strides if layout else row_major(shape) for layout, shape in zip(layouts, shapes, strict=True)]
-    made, found = chosen(op, inputs[0].dtype, shapes, strides, True)
+    made, found = chosen(op, inputs[0].dtype, shapes, strides, True, own)
     if found is None or made.right not in ("moved", "turned"):
         return ()
     return (flat(parts_of(prod(shapes[2]) * found.k) * _strip(found.k, most_vectors(found.n)), DType.float32),)
@@ -170,18 +174,29 @@ def _strip(k: int, width: int) -> int:
     return (min(k, PART) + LINE) * width
 
 
-def bind(op: MatMul, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
+def follows(op: MatMul, inputs: Sequence[Value], y: TensorType) -> bool:
+    """Whether the product of these matrices is computed by a kernel of ours, which takes an epilogue."""
+    if len(y.shape) != 2:
+        return False
+    shapes = [sizes(v.type) for v in inputs]
+    strides = [(1, shape[0]) if isinstance(v.op, Transpose) else row_major(shape) for v, shape in zip(inputs, shapes, strict=True)]
+    return chosen(op, y.dtype, [*shapes, sizes(y)], [*strides, row_major(sizes(y))], True)[0].right != ""
+
+
+def bind(op: MatMul, inputs: Arrays, outputs: Arrays, space: Arrays, ending: Ending | None = None) -> Run:
     (a, b), y = inputs, outputs[0]
     shapes = [x.shape for x in (a, b, y)]
-    made, found = chosen(op, DType(y.dtype.name), shapes, [tuple(s // x.itemsize for s in x.strides) for x in (a, b, y)], bool(space))
+    strides = [tuple(s // x.itemsize for s in x.strides) for x in (a, b, y)]
+    made, found = chosen(op, DType(y.dtype.name), shapes, strides, bool(space), ending is not None)
     if not made.right or found is None:
+        assert ending is None, "a library's product has no epilogue"
         return sequence([partial(np.matmul, a, b, y)])
     panels = next(iter(_forms(op, DType.float32, shapes)), None) if made.right == "panels" else None
-    steps = _calls(found, made, a, b, y, space, panels if isinstance(panels, Panels) else None)
+    steps = _calls(found, made, a, b, y, space, panels if isinstance(panels, Panels) else None, ending)
     return together([sequence([s]) for s in steps])
 
 
-def _calls(p: Lies, made: Way, a: Array, b: Array, y: Array, space: Arrays, panels: Panels | None) -> list[Step]:
+def _calls(p: Lies, made: Way, a: Array, b: Array, y: Array, space: Arrays, panels: Panels | None, ending: Ending | None) -> list[Step]:
     """One call a tile: rows and columns of one product, or some of the products side by side."""
     outer, inner = (*p.batch, 1, 1)[:2]
     moves = [(*m, 0, 0)[:2] for m in p.moves]
@@ -192,16 +207,18 @@ def _calls(p: Lies, made: Way, a: Array, b: Array, y: Array, space: Arrays, pane
     width = most_vectors(p.n)
 
     def call(first: int, count: int, i: int, rows: int, j: int, columns: int) -> None:
-        cut = blocks(rows, p.k, columns, made.right, crowded(p.k, p.pitches[0], p.upright), lanes())
+        cut = blocks(rows, p.k, columns, made.right, crowded(p.k, p.pitches, p.upright), lanes())
         right = j // panels.lanes * panels.pitch if panels else j * (p.pitches[1] if p.turned else 1)
         places = (i * (1 if p.upright else p.pitches[0]), right, i * p.pitches[2] + j)
         at = [base + 4 * (place + first * move[0]) for base, place, move in zip(bases, places, moves, strict=True)]
         room = 0 if panels or not space else space[0].ctypes.data + 4 * len(calls) * _strip(p.k, width)
-        kernels = library(cut.kind(p.upright, made.right, columns))
+        kind = cut.kind(p.upright, made.right, columns)
+        kernels = library(replace(kind, epilogue=ending.epilogue) if ending else kind)
         assert kernels is not None
         flat_moves = [n for m in moves for n in m]
         run = kernels.bind(NAME, *at, room, count, inner, *flat_moves, p.k, columns, *p.pitches, panels.pitch if panels else 0,
-                           *cut.counts(columns), cut.parts, cut.part)
+                           *cut.counts(columns), cut.parts, cut.part,
+                           *(ending.arguments(y[i : i + rows, j : j + columns]) if ending else ()))
         run.keep_too = (a, b, y, space)  # type: ignore[attr-defined]  # whose addresses it has
         calls.append(run)
 
@@ -218,10 +235,10 @@ def _calls(p: Lies, made: Way, a: Array, b: Array, y: Array, space: Arrays, pane
     return calls
 
 
-def planned(op: MatMul, inputs: Sequence[Planned], outputs: Sequence[Planned], space: Sequence[Planned]) -> Way:
+def planned(op: MatMul, inputs: Sequence[Planned], outputs: Sequence[Planned], space: Sequence[Planned], own: bool = False) -> Way:
     """Which way a planned step takes, and why."""
     every = (*inputs, *outputs)
-    return chosen(op, every[-1].type.dtype, [a.shape for a in every], [a.strides for a in every], bool(space))[0]
+    return chosen(op, every[-1].type.dtype, [a.shape for a in every], [a.strides for a in every], bool(space), own)[0]
 
 
 MATMUL: dict[type[Any], Kernel] = {MatMul: Kernel(bind, workspace, contiguous=False, forms=forms)}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from nnspec.ir.types import DType
 from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu
+from nnspec_numpy.llvm.epilogue import Ending, Epilogue
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
 from nnspec_numpy.llvm.turned import turned
@@ -30,6 +31,7 @@ class Product:
     ``upright``: the left matrix lies by columns. ``right``: "rows" where the right one is read as it lies, "panels" where it lies in panels of
     one vector; "moved" or "turned" where each strip is brought to a workspace first, from rows or from columns. ``short`` and ``narrow``
     where there are blocks of one less, ``masked`` where the last vector is not full, ``deep`` where the depth is taken in several parts.
+    The ``epilogue`` says what becomes of sums before they are stored.
     """
 
     rows: int
@@ -40,6 +42,7 @@ class Product:
     narrow: bool
     masked: bool
     deep: bool
+    epilogue: Epilogue | None = None
 
     def __call__(self, cpu: Cpu) -> Iterator[tuple[str, Code]]:
         yield NAME, _Write(self, cpu).code
@@ -57,7 +60,7 @@ class Strip(NamedTuple):
 class _Write:
     """Its table: left, right, result, workspace; products side by side in two axes, and how far left, right and result move along each;
     rows, depth, columns; how far apart lines of left, right and result are; how far a panel is from the next; blocks of all rows and of one
-    less; strips of one vector less, and of all that are full; parts of the depth, and numbers in each but the last.
+    less; strips of one vector less, and of all that are full; parts of the depth, and numbers in each but the last; then what its ending takes.
     """
 
     def __init__(self, kind: Product, cpu: Cpu) -> None:
@@ -68,6 +71,7 @@ class _Write:
         self.depth, self.columns, self.a_pitch, self.b_pitch, self.y_pitch, self.panel = table.sizes(6)
         self.tall, self.short, self.narrow, self.wide, self.parts, self.part = table.sizes(6)
         self.v = v = Vectors(code, Lanes(code, DType.float32, cpu.width // 4), self.columns)
+        self.ending = Ending(kind.epilogue, v, table)
 
         def first(i: Register, _: list[Register]) -> list[Register]:
             def second(j: Register, _: list[Register]) -> list[Register]:
@@ -92,6 +96,7 @@ class _Write:
             left = code.let(f"sub i64 {self.depth}, {start}")
             count = code.let(f"select i1 {code.let(f'icmp slt i64 {left}, {self.part}')}, i64 {left}, i64 {self.part}")
             self._first = code.let(f"icmp eq i64 {i}, 0")
+            self._last = code.let(f"zext i1 {code.let(f'icmp sle i64 {left}, {self.part}')} to i64")
             pitch = self.a_pitch if self.kind.upright else "1"
             below = {"turned": "1", "panels": str(v.f.lanes)}.get(self.kind.right, self.b_pitch)
             self._strips(v.at(a, v.times(start, pitch)), v.at(b, v.times(start, below)), y, count)
@@ -134,7 +139,7 @@ class _Write:
         else:
             turned(v, v.at(b, v.times(column, self.b_pitch)), self.space, self.b_pitch, depth,
                    v.code.let(f"sub i64 {self.columns}, {column}"), vectors, masked)
-        self._blocks(a, strip, v.at(y, column), masks, depth)
+        self._blocks(a, strip, v.at(y, column), column, masks, depth)
 
     def _move(self, b: Register, depth: Register, masks: list[str]) -> None:
         v, lanes = self.v, self.v.f.lanes
@@ -148,7 +153,7 @@ class _Write:
 
         self.code.loop(depth, row)
 
-    def _blocks(self, a: Register, strip: Strip, y: Register, masks: list[str], depth: Register) -> None:
+    def _blocks(self, a: Register, strip: Strip, y: Register, column: Register, masks: list[str], depth: Register) -> None:
         """All rows of a strip."""
         v, kind = self.v, self.kind
 
@@ -156,7 +161,7 @@ class _Write:
             def block(i: Register, _: list[Register]) -> list[Register]:
                 row = v.plus(before, v.times(i, str(rows)))
                 self._block(v.at(a, row if kind.upright else v.times(row, self.a_pitch)), strip,
-                            v.at(y, v.times(row, self.y_pitch)), masks, depth, rows)
+                            v.at(y, v.times(row, self.y_pitch)), column, masks, depth, rows)
                 return []
 
             self.code.loop(count, block)
@@ -165,11 +170,12 @@ class _Write:
         if kind.short:
             blocks(self.short, v.times(self.tall, str(kind.rows)), kind.rows - 1)
 
-    def _block(self, a: Register, strip: Strip, y: Register, masks: list[str], depth: Register, rows: int) -> None:
+    def _block(self, a: Register, strip: Strip, y: Register, column: Register, masks: list[str], depth: Register, rows: int) -> None:
         """What is held in registers: ``rows`` times the vectors of a strip."""
         v, f, code = self.v, self.v.f, self.code
         sources = [a] if self.kind.upright else [v.at(a, v.times(self.a_pitch, str(r))) for r in range(rows)]
-        targets = [v.at(v.at(y, v.times(self.y_pitch, str(r))), str(q * f.lanes)) for r in range(rows) for q in range(len(masks))]
+        lines = [v.at(y, v.times(self.y_pitch, str(r))) for r in range(rows)]
+        targets = [v.at(line, str(q * f.lanes)) for line in lines for q in range(len(masks))]
         sums = ["zeroinitializer"] * len(targets)
         if self.kind.deep:
             sums = [f.select(v.all_lanes(self._first), f.of(0.0), v.load(t, masks[i % len(masks)])) for i, t in enumerate(targets)]
@@ -193,5 +199,19 @@ class _Write:
             return found
 
         found = code.loop(depth, number, [(f.type, s) for s in sums])
-        for i, (x, target) in enumerate(zip(found, targets, strict=True)):
-            v.store(x, target, masks[i % len(masks)])
+
+        def part() -> None:
+            for i, (x, target) in enumerate(zip(found, targets, strict=True)):
+                v.store(x, target, masks[i % len(masks)])
+
+        def end() -> None:
+            spots = [self.ending.spot(line) for line in lines]
+            for q, mask in enumerate(masks):
+                further = str(q * f.lanes)
+                self.ending.store(spots, found[q :: len(masks)], further, v.plus(column, further) if q else column, mask)
+
+        if self.kind.deep and self.kind.epilogue:
+            v.when(code.let(f"xor i64 {self._last}, 1"), part)
+            v.when(self._last, end)
+        else:
+            end()
