@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("llvmlite")
 from nnspec.codegen.check_plan import check_plan
 from nnspec.ir.graph import Graph
+from nnspec.ir.types import DType
 from nnspec.ops import elementwise as e
 from nnspec.ops.movement import swap
 from nnspec.passes import run_pipeline
@@ -18,7 +19,7 @@ from tests.test_epilogue import apart, followed
 from tests.test_nests import cpu, value  # noqa: F401  # a fixture
 from tests.test_numpy_backend import bound
 
-SHAPES = ((5, 9, 20), (64, 100, 70), (1, 33, 40), (40, 1100, 50), (130, 2100, 33), (7, 1, 3))
+SHAPES = ((5, 9, 20), (64, 100, 70), (1, 33, 40), (40, 1100, 50), (130, 2100, 33), (7, 2, 3))
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +73,12 @@ def test_no_number_of_threads_changes_a_bit():
         finally:
             TEAM.threads = before
     assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
+
+
+def test_what_has_another_type_is_no_epilogue(cpu):  # noqa: F811
+    y, number = product(30, 40, 50, "NN"), e.exp(value(label="s"))
+    for graph in (Graph({"y": e.cast(e.relu(y), DType.float64)}), Graph({"y": e.relu(y), "z": e.less(y, 0.0)}),
+                  Graph({"y": e.relu(y) * number, "z": number})):
+        (ours, passed, program), (others, _, _) = results(graph, BACKEND.loops()), results(graph, apart())
+        check_plan(passed, program)
+        assert all(np.array_equal(ours[key], others[key]) for key in others)

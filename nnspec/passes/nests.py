@@ -231,7 +231,8 @@ class Nests:
         found = [v.call for v in dict.fromkeys(v for c in calls for v in c.inputs) if v.call not in self.home and len(v.call.outputs) == 1]
         for first in sorted(found, key=lambda c: -c.serial):
             others = [r for r in self.readers[first.outputs[0]] if self.home.get(r) is not nest]  # it may hold copies of theirs
-            if all(self.level[r] > level for r in others) and first not in self.bound and self.loops.follows(first, calls):
+            alike = all(v.type == first.outputs[0].type for v in nest.outputs)  # they are stored where it would be
+            if alike and all(self.level[r] > level for r in others) and first not in self.bound and self.loops.follows(first, calls):
                 return first
         return None
 
