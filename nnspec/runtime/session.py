@@ -112,7 +112,11 @@ class Model:
     def transfer(self) -> None:
         """Loads what the spec's ``weights`` name, once. Raises SpecError, DataError."""
         if self.transferred is None:
-            from nnspec.interop.transfer import load_all  # most specs load none
+            parts = self.spec.built.network.parts.values()
+            if self.spec.document.weights is None and all(part.network.weights is None for part in parts):
+                self.transferred = ()
+                return
+            from nnspec.interop.transfer import load_all
 
             self.transferred = loaded = load_all(self.spec, DType(self.spec.settings.precision).numpy)
             if loaded:
