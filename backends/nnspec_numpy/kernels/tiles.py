@@ -25,7 +25,7 @@ from .windows import Chunk, Windows
 
 TAPS = 3
 POINTS = {2: (0, 1, -1), 4: (0, Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2))}  # and infinity
-NOISE = {2: 2.0**-22, 4: 2.0**-19}  # of the largest number of a tile that becomes a kernel's gradient: what rounding makes of a zero, at most
+NOISE = {2: 2.0**-22, 4: 2.0**-18}  # of the largest number of a tile that becomes a kernel's gradient: what rounding makes of a zero, at most
 BYTES = 1 << 20  # of a chunk's tiles
 KERNEL = 10 << 20  # of a transformed kernel: of larger ones some filters at a time
 LEAST = 128  # tiles in a chunk: below it, packing the kernel costs more than multiplying
