@@ -37,5 +37,9 @@ class Nests:
                 return depth > 1
         return False
 
+    def follows(self, first: Call, calls: Sequence[Call]) -> bool:
+        """Products and convolutions are a library's, which writes what it makes."""
+        return False
+
     def worth(self, calls: Sequence[Call]) -> bool:
         return len(calls) > 1 or not isinstance(calls[0].op, ArgMax | OneHot | Pick)
