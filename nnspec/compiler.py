@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,7 +144,7 @@ def pass_graph(graph: Graph, backend: Backend, strict: bool = False) -> Graph:
     from nnspec.passes.bound_tiles import bound_tiles
     from nnspec.passes.keep_kernels import keep_kernels
 
-    return run_pipeline(keep_kernels(bound_tiles(graph, strict)), backend.claims, backend.loops(strict))
+    return run_pipeline(keep_kernels(bound_tiles(graph, strict)), partial(backend.claims, strict=strict), backend.loops(strict))
 
 
 def check_trainable(spec: Spec) -> None:

@@ -49,7 +49,7 @@ class CupyBackend:
 
         return Gpu()
 
-    def claims(self, op: Composite) -> bool:
+    def claims(self, op: Composite, strict: bool = False) -> bool:
         return False
 
     def loops(self, strict: bool = False) -> Nests:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nnspec.errors import Problem, SpecError
@@ -57,7 +58,7 @@ def passed(graph: Graph, backend: Backend, strict: bool = False, tuning: Tuning 
 
     graph = keep_kernels(bound_tiles(graph, strict))
     yield "", graph
-    for step in pipeline(backend.claims, backend.loops(strict)):
+    for step in pipeline(partial(backend.claims, strict=strict), backend.loops(strict)):
         graph = step(graph)
         yield step.__name__, graph
     if tuning is not None:

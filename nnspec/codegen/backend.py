@@ -68,8 +68,8 @@ class Backend(Protocol):
 
     name: str
 
-    def claims(self, op: Composite) -> bool:
-        """Whether the backend has a kernel for the whole composite, so that it is not expanded."""
+    def claims(self, op: Composite, strict: bool = False) -> bool:
+        """Whether the backend has a kernel for the whole composite, so that it stays one; where it is ``strict``, one that adds up as written."""
 
     def loops(self, strict: bool = False) -> Loops | None:
         """What its loop nests take; None where it has none. Where it is ``strict`` they reorder nothing."""

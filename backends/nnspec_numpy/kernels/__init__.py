@@ -14,6 +14,7 @@ from .index import INDEX
 from .kernel import Kernel
 from .lanes import by_rows, summed
 from .matmul import MATMUL
+from .moments import MOMENTS
 from .pointwise import POINTWISE
 from .pool import POOL
 from .resample import RESAMPLE
@@ -27,4 +28,4 @@ SHARED: dict[type[Any], Kernel] = {
     **{op: summed(kernel) for op, kernel in CONV_KERNEL_GRAD.items()},
     **{op: by_rows(kernel) for op, kernel in POOL.items()},
 }
-KERNELS: dict[type[Any], Kernel] = {**SHARED, **FOLLOWED, **MATMUL, **POINTWISE, **COUNTED, **INDEX, **RESAMPLE, **ROWS}
+KERNELS: dict[type[Any], Kernel] = {**SHARED, **FOLLOWED, **MATMUL, **POINTWISE, **COUNTED, **INDEX, **RESAMPLE, **ROWS, **MOMENTS}
