@@ -27,6 +27,8 @@ COUNT, PENALTY = "count:", "$penalty_"  # before the name of an output that batc
 SHARE, KEEP, LOSS = "$share", "$keep", "$loss"  # of a step over several micro-batches
 SCALARS = {RATE: DType.float64, STEP: DType.int64, SEED: DType.uint32, SHARE: DType.float64, KEEP: DType.float64, LOSS: DType.float64}
 Types = Mapping[str, TensorType]
+Shown = tuple[Value, ...]
+NOTHING: Mapping[str, Shown] = {}
 
 
 def loss_weight(n: int) -> str:
@@ -55,15 +57,16 @@ class Phase:
     balance: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # by loss: what each class weighs, where that is counted
     stretch: int = 0  # of the schedule: what moves in it
     base: float = 1.0  # the learning rate that it begins with
+    sound: bool = True  # whether states are finite and small, so that a gradient shows what a step makes of them
 
     def training(self, types: Types, weighted: bool) -> Graph:
         """Forward, loss, backward, clipping, update and metrics; every update predicated on finite values."""
         outputs, states, scalars, grads, statistics = self._descent(types, weighted)
         with origin("", "update"):
-            new = self._updates(states, grads, scalars)
+            new, shown = self._updates(states, grads, scalars)
             if statistics is not None:
                 new[STATE] = statistics
-            self._predicate(outputs, new, states)
+            self._predicate(outputs, new, states, shown)
         return self._quiet(Graph(outputs))
 
     def gathering(self, types: Types, weighted: bool) -> Graph:
@@ -91,11 +94,11 @@ class Phase:
         with origin("", "update"):
             states = self.segments.inputs()
             scalars = _scalars(RATE, STEP, LOSS)
-            new = self._updates(states, {s: self.segments.input(s, GATHERED) for s in self.segments.moving(self.stretch)}, scalars)
+            new, shown = self._updates(states, {s: self.segments.input(s, GATHERED) for s in self.segments.moving(self.stretch)}, scalars)
             if STATE in states:
                 new[STATE] = self.segments.input(STATE, NEXT.removeprefix(f"{STATE}."))
             outputs: dict[str, Value] = {"loss": scalars[LOSS]}
-            self._predicate(outputs, new, states)
+            self._predicate(outputs, new, states, shown)
         return Graph(outputs)
 
     def _descent(
@@ -132,9 +135,12 @@ class Phase:
         found = {f"mass:{n}": self._own_mass(t, low, feeds, weight) for n, t in enumerate(self.built.losses) if low.has(t.port)}
         return Graph({name: cast(mass, DType.float64) for name, mass in found.items() if mass is not None})
 
-    def _predicate(self, outputs: dict[str, Value], new: Mapping[str, Value], states: Mapping[str, Value]) -> None:
-        """New content of ``states`` by label, taken where all of it and the loss are finite."""
-        finite = outputs["finite"] = all_finite(outputs["loss"], *new.values())
+    def _predicate(
+        self, outputs: dict[str, Value], new: Mapping[str, Value], states: Mapping[str, Value], shown: Mapping[str, Shown] = NOTHING
+    ) -> None:
+        """New content of ``states`` by label, taken where all of it and the loss are finite: looked at itself, or ``shown`` by other values."""
+        looked = [part for label, v in new.items() for part in shown.get(label, (v,))]
+        finite = outputs["finite"] = all_finite(outputs["loss"], *looked)
         outputs.update({f"update:{label}": where(finite, v, states[label]) for label, v in new.items()})
 
     def evaluation(self, types: Types, weighted: bool) -> Graph:
@@ -271,24 +277,30 @@ class Phase:
         r = reading(y, self._compared(t, y, feeds), answering.term.of if answering else None, weight, t.void)
         return metric.counts(physical(r, self.scales.get(t.feed, (1.0,))) if metric.power and r.t.dtype.is_float else r)
 
-    def _updates(self, states: dict[str, Value], grads: Mapping[str, Value], scalars: Mapping[str, Value]) -> dict[str, Value]:
-        """New segments, optimizer state and averages, by label; ``states`` gains what they were."""
+    def _updates(
+        self, states: dict[str, Value], grads: Mapping[str, Value], scalars: Mapping[str, Value]
+    ) -> tuple[dict[str, Value], dict[str, Shown]]:
+        """New segments, optimizer state and averages, by label, and what shows of which that they are finite; ``states`` gains what they were."""
         assert self.optimizer is not None
         step = scalars[STEP]
         new: dict[str, Value] = {}
+        shown: dict[str, Shown] = {}
         for segment, g in self.optimizer.clipped(grads).items():
             slots = {name: self.segments.input(segment, name) for name in self.optimizer.state}
             states.update({f"{segment}.{name}": v for name, v in slots.items()})
             group = self.segments.groups[segment]
             t = as_step(abstract(step.type, updates(segment), "scalar") if self.segments.counted else step)
-            new[segment], moved = self.optimizer.move(states[segment], g, slots, self._rate(group, scalars[RATE]), t, group.kind)
+            rate = self._rate(group, scalars[RATE])
+            new[segment], moved = self.optimizer.move(states[segment], g, slots, rate, t, group.kind)
             new.update({f"{segment}.{name}": v for name, v in moved.items()})
+            if self.sound and (proof := self.optimizer.proof(states[segment], g, rate, t, group.kind)) is not None:
+                shown |= {segment: proof, **{f"{segment}.{name}": () for name in moved}}
         if self.segments.averaged:
             for segment in self.segments.learned:
                 label = self.segments.answering(segment)
                 states[label] = self.segments.input(segment, AVERAGE)
                 new[label] = self.optimizer.averages(states[label], new.get(segment, states[segment]), as_step(step))
-        return new
+        return new, shown
 
     def _rate(self, group: Group, rate: Value) -> Value:
         """A group's learning rate: a factor of the optimizer's, or a number that goes along with the schedule as that does."""

@@ -83,7 +83,7 @@ class Programs:
                     unit = model.preparation.scale(t.columns if len(t.columns) > 1 else t.columns[0])
                     scales[t.feed] = tuple(float(v) for v in np.atleast_1d(unit))
         optimizer = model.spec.document.optimizer
-        return Phase(model.spec.built, model.segments, optimizer, scales, model.balance or {}, stretch, model.base(stretch))
+        return Phase(model.spec.built, model.segments, optimizer, scales, model.balance or {}, stretch, model.base(stretch), model.sound)
 
     def declared(self, kind: str) -> dict[str, TensorType]:
         """The types of what a kind of program is fed."""
@@ -116,7 +116,7 @@ class Programs:
     def ready(self, kind: str, arrays: Mapping[str, Array], rows: int, weighted: bool, stretch: int = 0) -> Ready:
         """The program for arrays of these shapes."""
         shapes = tuple([(name, a.shape[1:], a.dtype) for name, a in arrays.items()])
-        key = (kind, weighted, stretch, rows, shapes, self.model.preparation, *(self.model.balance or {}).items())
+        key = (kind, weighted, stretch, rows, shapes, self.model.preparation, self.model.sound, *(self.model.balance or {}).items())
         ready = self._kept.get(key)
         if ready is not None:
             self._kept.move_to_end(key)

@@ -83,6 +83,7 @@ class Model:
         self.threads = spec.settings.threads or cores.threads()
         self.backend.set_threads(self.threads)
         self.seed, self.step = spec.settings.seed, 0
+        self.sound = True  # whether its state is finite and what steps make: never again where it once was given another
         self.tuning: Tuning | None = None  # which ways calls go that are computed in several
         self.notes: tuple[str, ...] = ()  # what who asks it should know
         self.preparation: Preparation | None = None

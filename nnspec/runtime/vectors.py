@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnspec.ir.op import Array
+from nnspec.ir.types import DType
 from nnspec.network.segments import NEXT, STATE, Slot
 from nnspec.runtime.interrupt import Whole
+from nnspec.training.reach import small
 
 if TYPE_CHECKING:
     from nnspec.runtime.session import Model
@@ -48,6 +50,7 @@ def restore_state(model: Model, state: Mapping[str, Array]) -> None:
         for key, label, place in _places(model):
             key = key if key in state else key.replace(MOVING, "parameters", 1)
             if key in state:
+                model.sound &= _sound(key, state[key])
                 model.memory.put(label, place.offset, state[key].reshape(-1))
         if model.segments.counted:
             known = {model.segments.slots[path].segment: state.get(f"{UPDATES}/{path}") for path in _learned(model)}
@@ -60,9 +63,17 @@ def begin(model: Model, values: Callable[[str], Array]) -> None:
     learned = set(_learned(model)) if model.segments.averaged else set()
     for path in model.parameters:
         place, start = model.segments.slots[path], values(path).reshape(-1)
+        model.sound &= _sound(path, start)
         for label in dict.fromkeys((model.segments.answering(place.segment), *([place.segment] if path in learned else []))):
             model.memory.put(label, place.offset, start)
     _copy_statistics(model)
+
+
+def _sound(key: str, values: Array) -> bool:
+    """Whether what is given is a finite parameter, or a slot as steps of small gradients make it."""
+    _, _, slot = key.rpartition("optimizer/")
+    name = slot.partition("/")[0] if slot != key else "weights"
+    return bool(np.isfinite(values).all()) if name == "weights" else small(name, values, DType(values.dtype.name))
 
 
 def _copy_statistics(model: Model) -> None:

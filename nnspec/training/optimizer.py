@@ -14,6 +14,7 @@ from nnspec.ir.types import DType
 from nnspec.ops.elementwise import cast, greater, less, sqrt, square, where
 from nnspec.ops.reduce import sum_
 from nnspec.spec.model import Config, Count, Kind, NotNegative, Positive
+from nnspec.training.reach import below
 
 KERNELS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel", "embedding", "parameter")
 
@@ -90,6 +91,21 @@ class Optimizer(Kind):
             else:
                 g = g + p * decay
         return self.update(p, g, slots, rate, t)
+
+    def proof(self, p: Value, g: Value, rate: Value, t: Value, group: str) -> tuple[Value, ...] | None:
+        """Values that are finite only where ``move`` makes finite numbers of such as it made before; None where that is not known."""
+        decay = self.decay(group)
+        shrinks: tuple[Value, ...] = ()
+        if decay and self.decoupled:
+            shrinks = (below(cast(rate * decay, p.dtype), 1),)  # then |1 - rate decay| <= 1
+        elif decay:
+            g = g + p * decay
+        shown = self.shows(g, rate, t)
+        return None if shown is None else (*shown, *shrinks)
+
+    def shows(self, g: Value, rate: Value, t: Value) -> tuple[Value, ...] | None:
+        """``proof`` of ``update``: that a parameter moves by less than ``reach.ADDED``, and that what is kept stays small."""
+        return None
 
     def averages(self, a: Value, p: Value, t: Value) -> Value:
         """The averages after a step to ``p``: ``average a + (1 - average) p``, from the first step's ``p`` on."""

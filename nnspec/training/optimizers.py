@@ -12,6 +12,7 @@ from nnspec.ops.elementwise import expm1 as expm1_
 from nnspec.ops.reduce import sum_
 from nnspec.spec.model import Fraction, NotNegative, Positive
 from nnspec.training.optimizer import Decay, Optimizer, Slots, Updated, WeightDecay, as_step
+from nnspec.training.reach import ADDED, GRADIENT, KEPT, below, bits, can
 
 __all__ = ["Optimizer", "WeightDecay", "as_step"]
 
@@ -43,6 +44,14 @@ class Sgd(Optimizer, kind="sgd", primary="learning_rate"):
         v = slots["momentum"] * self.momentum + g
         return p - (g + v * self.momentum if self.nesterov else v) * lr, {"momentum": v}
 
+    def shows(self, g: Value, rate: Value, t: Value) -> tuple[Value, ...] | None:
+        """``|v| <= 2^(n + 1) / (1 - momentum)`` where every ``|g| < 2^n``."""
+        lr, n = cast(rate, g.dtype), GRADIENT[g.dtype]
+        if not self.momentum:
+            return (below(g * lr, ADDED[g.dtype]),)
+        moved = ADDED[g.dtype] - (n + 2 + bits(1.0 / (1.0 - self.momentum)))
+        return (below(g, n), below(lr, moved)) if 1.0 - self.momentum > KEPT and can(g.dtype, moved) else None
+
 
 class Moments(Optimizer):
     """What keeps the mean of gradients and of their squares: ``m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2``."""
@@ -54,6 +63,17 @@ class Moments(Optimizer):
 
     def moments(self, g: Value, slots: Slots) -> tuple[Value, Value]:
         return slots["first"] * self.beta1 + g * (1.0 - self.beta1), slots["second"] * self.beta2 + square(g) * (1.0 - self.beta2)
+
+    def shows(self, g: Value, rate: Value, t: Value) -> tuple[Value, ...] | None:
+        """``|m| <= 2^(n + 1)`` and ``v <= 4^(n + 1)`` where every ``|g| < 2^n``; a quotient is at most by epsilon."""
+        n = GRADIENT[g.dtype]
+        moved = ADDED[g.dtype] - (n + 2 + _inverse(self.epsilon))
+        forgets = min(1.0 - self.beta1, 1.0 - self.beta2) > KEPT
+        return (below(g, n), *(below(x, moved) for x in self.factors(g, rate, t))) if forgets and can(g.dtype, moved) else None
+
+    def factors(self, g: Value, rate: Value, t: Value) -> tuple[Value, ...]:
+        """What ``m`` or ``g`` is multiplied by, and what ``sqrt(v)`` is."""
+        return cast(rate / (1.0 - raise_(self.beta1, t)), g.dtype), cast(1.0 / sqrt(1.0 - raise_(self.beta2, t)), g.dtype)
 
 
 class Adam(Moments, kind="adam", primary="learning_rate"):
@@ -74,8 +94,7 @@ class Adam(Moments, kind="adam", primary="learning_rate"):
         new = {"first": m, "second": v}
         if self.amsgrad:
             new["largest"] = v = maximum(slots["largest"], v)
-        size = cast(rate / (1.0 - raise_(self.beta1, t)), p.dtype)
-        root = cast(1.0 / sqrt(1.0 - raise_(self.beta2, t)), p.dtype)
+        size, root = self.factors(g, rate, t)
         return p - m * size / (sqrt(v) * root + self.epsilon), new
 
 
@@ -114,12 +133,16 @@ class Nadam(Moments, kind="nadam", primary="learning_rate"):
 
     def update(self, p: Value, g: Value, slots: Slots, rate: Value, t: Value) -> Updated:
         m, v = self.moments(g, slots)
+        ahead, here, root = self.factors(g, rate, t)
+        return p - (m * ahead + g * here) / (sqrt(v) * root + self.epsilon), {"first": m, "second": v}
+
+    def factors(self, g: Value, rate: Value, t: Value) -> tuple[Value, ...]:
+        """``c`` and ``d``, each times the rate, and that of ``sqrt(v)``."""
         now, following = self._momentum(t), self._momentum(t + 1.0)
         product = self._product(t)
-        ahead = cast(rate * following / (1.0 - product * following), p.dtype)
-        here = cast(rate * (1.0 - now) / (1.0 - product), p.dtype)
-        root = cast(1.0 / sqrt(1.0 - raise_(self.beta2, t)), p.dtype)
-        return p - (m * ahead + g * here) / (sqrt(v) * root + self.epsilon), {"first": m, "second": v}
+        ahead = cast(rate * following / (1.0 - product * following), g.dtype)
+        here = cast(rate * (1.0 - now) / (1.0 - product), g.dtype)
+        return ahead, here, cast(1.0 / sqrt(1.0 - raise_(self.beta2, t)), g.dtype)
 
     def _momentum(self, t: Value) -> Value:
         return (1.0 - raise_(0.96**self.momentum_decay, t) * 0.5) * self.beta1
@@ -166,6 +189,13 @@ class RmsProp(Optimizer, kind="rmsprop", primary="learning_rate"):
             new["momentum"] = move = slots["momentum"] * self.momentum + move
         return p - move * cast(rate, p.dtype), new
 
+    def shows(self, g: Value, rate: Value, t: Value) -> tuple[Value, ...] | None:
+        """As for Adam; ``|b| <= 2^(n + 1) / (epsilon (1 - momentum))``."""
+        n = GRADIENT[g.dtype]
+        moved = ADDED[g.dtype] - (n + 2 + _inverse(self.epsilon) + bits(1.0 / (1.0 - self.momentum)))
+        forgets = min(1.0 - self.rho, 1.0 - self.momentum) > KEPT
+        return (below(g, n), below(cast(rate, g.dtype), moved)) if forgets and can(g.dtype, moved) else None
+
 
 class Adagrad(Optimizer, kind="adagrad", primary="learning_rate"):
     """``s = s + g^2;  p = p - rate g / (sqrt(s) + epsilon)``, s from 0. Rate 1e-3, epsilon 1e-7.
@@ -179,6 +209,12 @@ class Adagrad(Optimizer, kind="adagrad", primary="learning_rate"):
     def update(self, p: Value, g: Value, slots: Slots, rate: Value, t: Value) -> Updated:
         s = slots["sum"] + square(g)
         return p - g * cast(rate, p.dtype) / (sqrt(s) + self.epsilon), {"sum": s}
+
+    def shows(self, g: Value, rate: Value, t: Value) -> tuple[Value, ...] | None:
+        """A square is less than what makes a finite sum infinite."""
+        n = ADDED[g.dtype] // 2
+        moved = ADDED[g.dtype] - (n + 1 + _inverse(self.epsilon))
+        return (below(g, n), below(cast(rate, g.dtype), moved)) if can(g.dtype, moved) else None
 
 
 class Adadelta(Optimizer, kind="adadelta", primary="learning_rate"):
@@ -211,3 +247,13 @@ class Lion(Optimizer, kind="lion", primary="learning_rate"):
     def update(self, p: Value, g: Value, slots: Slots, rate: Value, t: Value) -> Updated:
         m = slots["momentum"]
         return p - sign(m * self.beta1 + g * (1.0 - self.beta1)) * cast(rate, p.dtype), {"momentum": m * self.beta2 + g * (1.0 - self.beta2)}
+
+    def shows(self, g: Value, rate: Value, t: Value) -> tuple[Value, ...] | None:
+        """A parameter moves by the rate."""
+        forgets = min(1.0 - self.beta1, 1.0 - self.beta2) > KEPT
+        return (below(g, GRADIENT[g.dtype]), below(cast(rate, g.dtype), ADDED[g.dtype])) if forgets else None
+
+
+def _inverse(epsilon: float) -> int:
+    """The exponent of the largest quotient of 1 by what is at least epsilon."""
+    return bits(max(1.0, 2.0 / epsilon))

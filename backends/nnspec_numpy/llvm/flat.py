@@ -8,6 +8,7 @@ from math import gcd
 from nnspec.ir.graph import Call
 from nnspec.ir.types import DType
 from nnspec.ops.fused import ends
+from nnspec.ops.reduce import AllFinite
 from nnspec_numpy.llvm.code import IN_MEMORY, Carried, Register
 from nnspec_numpy.llvm.nest import Bases, Nest, Operand, Values
 
@@ -114,14 +115,21 @@ class Flat(Nest):
     def _blocks(self, places: Iterable[Register], bases: Bases, rows: Values, values: list[Register], left: int | None) -> list[Register]:
         """Computes all before it writes any: what is written may lie where something was read."""
         writes: list[tuple[Operand, Register, Register]] = []
+        known: list[Values] = []
         for place in places:
             here = {**self.spread, **rows}
             self.compute(self.calls, here, bases, place, left)
-            values = [self._gathered(c, acc, here, left) for c, acc in zip(self.ending, values, strict=True)]
+            values = [acc if self._proves(c, left) else self._gathered(c, acc, here, left) for c, acc in zip(self.ending, values, strict=True)]
             writes += [(o, place, here[v]) for v, o in self.kept]
+            known.append(here)
+        values = [self.proven(c, acc, list(dict.fromkeys(here[v] for here in known for v in c.inputs))) if self._proves(c, left) else acc
+                  for c, acc in zip(self.ending, values, strict=True)]
         for o, place, x in writes:
             self.write(self.moved(bases[o.position], o.dtype, place), o.dtype, x, left)
         return values
+
+    def _proves(self, c: Call, left: int | None) -> bool:
+        return isinstance(c.op, AllFinite) and left is None
 
     def _gathered(self, c: Call, acc: Register, here: Values, left: int | None) -> Register:
         return self.gathered(c, acc, [here[v] for v in c.inputs], left)

@@ -283,6 +283,15 @@ class Nest(ABC):
             acc = f.fma(v, f.of(0.0), acc) if isinstance(c.op, AllFinite) else elements.combine(c.op, f, acc, v)
         return acc
 
+    def proven(self, c: Call, acc: Register, x: Sequence[Register]) -> Register:
+        """A proof after several whole vectors, which wait for one another in pairs and not one after another."""
+        f = self._of(c)
+        sums = [f.mul(v, f.of(0.0)) for v in x[::2]]
+        sums = [f.fma(v, f.of(0.0), s) for v, s in zip(x[1::2], sums, strict=False)] + sums[len(x) // 2 :]
+        while len(sums) > 1:
+            sums = [f.add(a, b) for a, b in zip(sums[::2], sums[1::2], strict=False)] + sums[len(sums) // 2 * 2 :]
+        return f.add(acc, sums[0])
+
     def joined(self, c: Call, a: Register, b: Register) -> Register:
         """Two accumulators as one."""
         f = self._of(c)
