@@ -19,7 +19,7 @@ from nnspec.ir.types import TensorType
 from nnspec_cupy import convolution
 from nnspec_cupy.device import Device
 from nnspec_cupy.emulated import EmulatedDevice
-from nnspec_cupy.executable import DeviceExecutable
+from nnspec_cupy.executable import SLOTS, DeviceExecutable
 from nnspec_cupy.lowerings import LOWERINGS
 from nnspec_cupy.memory import DeviceMemory
 from nnspec_cupy.nests import Nests
@@ -34,6 +34,7 @@ class CupyBackend:
     """The protocol of ``nnspec.codegen.backend``. It plans and prints without CuPy and without a GPU."""
 
     name = "cupy"
+    late = True
 
     def __init__(self, device: Device | None = None) -> None:
         self._given = device
@@ -88,7 +89,7 @@ class CupyBackend:
     def room(self) -> Room:
         """What is free on the device."""
         free, _ = self.device.memory()
-        return Room(free, f" on {self.device.name}")
+        return Room(free, f" on {self.device.name}", SLOTS)
 
     def speed(self) -> Speed:
         """Of the device, by its processors, clocks and memory."""

@@ -60,7 +60,10 @@ class Launch:
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """``y = a @ b``, and a bias added to every row, or ``more`` to what ``y`` holds; leading axes are a batch and broadcast."""
+    """``y = a @ b``, and a bias added to every row, or ``more`` to what ``y`` holds.
+
+    With three axes a batch, each matrix a fixed step from the one before; of ``a`` and ``b`` one with two axes is that of all.
+    """
 
     a: Array
     b: Array

@@ -10,12 +10,12 @@ from ctypes import byref, c_double, c_float, c_int, c_int32, c_int64, c_size_t, 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nnspec.errors import MissingExtraError, Problem
+from nnspec.errors import MissingExtraError, Problem, ResourceError
 from nnspec.ir.program import Array
 from nnspec.ir.types import DType
 from nnspec_cupy.commands import Product
 from nnspec_cupy.cuda.compile import INSTALL
-from nnspec_cupy.device import Find, Run
+from nnspec_cupy.device import CPU, Find, Run
 
 if TYPE_CHECKING:
     from nnspec_cupy.gpu import Gpu
@@ -26,9 +26,11 @@ SCALAR: dict[DType, Any] = {DType.float32: c_float, DType.float64: c_double}
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
 TRANSA, TRANSB, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8  # cublasLtMatmulDescAttributes_t
 BATCH_COUNT, BATCH_OFFSET = 5, 6  # cublasLtMatrixLayoutAttribute_t
-MAX_WORKSPACE = 1  # cublasLtMatmulPreferenceAttributes_t
+MAX_WORKSPACE, ALIGNMENT = 1, (5, 6, 7, 8)  # cublasLtMatmulPreferenceAttributes_t; bytes from which A, B, C and D begin
 EPILOGUE_BIAS = 4
 OP_T = 1
+STATUS = {1: "not initialized", 3: "no memory", 7: "a value that is not allowed", 8: "not on this architecture", 11: "memory cannot be mapped", "the kernel failed",
+          14: "an error of its own", 15: "not supported", 16: "a licence is missing"}  # cublasStatus_t
 
 
 class _Heuristic(ctypes.Structure):
@@ -71,14 +73,17 @@ class CublasLt:
                 self._set("MatrixLayout", layout, BATCH_OFFSET, c_int64(_step(array)))
         self._check(self._library.cublasLtMatmulPreferenceCreate(byref(wish)))
         self._set("MatmulPreference", wish, MAX_WORKSPACE, c_size_t(WORKSPACE))
+        places = [find(x).ptr + x.offset for x in (b, a, y)]
+        for attribute, place in zip(ALIGNMENT, (*places, places[-1]), strict=True):  # 256 where nothing is said, which parts of arrays are not
+            self._set("MatmulPreference", wish, attribute, c_uint32(_alignment(place)))
         found, count = _Heuristic(), c_int()
-        self._check(self._library.cublasLtMatmulAlgoGetHeuristic(
-            self._handle, description, first, second, result, result, wish, 1, byref(found), byref(count)))
+        status = self._library.cublasLtMatmulAlgoGetHeuristic(
+            self._handle, description, first, second, result, result, wish, 1, byref(found), byref(count))
         self._library.cublasLtMatmulPreferenceDestroy(wish)
-        if not count.value or found.state:
-            raise RuntimeError(f"cublasLt has no algorithm for {command}")
+        if status or not count.value or found.state:
+            raise ResourceError(Problem(f"cublasLt multiplies nothing like {command}", found=f"status {status or found.state}", hint=CPU))
         alpha, beta = SCALAR[dtype](1), SCALAR[dtype](1 if command.more else 0)
-        at = [c_void_p(find(x).ptr + x.offset) for x in (b, a, y)]
+        at = [c_void_p(place) for place in places]
         call = partial(self._library.cublasLtMatmul, self._handle, description, byref(alpha), at[0], first, at[1], second, byref(beta), at[2], result,
                        at[2], result, byref(found.algorithm), c_void_p(self._workspace.ptr), c_size_t(WORKSPACE), c_void_p(self.gpu.stream.ptr))
         kept = (alpha, beta, found, [find(x) for x in (a, b, y)])
@@ -93,7 +98,7 @@ class CublasLt:
 
     def _check(self, status: int) -> None:
         if status:
-            raise RuntimeError(f"cublasLt answers status {status}")
+            raise ResourceError(Problem(f"cublasLt answers status {status} ({STATUS.get(status, 'of which nothing is known here')})", hint=CPU))
 
 
 def library() -> Any:
@@ -104,6 +109,11 @@ def library() -> Any:
         return ctypes.CDLL(load_nvidia_dynamic_lib("cublasLt").abs_path)
     except (ImportError, OSError, RuntimeError) as error:
         raise MissingExtraError(Problem("cublasLt cannot be loaded", found=str(error).partition("\n")[0], hint=INSTALL)) from error
+
+
+def _alignment(place: int) -> int:
+    """The largest power of two, up to 256, that an address is a multiple of."""
+    return min(place & -place, 256) or 256
 
 
 def _turned(a: Array) -> int:
@@ -119,13 +129,9 @@ def _leading(a: Array) -> int:
 
 
 def _batch(command: Product) -> int:
-    count = 1
-    for n in command.y.shape[:-2]:
-        count *= n
-    return count
+    return command.y.shape[0] if len(command.y.shape) > 2 else 1
 
 
 def _step(a: Array) -> int:
     """Elements from one matrix of a batch to the next; 0 where all take the same."""
-    wide = [s for n, s in zip(a.shape[:-2], a.strides[:-2], strict=True) if n > 1]
-    return wide[-1] if wide else 0
+    return a.strides[0] if len(a.shape) > 2 and a.shape[0] > 1 else 0

@@ -11,7 +11,7 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from nnspec.errors import MissingExtraError, Problem
+from nnspec.errors import MissingExtraError, Problem, ResourceError
 from nnspec.ir.types import DType
 from nnspec.ops.conv import Conv, ConvInputGrad, pads
 from nnspec_cupy.commands import Convolve
@@ -36,21 +36,36 @@ class Cudnn:
 
     def bind(self, command: Convolve, find: Find, tf32: bool) -> Run:
         """What enqueues a convolution."""
-        graph, tensors = described(self.cudnn, command)
-        notes = self.cudnn.numerical_note
-        graph.validate()
-        graph.build_operation_graph()
-        graph.create_execution_plans([self.cudnn.heur_mode.A, self.cudnn.heur_mode.FALLBACK])
-        graph.deselect_numeric_notes([notes.NONDETERMINISTIC, *([] if tf32 else [notes.TENSOR_CORE]), notes.WINOGRAD])
-        graph.deselect_workspace_greater_than(WORKSPACE)
-        graph.check_support()
-        graph.build_plans()
+        graph, tensors = self._planned(command, tf32)
         if self._workspace is None:
             self._workspace = self.gpu.allocate(WORKSPACE)
         arrays = (*command.reads, command.result)
-        places = {t: find(a).ptr + a.offset for t, a in zip(tensors, arrays, strict=True)}
+        places = {t: int(find(a).ptr) + int(a.offset) for t, a in zip(tensors, arrays, strict=True)}
         blocks = [find(a) for a in arrays]
         return partial(_execute, graph, places, self._workspace.ptr, self._handle, blocks)
+
+
+    def _planned(self, command: Convolve, tf32: bool) -> tuple[Any, list[Any]]:
+        """A graph that can run: without Winograd's errors, or else with them. Raises ResourceError where there is neither."""
+        notes = self.cudnn.numerical_note
+        fixed = [notes.NONDETERMINISTIC, *([] if tf32 else [notes.TENSOR_CORE, notes.DOWN_CONVERT_INPUTS])]
+        told = ""
+        for refused in ([*fixed, notes.WINOGRAD], fixed):
+            graph, tensors = described(self.cudnn, command, self._handle)
+            graph.validate()
+            graph.build_operation_graph()
+            try:
+                graph.create_execution_plans([self.cudnn.heur_mode.A, self.cudnn.heur_mode.FALLBACK])
+                graph.deselect_numeric_notes(refused)
+                graph.deselect_workspace_greater_than(WORKSPACE)
+                graph.check_support()
+                graph.build_plans()
+            except (self.cudnn.cudnnGraphNotSupportedError, RuntimeError) as error:
+                told = str(error).partition("\n")[0]
+                continue
+            return graph, tensors
+        raise ResourceError(Problem(f"cuDNN has nothing that gives the same bits each time for {command}", found=told,
+                                    hint="NNSPEC_CUDNN=none computes convolutions as products"))  # fmt: skip
 
 
 def frontend() -> Any:
@@ -64,10 +79,10 @@ def frontend() -> Any:
     return cudnn
 
 
-def described(cudnn: Any, command: Convolve) -> tuple[Any, list[Any]]:
+def described(cudnn: Any, command: Convolve, handle: Any = None) -> tuple[Any, list[Any]]:
     """The graph of a convolution, and its tensors in the order of what it reads and writes."""
     kind = getattr(cudnn.data_type, TYPES[command.result.type.dtype])
-    graph = cudnn.pygraph(io_data_type=kind, intermediate_data_type=kind, compute_data_type=cudnn.data_type.FLOAT)
+    graph = cudnn.pygraph(io_data_type=kind, intermediate_data_type=kind, compute_data_type=cudnn.data_type.FLOAT, handle=handle)
     op = command.op
     image, filters, outer = command.shapes
     around = pads(op.padding, image[1:-1], filters[1:-1], op.stride, op.dilation)

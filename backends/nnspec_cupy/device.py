@@ -12,6 +12,7 @@ from nnspec.codegen.backend import Speed
 from nnspec.ir.program import Array
 from nnspec_cupy.commands import Command, Kernel
 
+CPU = "--backend numpy runs the same spec on the CPU"
 Run: TypeAlias = Callable[[], None]
 Bytes: TypeAlias = NDArray[np.uint8]
 Block: TypeAlias = Any  # memory of the device; only the device knows what it is
@@ -20,6 +21,8 @@ Find: TypeAlias = Callable[[Array], Block]  # the block that holds an array's ar
 
 class Device(Protocol):
     """One GPU, or what stands for it. All that is enqueued happens in order; the host goes on meanwhile.
+
+    What is enqueued ``beside`` has an order of its own, that of copies; either order waits for a mark of the other where ``follow`` says so.
 
     Between ``capture``'s begin and end nothing is done: what is enqueued is remembered. Memory, host reads and waiting are refused then.
     """
@@ -39,11 +42,14 @@ class Device(Protocol):
     def pinned(self, nbytes: int) -> Bytes:
         """Memory of the host that copies read and write while the host goes on; zeroed."""
 
-    def upload(self, source: Bytes, target: Block, offset: int = 0) -> Run:
+    def upload(self, source: Bytes, target: Block, offset: int = 0, beside: bool = False) -> Run:
         """What enqueues a copy to the device, ``offset`` bytes from where the block begins; the host may not write ``source`` before it is done."""
 
     def download(self, source: Block, target: Bytes) -> Run:
         """What enqueues a copy to the host; the host may read ``target`` when it is done."""
+
+    def copy(self, source: Block, target: Block, nbytes: int) -> Run:
+        """What enqueues a copy from one block to another."""
 
     def load(self, kernels: Iterable[Kernel]) -> None:
         """Compiles kernels, or finds them compiled. Raises BackendError where one does not compile."""
@@ -54,8 +60,11 @@ class Device(Protocol):
     def capture(self, work: Run) -> Run:
         """What ``work`` enqueues, as one call that enqueues it all."""
 
-    def mark(self) -> Any:
+    def mark(self, beside: bool = False) -> Any:
         """A point in the order of what is enqueued."""
+
+    def follow(self, mark: Any, beside: bool = False) -> None:
+        """What is enqueued from here on waits for a mark of the other order."""
 
     def wait(self, mark: Any) -> None:
         """Until all before a mark is done."""

@@ -6,9 +6,9 @@ What is enqueued waits until somebody waits for it, so that a host that reads to
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,16 @@ class Refused(RuntimeError):
 class Mark:
     """A point in the order; ``at`` is when it was passed."""
 
-    def __init__(self) -> None:
-        self.at: float | None = None
+    def __init__(self, beside: bool) -> None:
+        self.beside, self.at = beside, None
+
+    at: float | None
 
     def passed(self) -> None:
         self.at = perf_counter()
+
+
+Item: TypeAlias = Callable[[], None] | Mark  # something to do, or a mark of the other order that is waited for
 
 
 class EmulatedDevice:
@@ -42,9 +47,10 @@ class EmulatedDevice:
     name = "emulated"
     arch = "sm_90"
 
-    def __init__(self, total: int = 1 << 40) -> None:
+    def __init__(self, total: int = 1 << 40, eager: bool = False) -> None:
         self.total, self.taken = total, 0
-        self._waiting: deque[Run] = deque()
+        self.eager = eager  # copies are done as early as they may be, else as late
+        self._orders: tuple[deque[Item], deque[Item]] = (deque(), deque())
         self._captured: list[Run] | None = None
 
     def memory(self) -> tuple[int, int]:
@@ -56,6 +62,7 @@ class EmulatedDevice:
 
     def allocate(self, nbytes: int) -> Bytes:
         self._refuse("allocation")
+        assert nbytes <= self.total - self.taken, "what does not fit is refused before it is asked for"
         self.taken += nbytes
         return self.pinned(nbytes)
 
@@ -65,8 +72,11 @@ class EmulatedDevice:
         start = -room.ctypes.data % ALIGNMENT
         return room[start : start + nbytes]
 
-    def upload(self, source: Bytes, target: Bytes, offset: int = 0) -> Run:
-        return self._enqueued(lambda: np.copyto(target[offset : offset + len(source)], source))
+    def upload(self, source: Bytes, target: Bytes, offset: int = 0, beside: bool = False) -> Run:
+        return self._enqueued(lambda: np.copyto(target[offset : offset + len(source)], source), beside)
+
+    def copy(self, source: Bytes, target: Bytes, nbytes: int) -> Run:
+        return self._enqueued(lambda: np.copyto(target[:nbytes], source[:nbytes]))
 
     def download(self, source: Bytes, target: Bytes) -> Run:
         return self._enqueued(lambda: np.copyto(target, source[: len(target)]))
@@ -106,19 +116,24 @@ class EmulatedDevice:
 
         def replay() -> None:
             self._refuse("replay")
-            self._waiting.extend(done)
+            self._orders[False].extend(done)
 
         return replay
 
-    def mark(self) -> Mark:
-        found = Mark()
-        self._enqueue(found.passed)
+    def mark(self, beside: bool = False) -> Mark:
+        found = Mark(beside)
+        self._enqueue(found.passed, beside)
         return found
+
+    def follow(self, mark: Mark, beside: bool = False) -> None:
+        self._refuse("waiting for another order")
+        self._orders[beside].append(mark)
+        self._advance()
 
     def wait(self, mark: Mark) -> None:
         self._refuse("waiting")
         while mark.at is None:
-            self._next()
+            self._next(mark.beside)
 
     def seconds(self, first: Mark, last: Mark) -> float:
         self._refuse("reading of a clock")
@@ -127,18 +142,35 @@ class EmulatedDevice:
 
     def synchronize(self) -> None:
         self._refuse("waiting")
-        while self._waiting:
-            self._next()
+        for beside in (True, False):
+            while self._orders[beside]:
+                self._next(beside)
 
-    def _next(self) -> None:
-        with np.errstate(all="ignore"):
-            self._waiting.popleft()()
+    def _next(self, beside: bool) -> None:
+        """The first of what is enqueued, and of the other order as much as it waits for."""
+        first = self._orders[beside].popleft()
+        if not isinstance(first, Mark):
+            with np.errstate(all="ignore"):
+                first()
+            return
+        while first.at is None:
+            self._next(first.beside)
 
-    def _enqueued(self, run: Run) -> Run:
-        return lambda: self._enqueue(run)
+    def _advance(self) -> None:
+        """Copies that wait for nothing are done now, where they are done early."""
+        order = self._orders[True]
+        while self.eager and order and not (isinstance(order[0], Mark) and order[0].at is None):
+            self._next(True)
 
-    def _enqueue(self, run: Run) -> None:
-        (self._waiting if self._captured is None else self._captured).append(run)
+    def _enqueued(self, run: Run, beside: bool = False) -> Run:
+        return lambda: self._enqueue(run, beside)
+
+    def _enqueue(self, run: Run, beside: bool = False) -> None:
+        if self._captured is not None:
+            self._captured.append(run)
+            return
+        self._orders[beside].append(run)
+        self._advance()
 
     def _refuse(self, what: str) -> None:
         if self._captured is not None:

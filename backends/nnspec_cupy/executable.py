@@ -1,4 +1,7 @@
-"""A program bound to a device: its commands are captured once, and a step is a copy, a replay and a copy."""
+"""A program bound to a device: its commands are captured once, and a step is a copy, a replay and a copy.
+
+A batch goes up on the stream of copies, to a block beside the program's, while the step before it computes; the step begins by taking it over.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnspec.codegen.backend import Results
 from nnspec.codegen.module import load
 from nnspec.ir.program import Array, Program
 from nnspec_cupy.device import Run
+from nnspec_cupy.halt import FINITE, halting
 from nnspec_cupy.lowerings import LOWERINGS
 from nnspec_cupy.memory import Arenas, DeviceMemory, over
 from nnspec_cupy.source import kernels, source
 
 SLOTS = 2  # batches that are on their way at once
+STAGED = 1 << 16  # bytes of a batch from which its upload goes beside: waiting for another stream costs more than copying less
 
 
 class DeviceExecutable:
@@ -23,10 +29,11 @@ class DeviceExecutable:
 
     def __init__(self, program: Program, memory: DeviceMemory, seconds: NDArray[Any] | None = None) -> None:
         self.program, self.device, self._tf32 = program, memory.device, memory.tf32
-        self._arenas, self._seconds = Arenas(program, memory), seconds
-        self.device.load(kernels(program).values())
+        self._arenas, self._seconds, self.memory = Arenas(program, memory), seconds, memory
+        self._halt = halting(program)
+        self.device.load([*kernels(program).values(), *(c.kernel for c in self._halt.values())])
         self._fill_constants()
-        self._slots = [_Slot(self) for _ in range(SLOTS if seconds is None else 1)]
+        self._slots = [_Slot(self, seconds is None) for _ in range(SLOTS if seconds is None else 1)]
         self._now, self.last = 0, self._slots[-1]
         self.inputs: Mapping[str, NDArray[Any]] = _Inputs(self)
         self.outputs: Mapping[str, NDArray[Any]] = _Outputs(self)
@@ -41,7 +48,8 @@ class DeviceExecutable:
     def _bound(self, index: int) -> Run:
         """What enqueues the commands of a step."""
         step = self.program.steps[index]
-        runs = [self.device.bind(c, self._arenas.find, self._tf32) for c in LOWERINGS[type(step.call.op)].commands(step)]
+        found = [*LOWERINGS[type(step.call.op)].commands(step), *([self._halt[index]] if index in self._halt else [])]
+        runs = [self.device.bind(c, self._arenas.find, self._tf32) for c in found]
 
         def enqueue() -> None:
             for run in runs:
@@ -61,6 +69,15 @@ class DeviceExecutable:
                 over(a, host)[...] = a.data
         self.device.upload(host, block)()
         self.device.synchronize()
+
+    def results(self) -> Results:
+        """Of the last run, there until the run after the next is begun."""
+        return Results(self.last.inputs, _Outputs(self, self.last))
+
+    @property
+    def late(self) -> bool:
+        """Whether a run may begin before what the last one gave is read: one that was not finite keeps it from doing anything."""
+        return bool(self._halt) and len(self._slots) > 1
 
     @property
     def next(self) -> _Slot:
@@ -84,14 +101,17 @@ class DeviceExecutable:
 class _Slot:
     """Host memory for one batch and for what is read after its step."""
 
-    def __init__(self, owner: DeviceExecutable) -> None:
+    def __init__(self, owner: DeviceExecutable, staged: bool) -> None:
         program, device, arenas = owner.program, owner.device, owner._arenas
         self.device = device
         size = program.arenas.get("data", 0)
         self.data = device.pinned(size)
         self.inputs = {name: over(a, self.data) for name, a in program.inputs.items()}
         block = arenas.arena("data")
-        self._up = device.upload(self.data, block) if block is not None else None
+        self._stage = device.allocate(size) if block is not None and size >= STAGED and staged else None
+        self._up = device.upload(self.data, block if self._stage is None else self._stage, 0, self._stage is not None) if block is not None else None
+        self._over = device.copy(self._stage, block, size) if self._stage is not None else None
+        self._free = device.mark()  # when the batch before had been taken over
         read = dict.fromkeys(a.arena for a in program.outputs.values() if a.arena)
         self._results = {name: device.pinned(program.arenas[name]) for name in read}
         self._down = [device.download(arenas.arena(name), host) for name, host in self._results.items()]
@@ -114,8 +134,16 @@ class _Slot:
             self.writable()
             self.inputs[name][...] = before.inputs[name]
         self._written = set()
+        if self._over is None:
+            self._up()
+            self._taken = self.device.mark()
+            return
+        self.device.follow(self._free, beside=True)
         self._up()
-        self._taken = self.device.mark()
+        self._taken = self.device.mark(beside=True)
+        self.device.follow(self._taken)
+        self._over()
+        self._free = self.device.mark()
 
     def input(self, name: str) -> NDArray[Any]:
         """Where an input is written, once what was written there before is on the device."""
@@ -158,14 +186,18 @@ class _Inputs(Mapping[str, Any]):
 
 
 class _Outputs(Mapping[str, Any]):
-    """What the last step gave, by name."""
+    """What a step gave, by name: the last one, or that of ``slot``."""
 
-    def __init__(self, owner: DeviceExecutable) -> None:
-        self._owner = owner
+    def __init__(self, owner: DeviceExecutable, slot: _Slot | None = None) -> None:
+        self._owner, self._slot = owner, slot
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        self._owner.last.readable()
-        return self._owner.last.outputs[name]
+        slot = self._slot or self._owner.last
+        slot.readable()
+        found = slot.outputs[name]
+        if name == FINITE and not found.all():
+            self._owner.memory.recover()
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._owner.program.outputs)

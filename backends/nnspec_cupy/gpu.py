@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -14,15 +15,15 @@ from nnspec.codegen.backend import Speed
 from nnspec.errors import MissingExtraError, Problem, ResourceError
 from nnspec.ir.program import Array
 from nnspec_cupy.commands import Command, Convolve, Kernel, Launch, Product
+from nnspec_cupy.convolution import library
 from nnspec_cupy.cublaslt import CublasLt
 from nnspec_cupy.cuda.cache import compiled
 from nnspec_cupy.cuda.compile import INSTALL
-from nnspec_cupy.cudnn_graph import Cudnn
-from nnspec_cupy.device import Bytes, Find, Run
+from nnspec_cupy.cudnn_graph import WORKSPACE, Cudnn
+from nnspec_cupy.device import CPU, Bytes, Find, Run
 
 CLOCK_KHZ, MEMORY_KHZ, BUS_BITS = 13, 36, 37  # cudaDeviceAttr
-UP, DOWN = 1, 2  # cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost
-CPU = "--backend numpy runs the same spec on the CPU"
+UP, DOWN, OVER = 1, 2, 3  # cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice
 
 
 def cupy() -> Any:
@@ -62,10 +63,9 @@ class Gpu:
         device.use()
         self.arch = f"sm_{device.compute_capability}"
         self.name = self.runtime.getDeviceProperties(0)["name"].decode()
-        self.stream = self.cupy.cuda.Stream(non_blocking=True)
+        self.stream, self.copies = (self.cupy.cuda.Stream(non_blocking=True) for _ in range(2))
         self.products = CublasLt(self)
         self._functions: dict[str, Any] = {}
-        self._capturing = False
 
     @cached_property
     def convolutions(self) -> Cudnn:
@@ -73,8 +73,10 @@ class Gpu:
         return Cudnn(self)
 
     def memory(self) -> tuple[int, int]:
+        """What is free, less what cuDNN will ask for."""
         free, total = self.runtime.memGetInfo()
-        return free, total
+        later = WORKSPACE if library() and "convolutions" not in self.__dict__ else 0
+        return max(0, free - later), total
 
     def speed(self) -> Speed:
         """128 products and sums a processor and clock, and what the bus moves at both edges; of both 7 tenths. A kernel of a graph takes 2 us."""
@@ -103,16 +105,22 @@ class Gpu:
         found[...] = 0
         return found
 
-    def upload(self, source: Bytes, target: Any, offset: int = 0) -> Run:
-        return partial(self._copy, target, source, target.ptr + offset, source.ctypes.data, source.nbytes, UP)
+    def upload(self, source: Bytes, target: Any, offset: int = 0, beside: bool = False) -> Run:
+        return partial(self._copy, (target, source), target.ptr + offset, source.ctypes.data, source.nbytes, UP, self._order(beside))
 
     def download(self, source: Any, target: Bytes) -> Run:
-        return partial(self._copy, source, target, target.ctypes.data, source.ptr, target.nbytes, DOWN)
+        return partial(self._copy, (source, target), target.ctypes.data, source.ptr, target.nbytes, DOWN, self.stream)
 
-    def _copy(self, block: Any, host: Bytes, to: int, at: int, nbytes: int, way: int) -> None:
-        """``block`` and ``host`` are kept as long as the call is."""
+    def copy(self, source: Any, target: Any, nbytes: int) -> Run:
+        return partial(self._copy, (source, target), target.ptr, source.ptr, nbytes, OVER, self.stream)
+
+    def _copy(self, kept: Any, to: int, at: int, nbytes: int, way: int, stream: Any) -> None:
+        """``kept`` is what is copied between: it lasts as long as the call does."""
         if nbytes:
-            self.runtime.memcpyAsync(to, at, nbytes, way, self.stream.ptr)
+            self.runtime.memcpyAsync(to, at, nbytes, way, stream.ptr)
+
+    def _order(self, beside: bool) -> Any:
+        return self.copies if beside else self.stream
 
     def load(self, kernels: Iterable[Kernel]) -> None:
         new = [k for k in kernels if k.name not in self._functions]
@@ -141,15 +149,21 @@ class Gpu:
         self.stream.begin_capture()
         try:
             work()
-        finally:
-            graph = self.stream.end_capture()
+        except BaseException:
+            with suppress(self.runtime.CUDARuntimeError):  # a capture that something has broken: what broke it is told
+                self.stream.end_capture()
+            raise
+        graph = self.stream.end_capture()
         graph.upload(self.stream)
         return partial(_replay, graph, self.stream, work)
 
-    def mark(self) -> Any:
+    def mark(self, beside: bool = False) -> Any:
         event = self.cupy.cuda.Event()
-        event.record(self.stream)
+        event.record(self._order(beside))
         return event
+
+    def follow(self, mark: Any, beside: bool = False) -> None:
+        self._order(beside).wait_event(mark)
 
     def wait(self, mark: Any) -> None:
         mark.synchronize()
@@ -158,6 +172,7 @@ class Gpu:
         return float(self.cupy.cuda.get_elapsed_time(first, last)) / 1000
 
     def synchronize(self) -> None:
+        self.copies.synchronize()
         self.stream.synchronize()
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from nnspec.codegen.views import Layout
 from nnspec.ir.graph import Graph, abstract
 from nnspec.ir.op import REGISTRY, Op
 from nnspec.ir.program import Copy, Step
@@ -23,11 +22,12 @@ from nnspec.ops.reduce import AllFinite, ArgMax, Max, Min, Sum
 from nnspec.ops.resample import Resample, ResampleGrad
 from nnspec.ops.rows import AddRows, Largest, TakeRows
 from nnspec_cupy import convolution, nest
-from nnspec_cupy.commands import Kernel, Launch, Product, Three
+from nnspec_cupy.commands import Kernel, Launch, Three
 from nnspec_cupy.cuda import index, movement, reduce, windows
 from nnspec_cupy.cuda.flat import THREADS, blocks, flat
 from nnspec_cupy.cuda.nest import partial_of
 from nnspec_cupy.lowering import Lowering, Types, plain
+from nnspec_cupy.products import matrices, product
 
 
 def elementwise(step: Step) -> tuple[Launch]:
@@ -128,19 +128,6 @@ def read_along(step: Step) -> tuple[Launch]:
 def places_along(op: Resample | ResampleGrad, x: Types, y: Types) -> Sequence[Any]:
     n, m = (known(t.shape)[op.axis] for t in ((x[0], y[0]) if isinstance(op, Resample) else (y[0], x[0])))
     return movement.tables(op, n, m, x[0].dtype.numpy)
-
-
-def product(step: Step) -> tuple[Product]:
-    a, b, *bias = step.inputs
-    return (Product(a, b, step.outputs[0], bias[0] if bias else None),)
-
-
-def matrices(op: Op, i: int, x: Layout) -> bool:
-    """What a library multiplies as it is: one of the last two axes without gaps, the other at least as long a step."""
-    if len(x.shape) < 2:
-        return True
-    (m, n), (s, t) = x.shape[-2:], x.strides[-2:]
-    return (t == 1 and s >= n) or (s == 1 and t >= m and i < 2)
 
 
 LOWERINGS: dict[type[Op], Lowering] = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnspec.ir.program import STATE, Array, Program
-from nnspec.ir.types import TensorType, known
+from nnspec.ir.types import DType, TensorType, known
 from nnspec_cupy.device import Block, Bytes, Device
 
 
@@ -20,6 +20,7 @@ class DeviceMemory:
     def __init__(self, types: Mapping[str, TensorType], device: Device, tf32: bool = False) -> None:
         self.types, self.device, self.tf32 = dict(types), device, tf32
         self._blocks = {label: device.allocate(_bytes(t)) for label, t in self.types.items()}
+        self._sound: Block = None
 
     def block(self, label: str) -> Block:
         return self._blocks[label]
@@ -47,17 +48,41 @@ class DeviceMemory:
         self._put(label, offset, array)
 
     def _put(self, label: str, offset: int, array: NDArray[Any]) -> None:
-        host = self.device.pinned(array.nbytes)
-        host[...] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        self.device.upload(host, self._blocks[label], offset * array.itemsize)()
+        self._fill(self._blocks[label], offset * array.itemsize, np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+    def _fill(self, block: Block, offset: int, content: Bytes) -> None:
+        host = self.device.pinned(content.nbytes)
+        host[...] = content
+        self.device.upload(host, block, offset)()
         self.device.synchronize()
+
+    @property
+    def sound(self) -> Block:
+        """A byte: whether all steps so far were finite, as far as the host has not seen the one that was not. None is taken while it is 0."""
+        if self._sound is None:
+            self._sound = self.device.allocate(1)
+            self.recover()
+        return self._sound
+
+    def recover(self) -> None:
+        """The host has seen a step that was not finite: what is enqueued behind it does nothing, what comes now is taken again."""
+        self.device.synchronize()
+        self._fill(self.sound, 0, np.ones(1, np.uint8))
+
+
+SOUND = "sound"  # the arena of ``DeviceMemory.sound``
+
+
+def sound() -> Array:
+    """``DeviceMemory.sound`` as an array."""
+    return Array(SOUND, TensorType((), DType.bool), SOUND, 0, ())
 
 
 class Arenas:
     """Where the arrays of one bound program lie: one block an arena of its own, and the state that it shares."""
 
     def __init__(self, program: Program, memory: DeviceMemory) -> None:
-        self._blocks: dict[str, Block] = {}
+        self._memory, self._blocks = memory, dict[str, Block]()
         for label, a in program.state.items():
             if memory.types[label] != a.type:
                 raise ValueError(f"state '{label}' is {memory.types[label]}, but the program expects {a.type}")
@@ -68,7 +93,7 @@ class Arenas:
                 self._blocks[name] = memory.device.allocate(size)
 
     def find(self, a: Array) -> Block:
-        return self._blocks[a.arena]
+        return self._memory.sound if a.arena == SOUND else self._blocks[a.arena]
 
     def arena(self, name: str) -> Block | None:
         return self._blocks.get(name)

@@ -108,6 +108,7 @@ class NumpyBackend:
     """``nnspec.codegen.backend.Backend`` over NumPy."""
 
     name = "numpy"
+    late = False
 
     def claims(self, op: Composite, strict: bool = False) -> bool:
         """Whether there is a kernel for the whole composite. That for moments adds up in an order of its own; NumPy alone is no faster by it."""

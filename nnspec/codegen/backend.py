@@ -39,6 +39,19 @@ class Room(NamedTuple):
 
     bytes: int
     where: str  # " on NVIDIA H200"
+    copies: int = 0  # of what a program is fed, that are there beside it
+
+
+class Results(NamedTuple):
+    """What a run was given, and what it gave."""
+
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
+
+
+def results(run: Any) -> Results:
+    """Of the last run of an ``Executable``: its own, where it keeps more than one."""
+    return run.results() if hasattr(run, "results") else Results(run.inputs, run.outputs)
 
 
 class Speed(NamedTuple):
@@ -53,7 +66,9 @@ class Speed(NamedTuple):
 class Executable(Protocol):
     """A program bound to memory: write the inputs in place, run, read the outputs.
 
-    An output is overwritten by the next ``run``.
+    An output is overwritten by the next ``run``. One that is ``late`` has ``results() -> Results`` of the last run as well, which are there until
+    the run after the next, so that a step can be begun before the last one is looked at; one that was not ``finite`` keeps all behind it
+    from doing anything until the host has read that.
     """
 
     program: Program
@@ -67,6 +82,7 @@ class Backend(Protocol):
     """Plans, prints and runs programs on one kind of device."""
 
     name: str
+    late: bool  # whether executables of steps are late
 
     def claims(self, op: Composite, strict: bool = False) -> bool:
         """Whether the backend has a kernel for the whole composite, so that it stays one; where it is ``strict``, one that adds up as written."""

@@ -21,7 +21,7 @@ from nnspec.runtime.interrupt import Interrupted, Signals
 from nnspec.runtime.resume import Splits, command, record, refuse_differences, replay_choices
 from nnspec.runtime.run_folder import RECORD, RESULT, RunFolder
 from nnspec.runtime.saving import described
-from nnspec.runtime.session import CHUNK, Model
+from nnspec.runtime.session import CHUNK, Begun, Model
 from nnspec.runtime.tally import Scores
 from nnspec.runtime.vectors import read_answering, weights_of
 from nnspec.training.metrics import Table
@@ -62,6 +62,8 @@ class Loop:
         model.pace = self.state.batches, epochs
         self.signals = Signals()
         self._pending: tuple[dict[str, Array], Standing] | None = None  # the best epoch's vectors, not yet cut and written
+        self._late = model.late and all(c.passive or type(c).on_step is Callback.on_step for c in callbacks)
+        self._begun: tuple[Begun, int, float] | None = None  # a step that was not looked at, its rows and its rate
         self._saved = time.monotonic()
         self._began = self._saved
 
@@ -176,8 +178,11 @@ class Loop:
         self._began = time.monotonic()
         state = self.state
         with closing(self.train.batches(state.epoch, state.batch)) as batches:  # ends its threads, whatever happens here
-            for batch in batches:
-                self._step(batch.arrays, batch.size)
+            try:
+                for batch in batches:
+                    self._step(batch.arrays, batch.size)
+            finally:
+                self._settle()
         self._measure()
         if state.epoch == state.epochs or state.stop or time.monotonic() - self._saved >= SECONDS:
             self.save()
@@ -185,10 +190,42 @@ class Loop:
 
     def _step(self, arrays: Mapping[str, Array], size: int) -> None:
         state = self.state
+        if self._late:
+            self._step_late(arrays, size)
+            return
         state.rate = self._rate(state.step)
         state.tally = state.tally or self.model.tally()
         factors, stretch = self._factors(state.step), self._stretch(state.step)
         self.model.train_step(arrays, state.rate, state.batch_size, factors=factors, tally=state.tally, stretch=stretch)
+        self._taken(size)
+        self.signals.check()
+
+    def _step_late(self, arrays: Mapping[str, Array], size: int) -> None:
+        """Begins a step, then looks at the one before it; at this one, too, where the run is saved after it or left."""
+        step = self.state.step + (self._begun is not None)
+        rate = self._rate(step)
+        begun = self.model.begin_step(arrays, rate, self.state.batch_size, self._factors(step), self._stretch(step))
+        self._settle((begun, size, rate))
+        noted = self.signals.noted is not None
+        if noted or (self.every is not None and (step + 1) % self.every == 0):
+            self._settle()
+        if noted:
+            self.signals.check()
+
+    def _settle(self, following: tuple[Begun, int, float] | None = None) -> None:
+        """Looks at the step that was begun, where there is one; ``following`` was begun after it, and is nothing where it was not taken."""
+        if self._begun is not None:
+            (begun, size, rate), self._begun = self._begun, None
+            state = self.state
+            tally = state.tally or self.model.tally()
+            self.model.end_step(begun, tally)
+            state.tally, state.rate = tally, rate
+            self._taken(size)
+        self._begun = following
+
+    def _taken(self, size: int) -> None:
+        """Counts a step of so many rows."""
+        state = self.state
         state.taken += size
         state.batch += 1
         state.step += 1
@@ -196,7 +233,6 @@ class Loop:
             callback.on_step(state)
         if self.every is not None and state.step % self.every == 0:
             self.save()
-        self.signals.check()
 
     def _score(self, split: str) -> Scores:
         return self.model.score(self.splits[split], factors=self._factors(self.state.step))

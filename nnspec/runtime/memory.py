@@ -57,7 +57,7 @@ def size(types: Mapping[str, TensorType]) -> int:
 
 def refuse_parameters(types: Mapping[str, TensorType], largest: list[tuple[str, int]], room: Room | None = None) -> None:
     """Raises ResourceError where parameters and optimizer state alone are too much; for a backend's memory with what it has of that."""
-    need, have, where = size(types), *(room or (available(), ""))
+    need, (have, where, *_) = size(types), room or (available(), "")
     if need > have * SPARE:
         raise ResourceError(
             Problem(
@@ -76,9 +76,11 @@ def refuse(program: Program, rows: int, plan: Callable[[int], Program] | None, r
     ``plan`` gives the same program for another number of rows. A backend's memory, ``room``, holds the state already.
     """
     def needs(p: Program) -> int:
-        return p.peak if room is None else sum(n for arena, n in p.arenas.items() if not arena.startswith(STATE))
+        if room is None:
+            return p.peak
+        return sum(n for arena, n in p.arenas.items() if not arena.startswith(STATE)) + room.copies * p.arenas.get("data", 0)
 
-    need, have, where = needs(program), *(room or (available(), ""))
+    need, (have, where, *_) = needs(program), room or (available(), "")
     if need <= have * SPARE:
         return
     largest = ", ".join(f"{a.name} {a.type} ({show(a.bytes)})" for a in program.largest(5))

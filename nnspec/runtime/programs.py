@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from nnspec.codegen.backend import Executable
+from nnspec.codegen.backend import Executable, results
 from nnspec.compiler import compile_graph, kept_program
 from nnspec.errors import Problem
 from nnspec.ir.graph import Graph
@@ -181,10 +181,11 @@ class Programs:
             if name in inputs:
                 inputs[name][...] = value
 
-    def blame(self, ready: Ready) -> Problem:
-        """The first layer of the step that went wrong, found by replaying it op by op."""
+    def blame(self, ready: Ready, inputs: Mapping[str, Array] | None = None) -> Problem:
+        """The first layer of the step that went wrong, found by replaying it op by op: the last one, or that of ``inputs``."""
         states = {name: self.model.memory.read(name) for name in self.model.memory.types}
-        layer = first_wrong(ready.graph, {**states, **{k: np.array(v) for k, v in ready.run.inputs.items()}})
+        given = results(ready.run).inputs if inputs is None else inputs
+        layer = first_wrong(ready.graph, {**states, **{k: np.array(v) for k, v in given.items()}})
         return Problem(
             f"step {self.model.step + 1} would make the weights NaN or infinite; it was not taken",
             found=layer,

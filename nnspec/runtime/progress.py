@@ -124,6 +124,8 @@ def many(n: int, what: str, ending: str = "s") -> str:
 class Live(Callback):
     """A bar over the whole run with the metrics beside it; epochs scroll by above it, at most one a second."""
 
+    passive = True
+
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.bar: Bar | None = None

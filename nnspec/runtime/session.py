@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnspec.codegen.backend import load_backend
+from nnspec.codegen.backend import Results, load_backend, results
 from nnspec.compiler import Spec, check_trainable
 from nnspec.data.batches import pieces
 from nnspec.data.prepare import Preparation
@@ -22,6 +22,7 @@ from nnspec.network.graph import Parameter as Declared
 from nnspec.network.phases import bound
 from nnspec.network.segments import Segments, arrange
 from nnspec.network.targets import Target
+from nnspec.records import dataclass
 from nnspec.runtime import cores
 from nnspec.runtime.feeding import Feeder, parted
 from nnspec.runtime.feeds import check_names, rows_of
@@ -31,7 +32,7 @@ from nnspec.runtime.interrupt import Whole
 from nnspec.runtime.memory import refuse_parameters, size
 from nnspec.runtime.parameter import Parameter
 from nnspec.runtime.plateaus import Plateaus
-from nnspec.runtime.programs import Programs, alone
+from nnspec.runtime.programs import Programs, Ready, alone
 from nnspec.runtime.tally import Scores, Tally
 from nnspec.runtime.vectors import begin, read_state, restore_state
 from nnspec.training.schedule import Schedule
@@ -43,6 +44,18 @@ if TYPE_CHECKING:
     from nnspec.runtime.trainer import Run
 
 CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A step under way; how many were taken before it, and how often each segment had moved. Without a program nothing moves in it."""
+
+    ready: Ready | None
+    results: Results | None
+    rows: int
+    factors: tuple[float, ...]
+    step: int
+    updates: dict[str, int]
 
 
 def compile(spec: Spec, backend: str = "numpy", precision: str | None = None, seed: int | None = None, threads: int | None = None,
@@ -230,16 +243,51 @@ class Model:
             loss = gathered_step(self, arrays, rate, -(-capacity // self.accumulate), weights, factors, stretch, counts)
             return Scores({}, {}) if tally is not None else counts.scores(loss=loss)
         n = len(next(iter(arrays.values())))
-        weighted = weights is not None or n < capacity
-        ready = self.programs.ready("train", arrays, capacity, weighted, stretch)
-        self.programs.fill(ready, arrays, n, capacity, weights)
-        self.programs.set(ready, rate, self.step, factors)
-        ready.run.run()
+        ready = self._enqueue(arrays, weights, rate, capacity, factors, stretch)
         if not bool(ready.run.outputs["finite"]):
             raise NumbersError(self.programs.blame(ready))
         self._moved(stretch)
         counts.add(ready.run.outputs, n, factors)
         return Scores({}, {}) if tally is not None else counts.scores(loss=float(ready.run.outputs["loss"]))
+
+    def _enqueue(
+        self, arrays: Mapping[str, Array], weights: Array | None, rate: float, capacity: int, factors: tuple[float, ...], stretch: int
+    ) -> Ready:
+        n = len(next(iter(arrays.values())))
+        weighted = weights is not None or n < capacity
+        ready = self.programs.ready("train", arrays, capacity, weighted, stretch)
+        self.programs.fill(ready, arrays, n, capacity, weights)
+        self.programs.set(ready, rate, self.step, factors)
+        ready.run.run()
+        return ready
+
+    @property
+    def late(self) -> bool:
+        """Whether a step may begin before the one before it is looked at: ``begin_step`` and ``end_step`` for ``train_step``."""
+        return self.backend.late and not self.interpreted and self.accumulate == 1
+
+    @alone
+    def begin_step(self, arrays: Mapping[str, Array], rate: float, capacity: int, factors: tuple[float, ...], stretch: int) -> Begun:
+        """Enqueues a step as ``train_step`` takes it. One more may be begun before ``end_step`` has looked at it."""
+        arrays, weights = parted(arrays)
+        stretch, before = self._alike(stretch), (self.step, dict(self.updates))
+        n = len(next(iter(arrays.values())))
+        if weights is not None and not weights.any():
+            self.step += 1
+            return Begun(None, None, n, factors, *before)
+        ready = self._enqueue(arrays, weights, rate, capacity, factors, stretch)
+        self._moved(stretch)
+        return Begun(ready, results(ready.run), n, factors, *before)
+
+    @alone
+    def end_step(self, begun: Begun, tally: Tally) -> None:
+        """Waits for a step that was begun, and counts it. Raises NumbersError where it was not taken, nor was one after it."""
+        if begun.ready is None or begun.results is None:
+            return
+        if not bool(begun.results.outputs["finite"]):
+            self.step, self.updates = begun.step, begun.updates
+            raise NumbersError(self.programs.blame(begun.ready, begun.results.inputs))
+        tally.add(begun.results.outputs, begun.rows, begun.factors)
 
     def tally(self) -> Tally:
         """What counts losses and metrics."""
