@@ -29,8 +29,8 @@ BATCH_COUNT, BATCH_OFFSET = 5, 6  # cublasLtMatrixLayoutAttribute_t
 MAX_WORKSPACE, ALIGNMENT = 1, (5, 6, 7, 8)  # cublasLtMatmulPreferenceAttributes_t; bytes from which A, B, C and D begin
 EPILOGUE_BIAS = 4
 OP_T = 1
-STATUS = {1: "not initialized", 3: "no memory", 7: "a value that is not allowed", 8: "not on this architecture", 11: "memory cannot be mapped", "the kernel failed",
-          14: "an error of its own", 15: "not supported", 16: "a licence is missing"}  # cublasStatus_t
+STATUS = {1: "not initialized", 3: "no memory", 7: "a value that is not allowed", 8: "not on this architecture", 11: "memory cannot be mapped",
+          13: "the kernel failed", 14: "an error of its own", 15: "not supported", 16: "a licence is missing"}  # cublasStatus_t
 
 
 class _Heuristic(ctypes.Structure):

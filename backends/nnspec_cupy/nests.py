@@ -43,7 +43,3 @@ class Nests:
 
     def worth(self, calls: Sequence[Call]) -> bool:
         return len(calls) > 1 or not isinstance(calls[0].op, ArgMax | OneHot | Pick)
-
-    def follows(self, product: Call, calls: Sequence[Call]) -> bool:
-        """Products are a library's: no nest stands behind one in its kernel."""
-        return False
