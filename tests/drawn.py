@@ -13,6 +13,16 @@ from pathlib import Path
 import nnspec
 
 SPECS = Path(__file__).parent.parent / "specs"
+ZOO = SPECS / "zoo"
+SMALLER = ("resnet50", "mobilenet_v2", "lenet5_original")  # networks of the index that every test of shipped specs takes
+
+
+def specs(large: bool = True) -> list[Path]:
+    """Every shipped spec: neither the files of blocks nor the index. Without ``large`` networks of the index are left out, whose plans
+    take seconds each; tests of their own run them small (test_zoo_training)."""
+    found = sorted(p for p in SPECS.rglob("*.yaml") if p.parent.name != "blocks" and p.name != "index.yaml")
+    index = (ZOO / "index.yaml").read_text("utf-8")
+    return found if large else [p for p in found if p.parent != ZOO or p.stem in SMALLER or f"{{spec: {p.name}" not in index]
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from math import prod
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -26,10 +25,10 @@ from nnspec_cupy.emulated import put, view
 from nnspec_cupy.source import commands, kernels
 from tests.cuda.sample import tenth
 from tests.cuda.shim import COMPILER, ShimDevice
+from tests.drawn import specs
 from tests.test_cuda_compile import WITHOUT
 
-SPECS = Path(__file__).resolve().parent.parent / "specs"
-FILES = {p.stem: p for folder in ("quickstart", "zoo") for p in sorted((SPECS / folder).glob("*.yaml"))}
+FILES = {p.stem: p for p in specs(large=False)}
 STEPPED = ("xor", "iris", "houses", "two_inputs_two_outputs", "class_weights")
 LARGEST = 60_000  # elements that a kernel tried on the CPU may read and write: a fiber a thread takes its time
 BACKEND = CupyBackend(ShimDevice())

@@ -29,7 +29,7 @@ from nnspec.passes.recompute import STAGE, Recomputed, recompute
 from nnspec.runtime.session import Model, compile
 from nnspec.spec.expect import Bytes
 from nnspec_numpy.llvm.cpu import chosen
-from tests.drawn import shipped
+from tests.drawn import shipped, specs
 
 ROOT = Path(__file__).parent.parent / "specs"
 FULL = bool(os.environ.get("NNSPEC_FULL"))
@@ -178,7 +178,7 @@ def test_prediction_and_evaluation_know_no_budget() -> None:
 
 
 LONG = ("transfer", "resnet50")  # the first trains before, the second is like ResNet-18 and twice as long
-WORKS = sorted(p for p in ROOT.rglob("*.yaml") if FULL or p.stem not in LONG)
+WORKS = [p for p in specs(large=False) if FULL or p.stem not in LONG]
 
 
 @pytest.mark.parametrize("file", WORKS, ids=[p.stem for p in WORKS])

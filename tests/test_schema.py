@@ -21,11 +21,12 @@ from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer
 from nnspec.training.schedules import Schedule
+from tests.drawn import specs
 
 jsonschema = pytest.importorskip("jsonschema", reason="install the extra 'test'")
 ROOT = Path(__file__).resolve().parent.parent
 SPECS = sorted(
-    [*(ROOT / "specs").rglob("*.yaml"), *(ROOT / "nnspec" / "cli" / "templates").glob("*.yaml")]
+    [*specs(), *(ROOT / "nnspec" / "cli" / "templates").glob("*.yaml")]
 )
 VALIDATOR = jsonschema.Draft7Validator(schema())
 MINIMAL = {"nnspec": 1, "inputs": {"x": {"shape": [3]}}}

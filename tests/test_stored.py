@@ -22,10 +22,11 @@ from nnspec.ir.graph import Graph
 from nnspec.ir.program import Program
 from nnspec.ir.types import TensorType
 from nnspec.runtime.session import Model
+from tests.drawn import specs
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGE = ("resnet50", "resnet18_cifar", "mobilenet_v2", "unet_small", "vgg_small")  # seconds each
-SPECS = sorted(p for p in (ROOT / "specs").glob("*/*.yaml") if p.stem not in LARGE or os.environ.get("NNSPEC_FULL"))
+SPECS = [p for p in specs(large=False) if p.stem not in LARGE or os.environ.get("NNSPEC_FULL")]
 SMALL = """
 nnspec: 1
 inputs: {image: {shape: [6, 6, 2]}}

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "compare": "What runs differ in, and what each has reached.",
     "predict": "Answers of a run for csv or npz files, or typed rows.",
     "new": "Write a starter spec.",
+    "zoo": "Published networks that come as specs.",
     "schema": "The language as JSON Schema, for editors.",
     "doctor": "What this machine and installation offer.",
 }
@@ -35,7 +36,6 @@ LATER: dict[str, str] = {
     "rule": "explain a rule of check",
     "export": "a run as ONNX or safetensors",
     "import": "a spec from ONNX",
-    "zoo": "the shipped specs",
 }
 
 

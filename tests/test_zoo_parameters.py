@@ -1,0 +1,83 @@
+"""The networks that `nnspec zoo` lists have as many parameters as where they were published, to the last one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnspec.cli import status
+from nnspec.cli.zoo import works
+from nnspec.spec.include import shipped
+from tests.published import held, spec_of
+
+WORKS = works()
+PUBLISHED: dict[str, list[int | None]] = held("parameters")  # total, where it is compared, and trainable
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_a_network_of_the_zoo_has_its_published_parameters(name: str) -> None:
+    total, trainable = PUBLISHED[name]
+    found = WORKS[name].parameters()
+    assert found["trainable"] == trainable
+    assert total in (None, found["total"])
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_a_network_of_an_image_calls_it_image_and_answers_with_a_thousand_classes_or_ten(name: str) -> None:
+    spec = spec_of(name)
+    if not name.startswith(("keras", "torchvision", "AlexNet", "LeNet")):
+        return
+    assert list(spec.inputs) == ["image"]
+    (answer,) = spec.built.network.outputs
+    assert answer.shape == ((10,) if name == "LeNet-5" else (1000,))
+
+
+def test_every_file_of_the_index_is_shipped_and_nothing_else_is_set_than_variables() -> None:
+    for name, work in WORKS.items():
+        assert work.spec.is_file() and work.spec.parent == shipped() / "zoo", name
+        assert all(key.startswith("vars.") for key in work.set), name
+
+
+def test_the_list_holds_what_a_command_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(["zoo", "vgg19", "--parameters"]) == 0
+    line = capsys.readouterr().out.strip()
+    assert line.startswith("keras VGG19    143,667,240   143,667,240  ") and line.endswith("vgg.yaml --set vars.depth=19")
+    assert status(["check", *line.rpartition("143,667,240  ")[2].split()]) == 0
+    assert "143,667,240 parameters" in capsys.readouterr().out
+
+
+def test_the_list_as_json_has_a_network_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(["zoo", "--json"]) == 0
+    rows: Any = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(WORKS)
+    assert all(Path(row["spec"]).is_file() for row in rows)
+
+
+def test_a_name_that_no_network_has_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(["zoo", "keras VGG15"]) == 2
+    assert "keras VGG1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(WORKS, key=lambda n: -(PUBLISHED[n][1] or 0))[:1] + [n for n in WORKS if n == "keras EfficientNetB7"])
+def test_a_network_of_the_zoo_is_checked_within_three_seconds(name: str) -> None:
+    def timed() -> float:
+        start = time.perf_counter()
+        sets = [word for key, value in WORKS[name].set.items() for word in ("--set", f"{key}={value}")]
+        subprocess.run([sys.executable, "-m", "nnspec", "check", str(WORKS[name].spec), *sets], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - start
+
+    assert min(timed() for _ in range(3)) < 3
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_a_network_of_the_zoo_is_drawn_with_its_blocks(name: str, tmp_path: Path) -> None:
+    sets = [word for key, value in WORKS[name].set.items() for word in ("--set", f"{key}={value}")]
+    assert status(["graph", str(WORKS[name].spec), *sets, "-o", str(tmp_path / "net.mmd")]) == 0
+    drawn = (tmp_path / "net.mmd").read_text("utf-8")
+    assert "subgraph" in drawn or not any(leaf.path.count("/") for leaf in spec_of(name).built.network.leaves)
