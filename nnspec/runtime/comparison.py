@@ -13,7 +13,7 @@ from nnspec.interop.tensors import open_tensors
 from nnspec.records import dataclass
 from nnspec.runtime.environment import environment
 from nnspec.runtime.run_folder import FOLDS, LAST, METRICS, RECORD, RESULT, SPEC, refuse_several
-from nnspec.spec.overrides import entry_names
+from nnspec.spec.entries import entry_names
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, plain, read
 from nnspec.spec.source import Sequence as SequenceNode

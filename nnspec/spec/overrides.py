@@ -8,24 +8,15 @@ from collections.abc import Mapping as Map
 from typing import TypeAlias
 
 from nnspec.errors import Place, Problem, Source, SpecError, nearest, one_of
+from nnspec.spec.entries import copies, entry_names, split
 from nnspec.spec.nodes import MOST_LEVELS, Mapping, Node, Scalar, Sequence, literal, spelled
 from nnspec.spec.source import read
 
 Primary: TypeAlias = Callable[[str], "str | None"]
 
-CHOICES = (
-    "optimizer",
-    "schedule",
-    "loss",
-    "activation",
-)  # keys whose value names one thing: ``adam``, or ``adam: {…}``
+CHOICES = ("optimizer", "schedule", "loss", "activation")  # keys whose value names one thing: ``adam``, or ``adam: {…}``
 DATA_KEYS = ("columns", "split", "prepare", "augment", "balance", "workers", "cache", "pair", "order")  # of data; every other key there is a source
-SHORT = {
-    "early_stopping": "patience",
-    "checkpoint": "keep",
-    "repeat": "times",
-    "weight_decay": "rate",
-}  # ``key: 5`` is ``key: {field: 5}``
+SHORT = {"early_stopping": "patience", "checkpoint": "keep", "repeat": "times", "weight_decay": "rate"}  # ``key: 5`` is ``key: {field: 5}``
 LISTS = ("loss", "metrics", "prepare", "augment", "schedule")  # keys whose lists hold something else than layers
 STRUCTURES = {"residual": "layers", "branches": "paths"}  # what these are short for as ``residual: [...]``
 FREE = ("vars",)  # below these a spec's own words stand
@@ -243,7 +234,7 @@ class _Setting:
 
     def entry(self, node: Node, at: int) -> Node:
         """An entry of a list: ``relu``, ``dense: 10``, ``dense: {…}``, or something else by its number."""
-        kind, body = _split(node)
+        kind, body = split(node)
         if at == len(self.path) or not kind:
             return self.put(node, at)
         keys = node.keys if isinstance(node, Mapping) else {kind: node.place}
@@ -257,17 +248,17 @@ class _Setting:
     def find(self, node: Sequence, at: int) -> int:
         """The number of the entry that the next step names."""
         step = self.path[at]
-        names, copies = entry_names(node)
+        names, repeated = entry_names(node)
         if step in names:
             return names[step]
         count = len(node.items)
-        if self.family(at + 1) and (alike := [i for i, item in enumerate(node.items) if _split(item)[0] == step]) and len(alike) == 1:
+        if self.family(at + 1) and (alike := [i for i, item in enumerate(node.items) if split(item)[0] == step]) and len(alike) == 1:
             return alike[0]  # the only one of its kind: ``metrics.f1``
         if re.fullmatch(r"-?[0-9]{1,9}", step) and -count <= int(step) < count:
             return int(step) % count
         where = f"'{self.before(at)}'"
-        if step in copies:
-            first = ".".join((*self.path[:at], copies[step], *self.path[at + 1 :]))
+        if step in repeated:
+            first = ".".join((*self.path[:at], repeated[step], *self.path[at + 1 :]))
             raise SpecError(
                 Problem(
                     f"'{step}' in {where} is one copy of a repeated entry",
@@ -277,7 +268,7 @@ class _Setting:
                 )
             )
         hint = nearest(step, names)
-        unknown = any(_times(body) is None for _, body in map(_split, node.items) if isinstance(body, Mapping))
+        unknown = any(copies(body) is None for _, body in map(split, node.items) if isinstance(body, Mapping))
         if unknown and re.search(r"_[0-9]+$", step):
             hint = "behind a repeat with a formula, default names cannot be told: give the entry a name"
         words = ", ".join(list(names)[:12]) + (", …" if len(names) > 12 else "")
@@ -306,53 +297,3 @@ def _shown(value: object) -> str:
 
 def _text(node: Node) -> str:
     return node.text[:40] if isinstance(node, Scalar) else "[…]"
-
-
-def _split(node: Node) -> tuple[str, Node | None]:
-    """The kind and body of an entry; no kind where it is something else."""
-    if isinstance(node, Scalar) and isinstance(node.value, str):
-        return node.value, None
-    if isinstance(node, Mapping) and len(node.pairs) == 1:
-        return next(iter(node.pairs.items()))
-    return "", None
-
-
-def entry_names(node: Sequence) -> tuple[dict[str, int], dict[str, str]]:
-    """Entries by name, and the further copies of repeated ones with the first one's name.
-
-    Default numbers count entries of a kind as written, copies included; behind a repeat of unknown length there are
-    none.
-    """
-    names: dict[str, int] = {}
-    copies: dict[str, str] = {}
-    counts: dict[str, int | None] = {}
-    for index, item in enumerate(node.items):
-        kind, body = _split(item)
-        fields = body if isinstance(body, Mapping) else item if not kind and isinstance(item, Mapping) else None
-        named = fields.pairs.get("name") if fields else None
-        name = named.value if isinstance(named, Scalar) and isinstance(named.value, str) else ""
-        if name:
-            names[name] = index
-        if not kind:
-            continue
-        count, times = counts.get(kind, 0), _times(fields)
-        if count is not None and not name and times != 0:
-            names.setdefault(f"{kind}_{count + 1}", index)
-        for n in range(2, min(times or 1, 1_000) + 1):
-            copies[f"{name}_{n}" if name else f"{kind}_{(count or 0) + n}"] = name or f"{kind}_{(count or 0) + 1}"
-        counts[kind] = None if count is None or times is None else count + times
-    return names, copies
-
-
-def _times(body: Mapping | None) -> int | None:
-    """How many copies there are of an entry; None where only a formula knows."""
-    node = body.pairs.get("repeat") if body else None
-    if isinstance(node, Mapping):
-        lists = [len(v.items) for v in node.pairs.values() if isinstance(v, Sequence)]
-        node = node.pairs.get("times")
-        if node is None and lists:
-            return lists[0]
-    elif node is None:
-        return 1
-    value = node.value if isinstance(node, Scalar) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1_000_000 else None

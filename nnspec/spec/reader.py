@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import Any
 
 import yaml
 
-from nnspec.errors import Place, Problem, Source, SpecError, nearest
+from nnspec.errors import Place, Problem, Source, SpecError
 from nnspec.records import dataclass, field
+from nnspec.spec import refused
 from nnspec.spec.nodes import MOST_LEVELS, MOST_NODES, Mapping, Node, Scalar, Sequence, Value
 from nnspec.spec.scalars import resolve
 from nnspec.spec.syntax import at, explain, torn
@@ -87,7 +87,8 @@ class Reader:
     def take(self, event: Any) -> None:
         """One event; keys, values and list entries all come through here."""
         if isinstance(event, yaml.DocumentStartEvent):
-            self.directives(event)
+            for problem in refused.directives(event, self.place(event)):
+                self.say(problem)
         elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
             self.close()
         elif isinstance(event, yaml.AliasEvent):
@@ -117,27 +118,18 @@ class Reader:
         hint: str = "",
         rule: str = "yaml",
     ) -> None:
+        self.say(Problem(message, place, found=found, wanted=wanted, hint=hint, rule=rule), index)
+
+    def say(self, problem: Problem, index: int = -1) -> None:
+        """A problem, unless it is of what is left of a torn formula."""
         if index < 0 or index >= self.debris:
-            self.problems.append(Problem(message, place, found=found, wanted=wanted, hint=hint, rule=rule))
+            self.problems.append(problem)
         if len(self.problems) >= MOST_PROBLEMS:
             raise _Full
 
     def full(self, message: str, place: Place, wanted: str, hint: str = "") -> None:
         self.report(message, place, wanted=wanted, hint=hint, rule="too-large")
         raise _Full
-
-    def directives(self, event: Any) -> None:
-        if event.version and tuple(event.version) != (1, 2):
-            self.report(
-                "specs are YAML 1.2",
-                self.place(event),
-                found=f"%YAML {'.'.join(map(str, event.version))}",
-                hint="leave the line out",
-            )
-        if event.tags:
-            self.report(
-                "tags are not used in specs", self.place(event), found="%TAG", hint="leave the line out", rule="tag"
-            )
 
     def scalar(self, event: Any) -> None:
         place, text, start = self.place(event), event.value, event.start_mark.index
@@ -183,17 +175,7 @@ class Reader:
 
     def tag(self, event: Any) -> None:
         if event.tag is not None:
-            index = event.start_mark.index
-            line = self.source.line(event.start_mark.line + 1)
-            column = max(line.find("!", event.start_mark.column), event.start_mark.column)
-            self.report(
-                "tags are not used in specs",
-                at(self.source, event.start_mark.line, column),
-                index,
-                found=re.split(r"[\s,\]}]", line[column:], maxsplit=1)[0][:40],
-                hint="leave it out; a text that begins with '!' wants quotes",
-                rule="tag",
-            )
+            self.say(refused.tag(self.source, event.start_mark), event.start_mark.index)
 
     def open(self, event: Any) -> None:
         place = self.place(event)
@@ -220,46 +202,23 @@ class Reader:
     def alias(self, event: Any) -> None:
         place, index = self.place(event), event.start_mark.index
         anchor = self.anchors.get(event.anchor)
-        node: Node = Scalar(place, None, "", False)
+        opens_key = bool(self.stack) and isinstance(self.stack[-1].node, Mapping) and self.stack[-1].key is None
         if anchor is None:
-            self.report(
-                f"no anchor '&{event.anchor}' stands above",
-                place,
-                index,
-                hint=nearest(event.anchor, islice(self.anchors, 100)) or f'quote it if it is a text: "*{event.anchor}"',
-                rule="alias",
-            )
+            self.say(refused.unknown_anchor(event.anchor, self.anchors, place), index)
         elif anchor.node is None:
-            self.report(
-                f"'*{event.anchor}' stands inside of what it repeats",
-                place,
-                index,
-                hint="this would never end",
-                rule="alias",
-            )
-        elif self.stack and isinstance(self.stack[-1].node, Mapping) and self.stack[-1].key is None:
-            self.report(
-                "a key is a word, not an alias",
-                place,
-                index,
-                found=f"*{event.anchor}",
-                hint="write the word out",
-                rule="key",
-            )
+            self.say(refused.endless_alias(event.anchor, place), index)
+        elif opens_key:
+            self.say(refused.alias_as_key(event.anchor, place), index)
         elif len(self.stack) + anchor.height > MOST_LEVELS:
-            self.full(
-                "lists and mappings are nested too deeply",
-                place,
-                wanted=f"at most {MOST_LEVELS} levels",
-                hint=f"count what '*{event.anchor}' stands for",
-            )
+            hint = f"count what '*{event.anchor}' stands for"
+            self.full("lists and mappings are nested too deeply", place, wanted=f"at most {MOST_LEVELS} levels", hint=hint)
         else:
             self.add(anchor.node, anchor.size, anchor.height, index)
             return
-        if self.stack and isinstance(self.stack[-1].node, Mapping) and self.stack[-1].key is None:
+        if opens_key:
             self.stack[-1].key = _Key("", place, False)
             return
-        self.add(node, 1, 0, index)
+        self.add(Scalar(place, None, "", False), 1, 0, index)
 
     def count_nodes(self, size: int, place: Place) -> None:
         self.count += size
@@ -300,48 +259,13 @@ class Reader:
 
     def key(self, node: Node, parent: Mapping, index: int) -> _Key:
         """A key, kept if it is a word that has not been there."""
+        problem = refused.key(node, parent)
+        if problem is not None:
+            self.say(problem, index)
         if not isinstance(node, Scalar):
-            self.report(
-                "a key is a word, not a list or mapping",
-                node.place,
-                index,
-                hint="quote the text if the bracket belongs to it",
-                rule="key",
-            )
             return _Key("", node.place, False)
-        text, kept = node.text, False
-        if not text and not node.quoted:
-            self.report("a key is missing before ':'", node.place, index, wanted="key: value", rule="key")
-        elif text == "<<" and not node.quoted:
-            self.report(
-                "'<<' is not used in specs",
-                node.place,
-                index,
-                hint="write the keys out, or make a block with arguments",
-                rule="merge",
-            )
-        elif not node.quoted and re.match(r"\$[A-Za-z_(]", text):
-            self.report(
-                "a formula cannot be a key",
-                node.place,
-                index,
-                found=text[:40],
-                hint="quote it if the ':' belongs to a text",
-                rule="key",
-            )
-        elif text in parent.pairs:
-            first = parent.keys[text]
-            self.report(
-                f"the key '{text[:40]}' stands here twice",
-                node.place,
-                index,
-                found=f"first on line {first.line}, column {first.column}",
-                hint="keep one of them",
-                rule="repeated-key",
-            )
-        else:
-            kept = index >= self.debris
-        return _Key(text, node.place, kept, node.quoted or not parent.flow or re.match(r"[\w-]+:\S", text) is None)
+        spaced = node.quoted or not parent.flow or re.match(r"[\w-]+:\S", node.text) is None
+        return _Key(node.text, node.place, problem is None and index >= self.debris, spaced)
 
     def syntax(self, error: Exception) -> None:
         """Where YAML gives up; what follows from a torn formula is not told twice."""
