@@ -62,7 +62,8 @@ BAD: dict[str, str] = {
     "epochs_is_a_word": changed("epochs: 10", "epochs: many"),
     "epochs_in_quotes": changed("epochs: 10", 'epochs: "10"'),
     "seed_is_negative": changed("epochs: 10", "epochs: 10\nseed: -1"),
-    "precision_for_later": changed("epochs: 10", "epochs: 10\nprecision: mixed_float16"),
+    "precision_of_sixteen_bits_alone": changed("epochs: 10", "epochs: 10\nprecision: bfloat16"),
+    "tf32_of_mixed_precision": changed("epochs: 10", "epochs: 10\nprecision: mixed_bfloat16\nmath: tf32"),
     "phases_for_later": changed("epochs: 10", "epochs: 10\nphases: []"),
     "optimizer_without_loss": changed("loss: cross_entropy\n", ""),
     # layers

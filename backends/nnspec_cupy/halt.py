@@ -8,12 +8,13 @@ from nnspec_cupy.cuda.flat import parameters
 from nnspec_cupy.memory import sound
 
 FINITE = "finite"
+SCALE = "$loss_scale"  # a state that moves by steps that are not finite, which stop nothing
 
 
 def halting(program: Program) -> dict[int, Launch]:
     """By step, what comes right after it: where a program says whether its numbers are ``finite`` they are so only if those before were."""
     finite = program.outputs.get(FINITE)
-    if finite is None or finite.literal:
+    if finite is None or finite.literal or SCALE in program.state:
         return {}
     made = [i for i, step in enumerate(program.steps) if any(_same(a, finite) for a in step.outputs)]
     guards = [step.guard for step in program.steps if step.guard is not None]

@@ -11,7 +11,7 @@ from nnspec.codegen.emit import Line, literal
 from nnspec.ir.op import Op
 from nnspec.ir.program import Copy
 from nnspec.ir.types import DType, TensorType, known
-from nnspec.ops import elementwise, index, matmul, movement, reduce, rows
+from nnspec.ops import elementwise, index, matmul, movement, reduce, rounding, rows
 from nnspec_numpy.choice import where_space, write_where
 from nnspec_numpy.kernels.matmul import planned as chosen
 from nnspec_numpy.products import tiles
@@ -58,6 +58,11 @@ def write_copy(line: Line) -> Iterator[str]:
 
 def write_cast(line: Line) -> Iterator[str]:
     yield f'copyto({line.y}, {line.x[0]}, casting="unsafe")'
+
+
+def write_rounded(line: Line) -> Iterator[str]:
+    assert isinstance(line.op, rounding.Rounded)
+    yield f"rounded({line.x[0]}, '{line.op.to}', out={line.y})"
 
 
 # Places and proofs
@@ -176,6 +181,7 @@ STATEMENTS: dict[type[Op], Statement] = {
     elementwise.Where: Statement(write_where, in_place=(1,), literal=(1, 2), workspace=where_space),
     Copy: Statement(write_copy, literal=(0,)),
     rows.StopGradient: Statement(write_copy),
+    rounding.Rounded: Statement(write_rounded, in_place=(0,)),
     reduce.Sum: Statement(write_sum, workspace=sum_space),
     reduce.Max: reduction("maximum"),
     reduce.Min: reduction("minimum"),
@@ -192,4 +198,4 @@ NUMPY = ("absolute", "add", "arctan", "argmax", "bitwise_and", "copyto", "cos", 
          "floor", "floor_divide", "greater", "inf", "less", "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "matmul",
          "maximum", "minimum", "multiply", "nan", "negative", "power", "reciprocal", "remainder", "rint", "sign", "sin", "sinh", "sqrt", "square",
          "subtract", "take", "tanh")
-FUNCTIONS = ("all_finite", "product")
+FUNCTIONS = ("all_finite", "product", "rounded")

@@ -110,7 +110,7 @@ class Taken:
         """What ``predict`` takes: numbers in their own unit, classes with missing ones filled; all else is there."""
         preparation = self.model.preparation
         names = tuple(columns) if len(columns) > 1 else columns[0]
-        numbers, precision = x.dtype.kind == "f", self.model.spec.settings.precision
+        numbers, precision = x.dtype.kind == "f", self.model.spec.settings.held
         filled = x if preparation is None else preparation.apply(names, x) if numbers else preparation.filled(columns[0], x)
         if numbers:
             with np.errstate(over="ignore"):

@@ -33,14 +33,13 @@ def open_axes(spec: Spec) -> list[str]:
 
 def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
     """The graph of the training step, or of prediction where nothing is trained, before any pass."""
-    from nnspec.ir.types import DType
     from nnspec.network.phases import Phase, bound
     from nnspec.network.segments import arrange
 
     if missing := [name for name in open_axes(spec) if name not in sizes]:
         raise SpecError(Problem(f"the axis '{missing[0]}' has no length here", hint=f"--axis {missing[0]}=64"))
     optimizer = spec.document.optimizer
-    segments = arrange(spec.built.network, optimizer, DType(spec.settings.precision), spec.built.frozen)
+    segments = arrange(spec.built.network, optimizer, spec.settings.dtype, spec.built.frozen, spec.settings.half)
     phase = Phase(spec.built, segments, optimizer, {})
     types = dict(spec.built.network.inputs)
     if not trains(spec):

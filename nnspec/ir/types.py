@@ -22,6 +22,8 @@ class DType(StrEnum):
     int32 = "int32"
     uint32 = "uint32"
     int64 = "int64"
+    bfloat16 = "bfloat16"  # of numbers that are rounded to it: NumPy holds them in float32
+    float16 = "float16"
     float32 = "float32"
     float64 = "float64"
 
@@ -34,19 +36,25 @@ class DType(StrEnum):
 
     @property
     def size(self) -> int:
-        return self.numpy.itemsize
+        return 2 if self.half else self.numpy.itemsize
 
     @property
     def is_float(self) -> builtins.bool:
-        return self in (DType.float32, DType.float64)
+        return self in (DType.float32, DType.float64, DType.bfloat16, DType.float16)
+
+    @property
+    def half(self) -> builtins.bool:
+        """Whether it is a float of 16 bits."""
+        return self in (DType.bfloat16, DType.float16)
 
     @property
     def largest(self) -> float:
         """The largest number of a float type."""
-        return float(np.finfo(self.value).max)
+        return LARGEST[self] if self.half else float(np.finfo(self.value).max)
 
 
-NUMPY: dict[str, np.dtype[np.generic]] = {t: np.dtype(t.value) for t in DType}
+NUMPY: dict[str, np.dtype[np.generic]] = {t: np.dtype("float32" if t.half else t.value) for t in DType}
+LARGEST = {DType.bfloat16: (2 - 2**-7) * 2.0**127, DType.float16: 65504.0}
 
 # A polynomial over atoms: {product of atoms, sorted: coefficient}. An atom is a name or a floor division.
 Monomial: TypeAlias = "tuple[Atom, ...]"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nnspec.errors import DataError, Problem, SpecError
-from nnspec.ir.types import DType
 from nnspec.network.demands import expects, mixup, moves, own_rates, training, watches
 from nnspec.network.expand import Context, Expander
 from nnspec.network.graph import Network, Port
@@ -45,7 +44,7 @@ def build(doc: Document) -> Built:
     network = Network(doc.settings.name, {})
     columns: dict[str, tuple[str, ...]] = {}
     scope = Scope()
-    expander = Expander(network, doc.blocks, DType(doc.settings.precision), doc.networks, doc.broken)
+    expander = Expander(network, doc.blocks, doc.settings.dtype, doc.networks, doc.broken)
     try:
         current, columns = inputs(doc, network, scope, problems)
         ports = expander.walk(doc.layers, current, Context(scope, doc.env)) if doc.layers is not None and doc.layers.items else ()

@@ -28,7 +28,7 @@ def inputs(doc: Document, network: Network, scope: Scope, problems: list[Problem
             columns = input_columns(doc.data, named, places, also)
             for name, chosen in columns.items():
                 shape, kind = input_type(doc.data, chosen)
-                held = TensorType((BATCH, *shape), DType.int64 if kind == "int64" else DType(doc.settings.precision))
+                held = TensorType((BATCH, *shape), DType.int64 if kind == "int64" else doc.settings.dtype)
                 stated = declared.get(name)
                 if stated is not None and not _agree(stated, held):
                     problems.append(
@@ -102,9 +102,9 @@ def _declared(doc: Document, problems: list[Problem]) -> tuple[dict[str, TensorT
 
 def _dtype(node: Node | None, doc: Document) -> DType:
     if node is None:
-        return DType(doc.settings.precision)
+        return doc.settings.dtype
     if isinstance(node, Scalar) and node.value in DTYPES:
-        return DType(doc.settings.precision) if node.value == "float32" else DType(str(node.value))
+        return doc.settings.dtype if node.value == "float32" else DType(str(node.value))
     raise SpecError(Problem("'dtype' of an input does not fit", node.place, found=describe(node), wanted=", ".join(DTYPES), rule="bad-value"))
 
 

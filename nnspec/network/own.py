@@ -47,7 +47,7 @@ def body(term: Term, doc: Document, y: TensorType, t: TensorType, what: str) -> 
     values = (abstract(y), as_column(abstract(t), abstract(y)))
     ports = tuple(network.add_input(name, v.type, None) for name, v in zip(names, values, strict=False))
     network.inputs.update({name: v.type for name, v in zip(names, values, strict=False)})
-    expander = Expander(network, doc.blocks, DType(doc.settings.precision), doc.networks, doc.broken)
+    expander = Expander(network, doc.blocks, doc.settings.dtype, doc.networks, doc.broken)
     written = Written(called.name, term.place, {}, called.fields, {})
     ends, _ = call(expander, written, called.name, ONE, ports, Context(Scope(), doc.env))
     doc.called |= expander.used

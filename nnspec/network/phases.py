@@ -12,12 +12,15 @@ from nnspec.network.build import Built
 from nnspec.network.lower import Lowered, lower
 from nnspec.network.segments import AVERAGE, GATHERED, NEXT, STATE, Group, Segments
 from nnspec.network.targets import Target
-from nnspec.ops.elementwise import absolute, cast, square, where, zeros_like
+from nnspec.ops.elementwise import absolute, cast, greater, square, where, zeros_like
 from nnspec.ops.movement import broadcast_to
 from nnspec.ops.reduce import all_finite, mean, sum_
+from nnspec.ops.rounding import Rounded
+from nnspec.passes.mix_precision import mix_precision
 from nnspec.passes.pool_first import pool_first
 from nnspec.passes.quiet_gradients import quiet_gradients
 from nnspec.records import dataclass, field, replace
+from nnspec.training import loss_scale
 from nnspec.training.losses import Loss, Part, over_rows, per_row
 from nnspec.training.metrics import Metric, physical, reading
 from nnspec.training.optimizers import Optimizer, as_step
@@ -66,7 +69,7 @@ class Phase:
             new, shown = self._updates(states, grads, scalars)
             if statistics is not None:
                 new[STATE] = statistics
-            self._predicate(outputs, new, states, shown)
+            self._predicate(outputs, new, states, shown, grads)
         return self._quiet(Graph(outputs))
 
     def gathering(self, types: Types, weighted: bool) -> Graph:
@@ -80,10 +83,18 @@ class Phase:
             new = {}
             for segment, g in grads.items():
                 states[label := f"{segment}.{GATHERED}"] = self.segments.input(segment, GATHERED)
-                new[label] = states[label] * cast(scalars[KEEP], g.dtype) + g
+                keep = cast(scalars[KEEP], g.dtype)
+                if self.segments.scaled:  # what a step that was not taken has left need not be finite
+                    new[label] = where(greater(keep, 0.0), states[label], zeros_like(g)) + g
+                else:
+                    new[label] = states[label] * keep + g
             if statistics is not None:
                 new[NEXT] = statistics
-            self._predicate(outputs, new, states)
+            if self.segments.scaled:  # whether the step is taken is decided at its end
+                outputs["finite"] = all_finite(outputs["loss"])
+                outputs.update({f"update:{label}": v for label, v in new.items()})
+            else:
+                self._predicate(outputs, new, states)
         return self._quiet(Graph(outputs))
 
     def _quiet(self, graph: Graph) -> Graph:
@@ -94,11 +105,14 @@ class Phase:
         with origin("", "update"):
             states = self.segments.inputs()
             scalars = _scalars(RATE, STEP, LOSS)
-            new, shown = self._updates(states, {s: self.segments.input(s, GATHERED) for s in self.segments.moving(self.stretch)}, scalars)
+            if self.segments.scaled:
+                states[loss_scale.LABEL] = abstract(loss_scale.TYPE, loss_scale.LABEL, "state")
+            grads = {s: self.segments.input(s, GATHERED) for s in self.segments.moving(self.stretch)}
+            new, shown = self._updates(states, grads, scalars)
             if STATE in states:
                 new[STATE] = self.segments.input(STATE, NEXT.removeprefix(f"{STATE}."))
             outputs: dict[str, Value] = {"loss": scalars[LOSS]}
-            self._predicate(outputs, new, states, shown)
+            self._predicate(outputs, new, states, shown, grads)
         return Graph(outputs)
 
     def _descent(
@@ -117,14 +131,28 @@ class Phase:
         outputs, moved = _pooled(self._scores(low, feeds, weight, params, tables=False, share=scalars.get(SHARE)), low)
         moving = self.segments.moving(self.stretch)
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in moving]
-        found = gradients(outputs["loss"], [params[p] for p in learned])
-        grads = {p: zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
+        grads, scale = self._gradients(outputs["loss"], params, learned, states)
         with origin("", "update"):
             packed = {s: self.segments.pack(s, grads) for s in moving}
+            if scale is not None:
+                packed = {s: g / scale for s, g in packed.items()}
             if not moved:
                 return outputs, states, scalars, packed, None
             kept = {m: moved.get(m, params[m]) for m in self.segments.members(STATE)}
             return outputs, states, scalars, packed, self.segments.pack(STATE, kept)
+
+    def _gradients(
+        self, loss: Value, params: Mapping[str, Value], learned: list[str], states: dict[str, Value]
+    ) -> tuple[dict[str, Value], Value | None]:
+        """d loss / d parameter, times the scale where there is one."""
+        scale = None
+        if self.segments.scaled:
+            with origin("loss", "forward"):
+                states[loss_scale.LABEL] = abstract(loss_scale.TYPE, loss_scale.LABEL, "state")
+                scale = loss_scale.scale(states[loss_scale.LABEL])
+                loss = loss * scale
+        found = gradients(loss, [params[p] for p in learned])
+        return {p: zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}, scale
 
     def weighing(self, types: Types, weighted: bool) -> Graph:
         """What each loss is divided by in a micro-batch, where that is more than the weight of its rows: ``mass:N``."""
@@ -136,11 +164,19 @@ class Phase:
         return Graph({name: cast(mass, DType.float64) for name, mass in found.items() if mass is not None})
 
     def _predicate(
-        self, outputs: dict[str, Value], new: Mapping[str, Value], states: Mapping[str, Value], shown: Mapping[str, Shown] = NOTHING
-    ) -> None:
-        """New content of ``states`` by label, taken where all of it and the loss are finite: looked at itself, or ``shown`` by other values."""
+        self, outputs: dict[str, Value], new: Mapping[str, Value], states: Mapping[str, Value], shown: Mapping[str, Shown] = NOTHING,
+        grads: Mapping[str, Value] | None = None,
+    ) -> None:  # fmt: skip
+        """New content of ``states`` by label, taken where all of it and the loss are finite: looked at itself, or ``shown`` by other values.
+
+        Where the loss is scaled gradients are looked at, too, for clipped ones are finite always; and the scale moves in any case.
+        """
         looked = [part for label, v in new.items() for part in shown.get(label, (v,))]
+        if self.segments.scaled:
+            looked += (grads or {}).values()
         finite = outputs["finite"] = all_finite(outputs["loss"], *looked)
+        if self.segments.scaled:
+            outputs[f"update:{loss_scale.LABEL}"] = loss_scale.moved(states[loss_scale.LABEL], finite)
         outputs.update({f"update:{label}": where(finite, v, states[label]) for label, v in new.items()})
 
     def evaluation(self, types: Types, weighted: bool) -> Graph:
@@ -171,9 +207,8 @@ class Phase:
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
         loss = _pooled(self._scores(low, feeds, weight, params), low)[0]["loss"]
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
-        found = gradients(loss, [params[p] for p in learned])
-        named = {f"gradient:{p}": zeros_like(params[p]) if g is None else g for p, g in zip(learned, found, strict=True)}
-        return Graph({"loss": loss, **named})
+        found, scale = self._gradients(loss, params, learned, {})
+        return Graph({"loss": loss, **{f"gradient:{p}": g if scale is None else g / scale for p, g in found.items()}})
 
     def _inputs(self, types: Types, answering: bool = False) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value]]:
         feeds = {name: abstract(t, name) for name, t in types.items()}
@@ -189,7 +224,8 @@ class Phase:
         inputs = {name: feeds[name] for name in self.built.network.inputs}
         batch = next(iter(types.values())).shape[0]
         local = replace(mode, batch=batch, dtype=self.segments.dtype)
-        return lower(self.built.network, inputs, params, local, self.built.frozen[self.stretch])
+        low = lower(self.built.network, inputs, params, local, self.built.frozen[self.stretch])
+        return low if self.segments.half is None else _mixed(low, self.segments.half)
 
     def _scores(
         self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None, params: Mapping[str, Value], tables: bool = True,
@@ -308,6 +344,16 @@ class Phase:
         if own.scaled:
             return rate if own.value == 1.0 else rate * own.value
         return rate * (own.value / base) if base else rate * 0.0 + own.value
+
+
+def _mixed(low: Lowered, half: DType) -> Lowered:
+    """The same layers with products of 16 bits; parameters stay the values they are.
+
+    What is read here are outputs and losses' inputs: of them the last rounding is left out, for they are float32.
+    """
+    found = mix_precision(Graph({f"{n}": v for n, v in enumerate([*low.values.values(), *low.state.values()])}), half).outputs
+    values = iter([v.inputs[0] if isinstance(v.op, Rounded) else v for v in found.values()])
+    return Lowered({port: next(values) for port in low.values}, {path: next(values) for path in low.state})
 
 
 def _pooled(outputs: Mapping[str, Value], low: Lowered) -> tuple[dict[str, Value], dict[str, Value]]:

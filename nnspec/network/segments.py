@@ -11,6 +11,7 @@ from nnspec.ir.types import DType, TensorType
 from nnspec.network.graph import Network, Rate
 from nnspec.ops.movement import Pack, Unpack
 from nnspec.records import dataclass, field
+from nnspec.training import loss_scale
 from nnspec.training.optimizer import Optimizer
 
 ALIGN = 16  # elements: 64 bytes of float32
@@ -56,6 +57,7 @@ class Segments:
     averaged: bool = False  # answers come from the averages of what is learned
     gathers: bool = False  # a step is taken over several micro-batches
     groups: Mapping[str, Group] = field(default_factory=dict)  # of the segments that are learned
+    half: DType | None = None  # of what products read, where that is not ``dtype``
 
     def members(self, segment: str) -> list[str]:
         return [path for path, slot in self.slots.items() if slot.segment == segment]
@@ -69,17 +71,23 @@ class Segments:
         """Those that it moves in a stretch of the schedule."""
         return [s for s in self.learned if (in_ := self.groups[s].stretches) is None or stretch in in_]
 
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients are made of a loss that is scaled."""
+        return self.half == DType.float16 and bool(self.learned)
+
     @cached_property
     def counted(self) -> bool:
-        """Whether segments differ in how often they have moved."""
-        return any(g.stretches is not None for g in self.groups.values())
+        """Whether it is counted how often segments have moved: they differ, or a step may be left out."""
+        return self.scaled or any(g.stretches is not None for g in self.groups.values())
 
     def types(self, slots: tuple[str, ...] = ()) -> dict[str, TensorType]:
         """The types of all persistent vectors, those of an optimizer with ``slots`` included."""
         beside = (*slots, *((AVERAGE,) if self.averaged else ()), *((GATHERED,) if self.gathers else ()))
         names = list(self.sizes) + [f"{s}.{slot}" for s in self.learned for slot in beside]
         names += [NEXT] if self.gathers and STATE in self.sizes else []
-        return {name: TensorType((self.sizes[name.split(".")[0]],), self.dtype) for name in names}
+        scale = {loss_scale.LABEL: loss_scale.TYPE} if self.scaled else {}
+        return {name: TensorType((self.sizes[name.split(".")[0]],), self.dtype) for name in names} | scale
 
     def answering(self, segment: str) -> str:
         """The vector that answers for a segment: its average, where there are averages."""
@@ -109,7 +117,9 @@ class Segments:
         return packed(*(values[m] for m in members))  # type: ignore[no-any-return]  # one output
 
 
-def arrange(network: Network, optimizer: Optimizer | None, dtype: DType, frozen: tuple[frozenset[str], ...] = ()) -> Segments:
+def arrange(
+    network: Network, optimizer: Optimizer | None, dtype: DType, frozen: tuple[frozenset[str], ...] = (), half: DType | None = None
+) -> Segments:
     """Slots for every parameter: learned ones by the optimizer's groups, their rates, and the stretches in which they move.
 
     ``frozen`` has the layers that do not move, for each stretch of the schedule; by default those that the spec freezes.
@@ -130,7 +140,8 @@ def arrange(network: Network, optimizer: Optimizer | None, dtype: DType, frozen:
             slots[f"{leaf.path}/{p.name}"] = Slot(segment, start, p.shape)
             sizes[segment] = start + -(-prod(p.shape) // ALIGN) * ALIGN
     averaged, gathers = (optimizer.average is not None, optimizer.accumulate > 1) if optimizer else (False, False)
-    return Segments({path: slots[path] for path in network.parameters}, sizes, dtype, averaged, gathers, {v: k for k, v in names.items()})
+    return Segments({path: slots[path] for path in network.parameters}, sizes, dtype, averaged, gathers, {v: k for k, v in names.items()},
+                    half)
 
 
 def _name(group: Group, names: dict[Group, str]) -> str:

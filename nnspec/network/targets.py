@@ -257,7 +257,7 @@ def _columns(term: Term, port: Port, feed: str, columns: tuple[str, ...], ends: 
     shape, kind = input_type(data, columns, "the target", term.place)
     if len(columns) == 1 and data.columns[columns[0]].plain_number:
         shape = ()
-    dtype = DType.int64 if kind == "int64" else DType(ends.doc.settings.precision)
+    dtype = DType.int64 if kind == "int64" else ends.doc.settings.dtype
     return Target(term, port, feed, columns, TensorType((BATCH, *shape), dtype), data.columns[columns[0]].classes if len(columns) == 1 else None)
 
 

@@ -1,6 +1,6 @@
 """Take the largest of a window before what rises with it.
 
-    MaxPool(Relu(x))    ->   Relu(MaxPool(x))       (Clip, Sigmoid and Tanh too)
+    MaxPool(Relu(x))    ->   Relu(MaxPool(x))       (Clip, Sigmoid, Tanh and Rounded too)
     MaxPool(x + b)      ->   MaxPool(x) + b         only where b is the same at all places
 
 Only where the pool leaves fewer numbers, nothing else reads what is pooled, and nothing reads which place was the largest. Before
@@ -15,9 +15,10 @@ from nnspec.ops.activation import Clip
 from nnspec.ops.elementwise import Add, Relu, Sigmoid, Tanh
 from nnspec.ops.movement import BroadcastTo, reshape
 from nnspec.ops.pool import MaxPool
+from nnspec.ops.rounding import Rounded
 from nnspec.passes.rewrite import Uses, rewrite
 
-RISING = (Relu, Clip, Sigmoid, Tanh)
+RISING = (Relu, Clip, Sigmoid, Tanh, Rounded)
 
 
 def pool_first(graph: Graph) -> Graph:

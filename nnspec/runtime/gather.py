@@ -39,14 +39,14 @@ def gathered_step(
         model.programs.set(ready, 0.0, model.step + (p.number << DRAWS), factors)
         shares = {name: masses[p.number] for name, masses in own.items()}
         shared = {SHARE: p.mass / total} if SHARE in ready.run.inputs else {}
-        _run(model, ready, {**shared, **shares, KEEP: 0.0 if loss is None else 1.0})
-        tally.add(ready.run.outputs, p.rows, factors)
+        taken = _run(model, ready, {**shared, **shares, KEEP: 0.0 if loss is None else 1.0}, model.segments.scaled)
+        if taken:
+            tally.add(ready.run.outputs, p.rows, factors)
         loss = (loss or 0.0) + float(ready.run.outputs["loss"])
     ready = model.programs.ready("take", {}, 1, False, stretch)
     model.programs.set(ready, rate, model.step)
     assert loss is not None
-    _run(model, ready, {LOSS: loss})
-    model._moved(stretch)
+    model._moved(stretch, _run(model, ready, {LOSS: loss}))
     return loss
 
 
@@ -91,14 +91,19 @@ def _own_masses(model: Model, parts: Sequence[Part], size: int, stretch: int) ->
     return {name: {k: m / (sum(of.values()) or 1.0) for k, m in of.items()} for name, of in masses.items()}
 
 
-def _run(model: Model, ready: Ready, scalars: Mapping[str, float]) -> None:
+def _run(model: Model, ready: Ready, scalars: Mapping[str, float], later: bool = False) -> bool:
+    """Whether all was finite; raises NumbersError where it was not, unless ``later`` is soon enough, or the loss scale was too large."""
     for name, value in scalars.items():
         ready.run.inputs[name][...] = value
     ready.run.run()
-    if not bool(ready.run.outputs["finite"]):
-        blamed = model.programs.blame(ready)
+    if bool(ready.run.outputs["finite"]):
+        return True
+    if not later:
+        blamed = None if model.forgives() else model.programs.blame(ready)
         _forget(model)
-        raise NumbersError(blamed)
+        if blamed is not None:
+            raise NumbersError(blamed)
+    return False
 
 
 def _forget(model: Model) -> None:

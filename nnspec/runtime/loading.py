@@ -48,7 +48,7 @@ def dataset(model: Model) -> Dataset:
         )
     if not document.kept:  # a stored model: the rows are read again from where its spec says they are
         declaration = declare(substitute(document.root.pairs["data"], document.env), Path.cwd(), model.seed)
-    precision = model.spec.settings.precision
+    precision = model.spec.settings.held
     data = load(declaration, precision, model.preparation)
     model.preparation = data.preparation
     return data
@@ -61,7 +61,7 @@ def weights_of_classes(model: Model) -> dict[str, tuple[float, ...]]:
         loss = balancing(model.spec.built)[0].term
         raise SpecError(Problem("'class_weights: balanced' is counted over the training rows, and there are none yet", loss.place,
                                 wanted="a number for each class", hint="or train with fit, which sees all rows", rule="feed"))
-    data = load(document.data, model.spec.settings.precision, model.preparation)
+    data = load(document.data, model.spec.settings.held, model.preparation)
     return count_classes(model.spec.built, assembled(model, data.splits["train"]).arrays)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from nnspec.data.prepare import Preparation
 from nnspec.errors import NumbersError, Problem, SpecError
 from nnspec.ir.graph import Graph
 from nnspec.ir.op import Array
-from nnspec.ir.types import DType, TensorType
+from nnspec.ir.types import TensorType
 from nnspec.layers.initializers import default
 from nnspec.network.graph import LayerGraph
 from nnspec.network.graph import Parameter as Declared
@@ -35,6 +36,7 @@ from nnspec.runtime.plateaus import Plateaus
 from nnspec.runtime.programs import Programs, Ready, alone
 from nnspec.runtime.tally import Scores, Tally
 from nnspec.runtime.vectors import begin, read_state, restore_state
+from nnspec.training import loss_scale
 from nnspec.training.schedule import Schedule
 from nnspec.training.stretches import Stretches, schedules
 
@@ -105,8 +107,8 @@ class Model:
         self.transferred: tuple[Loaded, ...] | None = None  # None: not yet
         self.programs = Programs(self)
         optimizer = spec.document.optimizer
-        dtype = DType(spec.settings.precision)
-        self.segments: Segments = arrange(spec.built.network, optimizer, dtype, spec.built.frozen)
+        dtype = spec.settings.dtype
+        self.segments: Segments = arrange(spec.built.network, optimizer, dtype, spec.built.frozen, spec.settings.half)
         self.updates = dict.fromkeys(self.segments.learned, 0)  # how often each has moved, where that differs
         self.plateau = Plateaus()
         self.slots: tuple[str, ...] = optimizer.state if optimizer else ()  # what the optimizer keeps for each parameter
@@ -132,7 +134,7 @@ class Model:
                 return
             from nnspec.interop.transfer import load_all
 
-            self.transferred = loaded = load_all(self.spec, DType(self.spec.settings.precision).numpy)
+            self.transferred = loaded = load_all(self.spec, self.spec.settings.dtype.numpy)
             if loaded:
                 self.restore({f"parameters/{path}": values for part in loaded for path, values in part.values.items()})
 
@@ -244,11 +246,17 @@ class Model:
             return Scores({}, {}) if tally is not None else counts.scores(loss=loss)
         n = len(next(iter(arrays.values())))
         ready = self._enqueue(arrays, weights, rate, capacity, factors, stretch)
-        if not bool(ready.run.outputs["finite"]):
+        taken, loss = bool(ready.run.outputs["finite"]), float(ready.run.outputs["loss"])
+        if not taken and not self.forgives():
             raise NumbersError(self.programs.blame(ready))
-        self._moved(stretch)
-        counts.add(ready.run.outputs, n, factors)
-        return Scores({}, {}) if tally is not None else counts.scores(loss=float(ready.run.outputs["loss"]))
+        self._moved(stretch, taken)
+        if taken or isfinite(loss):
+            counts.add(ready.run.outputs, n, factors)
+        return Scores({}, {}) if tally is not None else counts.scores(loss=loss)
+
+    def forgives(self) -> bool:
+        """Whether a step that was not taken is none that went wrong: gradients were scaled, and are by less from now on."""
+        return self.segments.scaled and float(self.memory.read(loss_scale.LABEL)[0]) >= loss_scale.LEAST
 
     def _enqueue(
         self, arrays: Mapping[str, Array], weights: Array | None, rate: float, capacity: int, factors: tuple[float, ...], stretch: int
@@ -264,7 +272,7 @@ class Model:
     @property
     def late(self) -> bool:
         """Whether a step may begin before the one before it is looked at: ``begin_step`` and ``end_step`` for ``train_step``."""
-        return self.backend.late and not self.interpreted and self.accumulate == 1
+        return self.backend.late and not self.interpreted and self.accumulate == 1 and not self.segments.scaled
 
     @alone
     def begin_step(self, arrays: Mapping[str, Array], rate: float, capacity: int, factors: tuple[float, ...], stretch: int) -> Begun:
@@ -293,9 +301,11 @@ class Model:
         """What counts losses and metrics."""
         return Tally(self.spec.built)
 
-    def _moved(self, stretch: int) -> None:
-        """Counts a step that was taken."""
+    def _moved(self, stretch: int, taken: bool = True) -> None:
+        """Counts a step, and what moved in it."""
         self.step += 1
+        if not taken:
+            return
         for segment in self.segments.moving(stretch):
             self.updates[segment] += 1
 

@@ -11,6 +11,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType
 from nnspec.network.segments import NEXT, STATE, Slot
 from nnspec.runtime.interrupt import Whole
+from nnspec.training import loss_scale
 from nnspec.training.reach import small
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "parameters/"
 UPDATES = "optimizer/updates"  # how often a parameter has moved
+SCALE = "optimizer/loss_scale"  # of float16: the scale, and the good steps since it changed
 MOVING = "optimizer/weights"  # of the weights that move, where the parameters are their averages
 
 
@@ -66,6 +68,8 @@ def begin(model: Model, values: Callable[[str], Array]) -> None:
         model.sound &= _sound(path, start)
         for label in dict.fromkeys((model.segments.answering(place.segment), *([place.segment] if path in learned else []))):
             model.memory.put(label, place.offset, start)
+    if model.segments.scaled:
+        model.memory.write(loss_scale.LABEL, np.array([loss_scale.FIRST, 0], np.float32))
     _copy_statistics(model)
 
 
@@ -89,6 +93,8 @@ def _places(model: Model) -> Iterator[tuple[str, str, Slot]]:
     learned = _learned(model)
     if segments.averaged:
         yield from ((f"{MOVING}/{path}", slots[path].segment, slots[path]) for path in learned)
+    if segments.scaled:
+        yield SCALE, loss_scale.LABEL, Slot(loss_scale.LABEL, 0, (2,))
     for slot in model.slots:
         yield from ((f"optimizer/{slot}/{path}", f"{slots[path].segment}.{slot}", slots[path]) for path in learned)
 

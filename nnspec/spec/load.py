@@ -15,7 +15,6 @@ from nnspec.data.config import Prepare
 from nnspec.data.declare import declare
 from nnspec.data.source_kinds import Source
 from nnspec.errors import DataError, NnspecError, Place, Problem, SpecError
-from nnspec.ir.types import DType
 from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
 from nnspec.records import dataclass, field
@@ -275,10 +274,10 @@ def _parts(doc: Document) -> None:
     doc.schedule = _chosen(doc, "schedule", schedule)
     if isinstance(doc.schedule, Stretches):
         _lengths(doc, doc.schedule)
-    largest = DType(doc.settings.precision).largest
+    largest = doc.settings.dtype.largest
     for key in ("loss", "optimizer", "schedule"):
         if not doc.problems and (node := _resolved(doc, key)) is not None:
-            doc.problems += _too_large(node, largest, doc.settings.precision)
+            doc.problems += _too_large(node, largest, doc.settings.dtype)
 
 
 def _too_large(node: Node, largest: float, precision: str) -> list[Problem]:

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from nnspec.ir.types import DType
 from nnspec.spec.expect import Bounds, Bytes
 from nnspec.spec.model import Config, Count, NotNegative
 from nnspec.spec.sweep import Sweep
@@ -49,6 +50,9 @@ class Settings(Config):
 
     ``math``: ``fast`` may reorder sums, ``strict`` may not; ``tf32`` is fast, and on a GPU rounds what products and convolutions of
     float32 read to 10 bits behind the point, for several times the speed. On a CPU there is no such product, and it is fast.
+
+    ``precision``: with ``mixed_bfloat16`` and ``mixed_float16`` parameters, optimizer state, statistics, losses and metrics are float32,
+    and products, convolutions and the layers between them have 16 bits; ``mixed_float16`` scales the loss, so that small gradients are not 0.
     """
 
     nnspec: Literal[1]
@@ -57,7 +61,7 @@ class Settings(Config):
     seed: Annotated[int, Field(ge=0, lt=SEEDS)] = 0
     epochs: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
     batch_size: Count = 32
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64", "mixed_bfloat16", "mixed_float16"] = "float32"
     math: Literal["fast", "strict", "tf32"] = "fast"
     memory: Bytes | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -65,6 +69,29 @@ class Settings(Config):
     checkpoint: Annotated[Checkpoint, BeforeValidator(_keep)] = Checkpoint()
     expect: dict[str, Bounds] | None = Field(default=None, min_length=1)
     sweep: Sweep | None = None
+
+    @field_validator("math")
+    @classmethod
+    def _rounds_once(cls, value: str, info: ValidationInfo) -> str:
+        precision = info.data.get("precision", "float32")
+        if value == "tf32" and precision != "float32":
+            raise ValueError(f"fast or strict: tf32 rounds products of float32, and this is {precision}")
+        return value
+
+    @property
+    def dtype(self) -> DType:
+        """Of parameters, and of what is fed."""
+        return DType(self.held)
+
+    @property
+    def held(self) -> Literal["float32", "float64"]:
+        """Its name."""
+        return "float64" if self.precision == "float64" else "float32"
+
+    @property
+    def half(self) -> DType | None:
+        """Of what products read, where that is not the parameters' own."""
+        return DType(self.precision.removeprefix("mixed_")) if self.precision.startswith("mixed_") else None
 
     @property
     def strict(self) -> bool:

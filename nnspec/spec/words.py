@@ -143,7 +143,7 @@ LATER: dict[str, str] = dict.fromkeys((
     "phases", "determinism", "generate", "predict",
 ), _SOON)
 
-LATER_VALUES = ("mixed_bfloat16", "mixed_float16")
+LATER_VALUES: tuple[str, ...] = ()
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 

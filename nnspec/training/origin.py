@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from nnspec.ir.graph import Value
 from nnspec.ir.op import Op, ShapeError
 from nnspec.ops.movement import BroadcastTo, Concat, Movement, Reshape, Slice, Transpose
+from nnspec.ops.rounding import Rounded
 from nnspec.ops.softmax import LogSoftmax, Softmax
 
 RowWise = (Softmax, LogSoftmax)  # their elements belong together along the last axis
@@ -18,6 +19,8 @@ def behind(y: Value, *activations: type[Op]) -> Value | None:
     """
     if isinstance(y.op, activations):
         return y.inputs[0]
+    if isinstance(y.op, Rounded):  # to 16 bits, on its way to other layers
+        return behind(y.inputs[0], *activations)
     if not isinstance(y.op, (Reshape, Transpose, Slice, Concat, BroadcastTo)):
         return None
     inner = [(x, behind(x, *activations)) for x in y.inputs]
@@ -46,7 +49,7 @@ def must_see_behind(y: Value, loss: str, *activations: type[Op]) -> None:
 
 def _sources(y: Value) -> Sequence[Op]:
     """The ops that made what ``y`` holds, places and padding apart."""
-    if isinstance(y.op, Movement) and y.inputs:
+    if isinstance(y.op, Movement | Rounded) and y.inputs:
         return [op for x in y.inputs for op in _sources(x)]
     return [] if y.op is None else [y.op]
 

@@ -11,6 +11,7 @@ from nnspec.ir.op import Op
 from nnspec.ir.program import Copy
 from nnspec.ir.types import DType
 from nnspec.ops import elementwise as e
+from nnspec.ops.rounding import Rounded
 from nnspec.ops.rows import StopGradient
 
 C = {DType.bool: "bool", DType.uint8: "unsigned char", DType.uint16: "unsigned short", DType.int32: "int", DType.uint32: "unsigned int",
@@ -49,6 +50,8 @@ def write(c: Call, x: list[str]) -> str:
     suffix = "f" if kind == DType.float32 else ""
     if isinstance(op, e.Cast):
         return cast(x[0], kind, c.outputs[0].dtype)
+    if isinstance(op, Rounded):
+        return f"({C[kind]})nn_{op.to}((float)({x[0]}))"
     if isinstance(op, e.Power):
         return _power(x[0], op.exponent, kind)
     if type(op) in ANY:
@@ -59,7 +62,7 @@ def write(c: Call, x: list[str]) -> str:
 def takes(c: Call) -> bool:
     """Whether there is an expression for a call."""
     op = c.op
-    if isinstance(op, e.Cast | e.Power) or type(op) in ANY:
+    if isinstance(op, e.Cast | e.Power | Rounded) or type(op) in ANY:
         return True
     return type(op) in FLOATS
 

@@ -26,6 +26,17 @@ __device__ __forceinline__ double nn_sigmoid(double x) {
     double z = exp(-fabs(x)), y = 1.0 / (1.0 + z);
     return x >= 0.0 ? y : x < 0.0 ? z * y : x;
 }
+__device__ __forceinline__ float nn_bfloat16(float x) {
+    unsigned int bits = __float_as_uint(x);
+    return x != x ? x : __uint_as_float((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+}
+__device__ __forceinline__ float nn_float16(float x) {
+    unsigned int bits = __float_as_uint(x);
+    const float size = fabsf(x);
+    if (!(size < 65520.0f)) return x != x ? x : copysignf(nn_inf<float>(), x);
+    if (size < 6.103515625e-5f) return copysignf(__fadd_rn(__fadd_rn(size, 0.5f), -0.5f), x);  // below 2^-14 steps are 2^-24, those of 0.5
+    return __uint_as_float((bits + 0xfffu + (bits >> 13 & 1u)) & 0xffffe000u);
+}
 template <class T> __device__ __forceinline__ T nn_remainder(T a, T b) {
     if (b == T(0)) return T(0);
     T r = a % b;

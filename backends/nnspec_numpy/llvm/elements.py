@@ -11,8 +11,9 @@ from nnspec.ops import elementwise as e
 from nnspec.ops.fused import ends
 from nnspec.ops.index import OneHot, Pick
 from nnspec.ops.reduce import AllFinite, ArgMax, Max, Min, Sum
+from nnspec.ops.rounding import Rounded
 from nnspec.ops.rows import StopGradient
-from nnspec_numpy.llvm import angles, functions, powers
+from nnspec_numpy.llvm import angles, functions, powers, sixteen
 from nnspec_numpy.llvm.code import IN_REGISTER, Code, Register, vector
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.middle import in_the_middle
@@ -115,7 +116,7 @@ def takes(c: Call) -> bool:
         return DType.bool not in dtypes
     if kind in FLOATS:
         return all(d.is_float for d in dtypes)
-    if kind in SINGLE:
+    if kind in SINGLE or kind is Rounded:
         return set(dtypes) == {DType.float32}
     if kind in LOGIC or kind is e.Not:
         return set(dtypes) == {DType.bool}
@@ -167,6 +168,8 @@ def write(code: Code, c: Call, x: list[Register], lanes: int) -> Register:
             return f.binary("xor", x[0], f.of(True))
         case e.Where():
             return Lanes(code, c.outputs[0].dtype, lanes).select(x[0], x[1], x[2])
+        case Rounded(to=to):
+            return sixteen.rounded(f, x[0], to)
         case e.Power(exponent=exponent):
             return _power(f, x[0], exponent)
         case e.Cast():
