@@ -360,7 +360,7 @@ class Graphed:
     def conv_fprop(self, *, image: Tensor, weight: Tensor, **extra: Any) -> Tensor:
         return self._node("fprop", image, weight, extra)
 
-    def conv_dgrad(self, *, loss: Tensor, filter: Tensor, **extra: Any) -> Tensor:  # noqa: A002
+    def conv_dgrad(self, *, loss: Tensor, filter: Tensor, **extra: Any) -> Tensor:
         return self._node("dgrad", loss, filter, extra)
 
     def conv_wgrad(self, *, image: Tensor, loss: Tensor, **extra: Any) -> Tensor:
