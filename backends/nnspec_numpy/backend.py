@@ -15,7 +15,7 @@ from nnspec.codegen.module import load
 from nnspec.codegen.stored import read
 from nnspec.ir.graph import Call, Graph
 from nnspec.ir.op import Composite
-from nnspec.ir.program import STATE, Program, Step
+from nnspec.ir.program import STATE, Copy, Program, Step
 from nnspec.ir.types import TensorType
 from nnspec.ops.fused import Followed, Fused, written
 from nnspec.ops.matmul import MatMul
@@ -23,6 +23,7 @@ from nnspec.ops.normalization import Moments
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
 from nnspec_numpy.kernels import KERNELS, follows
+from nnspec_numpy.kernels.copies import described as described_copy
 from nnspec_numpy.kernels.kernel import Step as Fill
 from nnspec_numpy.kernels.matmul import planned
 from nnspec_numpy.llvm.build import functions
@@ -140,6 +141,8 @@ class NumpyBackend:
             return str(planned(call.op, step.inputs, step.outputs, step.workspace))
         if isinstance(call.op, Followed) and isinstance(call.op.first, MatMul):
             return f"{planned(call.op.first, step.inputs[:2], step.outputs[:1], step.workspace, own=True)}; then {written(call.op.body)}"
+        if isinstance(call.op, Copy):
+            return "" if step.inputs[0].literal else described_copy(step.outputs[0], step.inputs[0])
         own = KERNELS.get(type(call.op))
         return own.choice(call.op, [v.type for v in call.inputs], [v.type for v in call.outputs]) if own else ""
 

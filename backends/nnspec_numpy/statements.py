@@ -13,7 +13,9 @@ from nnspec.ir.program import Copy
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops import elementwise, index, matmul, movement, reduce, rounding, rows
 from nnspec_numpy.choice import where_space, write_where
+from nnspec_numpy.kernels.copies import described
 from nnspec_numpy.kernels.matmul import planned as chosen
+from nnspec_numpy.llvm.cpu import chosen as chosen_cpu
 from nnspec_numpy.products import tiles
 from nnspec_numpy.reductions import reduction, sum_space, write_sum
 from nnspec_numpy.statement import Space, Statement, Types, matrices, plain
@@ -53,6 +55,10 @@ def write_power(line: Line) -> Iterator[str]:
 
 
 def write_copy(line: Line) -> Iterator[str]:
+    x, y = line.step.inputs[0], line.step.outputs[0]
+    if isinstance(line.op, Copy) and not x.literal and (way := described(y, x)):
+        yield f"{line.bound(way)}()"
+        return
     yield f"copyto({line.y}, {line.x[0]})"
 
 
@@ -159,6 +165,9 @@ def write_pad(line: Line) -> Iterator[str]:
     where = line.op.inside(y.shape)
     offset = sum(s.start * t for s, t in zip(where, y.strides, strict=True))
     strides = tuple(s.step * t for s, t in zip(where, y.strides, strict=True))
+    if chosen_cpu() is not None and all(y.shape):
+        yield f"{line.bound(str(line.op))}()"
+        return
     inside = line.view(y, "inside", line.step.inputs[0].shape, strides, offset)
     yield f"copyto({line.y}, {literal(np.asarray(line.op.value, y.type.dtype.numpy))})"
     yield f"copyto({inside}, {line.x[0]})"

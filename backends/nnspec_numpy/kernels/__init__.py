@@ -8,6 +8,7 @@ from .bands import by_places
 from .conv import CONV
 from .conv_input_grad import CONV_INPUT_GRAD
 from .conv_kernel_grad import CONV_KERNEL_GRAD
+from .copies import COPIES
 from .counted import COUNTED
 from .followed import FOLLOWED, follows
 from .index import INDEX
@@ -28,4 +29,4 @@ SHARED: dict[type[Any], Kernel] = {
     **{op: summed(kernel) for op, kernel in CONV_KERNEL_GRAD.items()},
     **{op: by_rows(kernel) for op, kernel in POOL.items()},
 }
-KERNELS: dict[type[Any], Kernel] = {**SHARED, **FOLLOWED, **MATMUL, **POINTWISE, **COUNTED, **INDEX, **RESAMPLE, **ROWS, **MOMENTS}
+KERNELS: dict[type[Any], Kernel] = {**SHARED, **FOLLOWED, **MATMUL, **POINTWISE, **COUNTED, **COPIES, **INDEX, **RESAMPLE, **ROWS, **MOMENTS}
