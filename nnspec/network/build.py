@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nnspec.errors import DataError, Problem, SpecError
+from nnspec.network.context import Context
 from nnspec.network.demands import expects, mixup, moves, own_rates, training, watches
-from nnspec.network.expand import Context, Expander
+from nnspec.network.expand import Expander
 from nnspec.network.graph import Network, Port
 from nnspec.network.ignored import uncalled, unread, unused
 from nnspec.network.inputs import inputs

@@ -16,7 +16,8 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Scalar
 
 if TYPE_CHECKING:
-    from nnspec.network.expand import Context, Expander
+    from nnspec.network.context import Context
+    from nnspec.network.expand import Expander
 
 MOST_DEPTH = 32
 Ends = tuple[tuple[Port, ...], dict[str, Port]]

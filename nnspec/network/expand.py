@@ -16,8 +16,9 @@ from nnspec.layers.layer import Choice, Entry, Merge
 from nnspec.layers.math import Math
 from nnspec.network import backbone
 from nnspec.network.calls import activated, block_of, call
+from nnspec.network.context import Context
 from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, parse, peek, reads_input, truth
-from nnspec.network.graph import Leaf, Network, Port, Rate
+from nnspec.network.graph import Leaf, Network, Port
 from nnspec.network.infer import infer
 from nnspec.network.initial import initial
 from nnspec.network.keys import idle, learning_rate, only, regularize
@@ -25,7 +26,7 @@ from nnspec.network.left_out import left_out
 from nnspec.network.reads import reads
 from nnspec.network.repair import shape_problem
 from nnspec.network.repeat import Copy, copies
-from nnspec.network.scope import Ref, Scope
+from nnspec.network.scope import Ref
 from nnspec.network.share import owner
 from nnspec.network.structures import structure
 from nnspec.records import dataclass, field, replace
@@ -37,27 +38,6 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, plain
 
 MOST_LAYERS = 10_000
-
-
-@dataclass(frozen=True)
-class Context:
-    """Where the walk is: names for formulas, path, frames, and what the entries around have decided."""
-
-    scope: Scope
-    env: Mapping[str, Any]
-    path: str = ""
-    frames: tuple[str, ...] = ()
-    frozen: bool = False
-    calls: tuple[str, ...] = ()
-    only: str = ""
-    rate: Rate = Rate()
-    shared: tuple[str, str] | None = None  # a path, and that of the tree whose weights are used below it
-
-    def at(self, name: str) -> str:
-        return f"{self.path}/{name}" if self.path else name
-
-    def inside(self, path: str, **changes: Any) -> Context:
-        return replace(self, path=path, frames=(*self.frames, path), **changes)
 
 
 @dataclass

@@ -7,8 +7,9 @@ from nnspec.ir.graph import Value, abstract, constant
 from nnspec.ir.types import BATCH, DType, TensorType
 from nnspec.layers.layer import Mode
 from nnspec.network.calls import call
+from nnspec.network.context import Context
 from nnspec.network.entry import Written
-from nnspec.network.expand import Context, Expander
+from nnspec.network.expand import Expander
 from nnspec.network.graph import Network, Port
 from nnspec.network.lower import lower
 from nnspec.network.repeat import ONE

@@ -17,7 +17,8 @@ from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, literal
 
 if TYPE_CHECKING:
-    from nnspec.network.expand import Context, Expander
+    from nnspec.network.context import Context
+    from nnspec.network.expand import Expander
 
 
 def structure(expander: Expander, written: Written, name: str, copy: Copy, current: tuple[Port, ...], ctx: Context) -> tuple[Port, ...]:

@@ -12,7 +12,8 @@ from nnspec.records import dataclass, field
 from nnspec.spec import refused
 from nnspec.spec.nodes import MOST_LEVELS, MOST_NODES, Mapping, Node, Scalar, Sequence, Value
 from nnspec.spec.scalars import resolve
-from nnspec.spec.syntax import at, explain, torn
+from nnspec.spec.syntax import at, explain
+from nnspec.spec.torn import torn
 
 MOST_PROBLEMS = 100
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -1,24 +1,14 @@
-"""What is wrong with a text that is not YAML, in plain words; and formulas that YAML tore apart."""
+"""What is wrong with a text that is not YAML, in plain words."""
 
 from __future__ import annotations
 
 import re
 
 from nnspec.errors import Place, Problem, Source
-from nnspec.records import dataclass
-from nnspec.spec.grammar import MOST_CHARACTERS, closing
+from nnspec.spec.grammar import MOST_CHARACTERS
+from nnspec.spec.torn import START, formula_end, whole
 
-_PATH = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*|\[[^\[\]\n]*\])*")
 _WORD = re.compile(r"[\w./$-]*")
-_START = re.compile(r"(?<!\$)(?:\$\$)*(\$)[A-Za-z_(]")
-
-
-@dataclass(frozen=True)
-class Torn:
-    """A formula that YAML reads as several things, and the offset at which it ends."""
-
-    problem: Problem
-    end: int
 
 
 def at(source: Source, line: int, column: int) -> Place:
@@ -27,64 +17,6 @@ def at(source: Source, line: int, column: int) -> Place:
         line = max(0, len(source.lines) - 1)
         column = len(source.line(line + 1))
     return Place(source, line + 1, min(column, len(source.line(line + 1))) + 1)
-
-
-def torn(source: Source, place: Place, start: int, end: int, flow: bool) -> Torn | None:
-    """The formula in the unquoted scalar at ``start:end`` that goes on behind its end, if there is one."""
-    text = source.text
-    stop = len(text) if flow else (text.find("\n", end) + 1 or len(text))
-    at = start
-    while match := _START.search(text, at, end):
-        begin = match.start(1)
-        finish = _formula_end(text, begin, stop)
-        if finish > end or (finish < 0 and flow):
-            return _torn(source, place, start, begin, finish)
-        if finish < 0:
-            return None
-        at = max(finish, begin + 1)
-    return None
-
-
-def _torn(source: Source, place: Place, start: int, begin: int, finish: int) -> Torn:
-    text = source.text
-    if finish < 0:
-        shown = text[begin : begin + 40].split("\n")[0]
-        hint = 'a formula with a comma or a bracket wants quotes: "$(max(8, width))"'
-        return Torn(
-            Problem(
-                "a formula's parenthesis is not closed",
-                place,
-                found=shown,
-                wanted="')'",
-                hint=hint,
-                rule="torn-formula",
-            ),
-            begin + 1,
-        )
-    finish = next(
-        i for i in range(finish, len(text) + 1) if i == len(text) or not (text[i].isalnum() or text[i] in "_-./")
-    )
-    start = start if finish - start <= MOST_CHARACTERS else begin
-    whole = " ".join(text[start:finish].split())
-    quoted = f'"{whole}"' if '"' not in whole else "'" + whole.replace("'", "''") + "'"
-    return Torn(
-        Problem(
-            "YAML has torn a formula apart",
-            place,
-            found=text[start:finish].split("\n")[0],
-            hint=f"quote the formula: {quoted}",
-            rule="torn-formula",
-        ),
-        finish,
-    )
-
-
-def _formula_end(text: str, begin: int, stop: int) -> int:
-    """The offset behind the formula whose dollar is at ``begin``, or -1 where its parenthesis is not closed."""
-    if text.startswith("$(", begin):
-        return closing(text, begin + 1, stop) + 1 or -1
-    match = _PATH.match(text, begin)
-    return match.end() if match else begin
 
 
 def explain(error: Exception, source: Source, brackets: list[Place], quote: Place | None) -> Problem:
@@ -147,16 +79,16 @@ class _Case:
     def torn(self) -> Problem | None:
         """A formula around the place where YAML gave up."""
         first = self.source.text.rfind("\n", 0, max(0, self.index - len(self.before))) + 1
-        for match in _START.finditer(self.source.text, max(first, self.index - MOST_CHARACTERS), self.index):
+        for match in START.finditer(self.source.text, max(first, self.index - MOST_CHARACTERS), self.index):
             begin = match.start(1)
-            end = _formula_end(self.source.text, begin, len(self.source.text))
+            end = formula_end(self.source.text, begin, len(self.source.text))
             if not begin < self.index < end:
                 continue
             before = _WORD.match(self.source.text[max(first, begin - 100) : begin][::-1])
             start = begin - (before.end() if before else 0)
             if self.source.text[max(0, start - 1)] not in "'\"":
                 column = self.place.column - (self.index - start)
-                return _torn(self.source, Place(self.source, self.place.line, column), start, begin, end).problem
+                return whole(self.source, Place(self.source, self.place.line, column), start, begin, end).problem
         return None
 
     def tab(self) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .average import AVERAGE
 from .bands import by_places
 from .conv import CONV
 from .conv_input_grad import CONV_INPUT_GRAD
@@ -27,6 +28,6 @@ SHARED: dict[type[Any], Kernel] = {
     **{op: by_places(by_rows(kernel, 1)) for op, kernel in CONV.items()},  # all rows meet the one kernel
     **{op: by_rows(kernel, 1) for op, kernel in CONV_INPUT_GRAD.items()},
     **{op: summed(kernel) for op, kernel in CONV_KERNEL_GRAD.items()},
-    **{op: by_rows(kernel) for op, kernel in POOL.items()},
+    **{op: by_rows(kernel) for op, kernel in {**POOL, **AVERAGE}.items()},
 }
 KERNELS: dict[type[Any], Kernel] = {**SHARED, **FOLLOWED, **MATMUL, **POINTWISE, **COUNTED, **COPIES, **INDEX, **RESAMPLE, **ROWS, **MOMENTS}

@@ -1,4 +1,4 @@
-"""Pooling and its gradients: compiled kernels, or for each place of the window arithmetic on one contiguous slice of parted images.
+"""The largest of windows and its gradients: compiled kernels, or for each place of the window arithmetic on one contiguous slice of parted images.
 
 A choice by masks takes NumPy ten times as long as arithmetic, so a tap's share of a gradient is its bits times 0 or 1.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
-from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolPick, Pool, WindowMax
+from nnspec.ops.pool import MaxPool, MaxPoolGrad, MaxPoolPick, Pool, WindowMax
 
 from . import compiled, packed
 from .grid import PIECE, Grid
@@ -28,11 +28,11 @@ def grid_of(op: Pool, x: Ints, y: Ints, dtype: DType) -> Grid:
     return Grid(of_pool(op, x, y), dtype)
 
 
-def _forward(op: Pool, inputs: Types, outputs: Types) -> Grid:
+def forward(op: Pool, inputs: Types, outputs: Types) -> Grid:
     return grid_of(op, sizes(inputs[0]), sizes(outputs[0]), inputs[0].dtype)
 
 
-def _backward(op: Pool, inputs: Types, outputs: Types) -> Grid:
+def backward(op: Pool, inputs: Types, outputs: Types) -> Grid:
     return grid_of(op, sizes(outputs[0]), sizes(inputs[0]), inputs[0].dtype)
 
 
@@ -41,12 +41,12 @@ def native(grid: Grid) -> bool:
     return compiled.possible(grid.windows, grid.dtype)
 
 
-def _cleared(grid: Grid, x: Array) -> list[Step]:
+def cleared(grid: Grid, x: Array) -> list[Step]:
     """Zeros to add to; none where every place is in one window."""
     return [] if compiled.apart(grid.windows) and grid.covers else [partial(x.fill, 0)]
 
 
-def _piece(dtype: DType) -> TensorType:
+def piece(dtype: DType) -> TensorType:
     return flat(PIECE, dtype)
 
 
@@ -116,11 +116,11 @@ def _codes(grid: Grid) -> DType:
 
 
 def max_workspace(op: MaxPool, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    grid = _forward(op, inputs, outputs)
+    grid = forward(op, inputs, outputs)
     if native(grid):
         return ()
     codes = _codes(grid)
-    return *grid.grids(), *grid.starts(), flat(grid.images * grid.pitch, codes), _piece(codes), _piece(DType.bool)
+    return *grid.grids(), *grid.starts(), flat(grid.images * grid.pitch, codes), piece(codes), piece(DType.bool)
 
 
 def bind_max(op: MaxPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
@@ -163,7 +163,7 @@ def _largest(seen: list[Array], best: Array, codes: Array, number: Array, larger
 
 
 def alone_workspace(op: WindowMax, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    grid = _forward(op, inputs, outputs)
+    grid = forward(op, inputs, outputs)
     return () if native(grid) else (*grid.grids(), *grid.starts())
 
 
@@ -194,12 +194,12 @@ def _share(i: int, index: Array, bits: Array, mask: Array, here: Array, out: Arr
 
 
 def max_grad_workspace(op: MaxPoolGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    grid = _backward(op, inputs, outputs)
+    grid = backward(op, inputs, outputs)
     if native(grid):
         return ()
     bits = BITS[grid.dtype.size]
     return (*grid.grids(), *grid.starts(), *grid.starts(DType.int32),
-            _piece(bits), _piece(grid.dtype), _piece(DType.bool))
+            piece(bits), piece(grid.dtype), piece(DType.bool))
 
 
 def bind_max_grad(op: MaxPoolGrad, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
@@ -208,7 +208,7 @@ def bind_max_grad(op: MaxPoolGrad, inputs: Arrays, outputs: Arrays, workspace: A
     if native(grid):
         if few := packed.largest_gradient(grid.windows, g, index, x):
             return sequence([few])
-        return sequence([*_cleared(grid, x), compiled.call("largest_gradient", grid.windows, g, index, x, compiled.nowhere(x.shape[-1]))])
+        return sequence([*cleared(grid, x), compiled.call("largest_gradient", grid.windows, g, index, x, compiled.nowhere(x.shape[-1]))])
     write = Write(grid, x, space)
     values, places = (None, None) if grid.tight else (space.pop(0), space.pop(0))
     mask, share, here = space
@@ -231,8 +231,8 @@ def bind_max_grad(op: MaxPoolGrad, inputs: Arrays, outputs: Arrays, workspace: A
 
 
 def max_pick_workspace(op: MaxPoolPick, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    grid = _forward(op, inputs, outputs)
-    return *grid.grids(), *grid.starts(), *grid.starts(DType.int32), _piece(BITS[grid.dtype.size]), _piece(DType.bool)
+    grid = forward(op, inputs, outputs)
+    return *grid.grids(), *grid.starts(), *grid.starts(DType.int32), piece(BITS[grid.dtype.size]), piece(DType.bool)
 
 
 def bind_max_pick(op: MaxPoolPick, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
@@ -258,69 +258,9 @@ def bind_max_pick(op: MaxPoolPick, inputs: Arrays, outputs: Arrays, workspace: A
     return sequence(read.steps)
 
 
-def counts(op: Pool, grid: Grid) -> Array:
-    """By what a window's sum is divided: one number, or with borders one for each element of a chunk's grid."""
-    w = grid.windows
-    each = np.asarray(op.counts((1, *w.spatial, 1)), grid.dtype.numpy)
-    if (each == each.reshape(-1)[0]).all():
-        return each.reshape(-1)[:1].reshape(())
-    spread = np.ones((grid.images, *grid.extent, w.channels), grid.dtype.numpy)
-    grid.valid(spread.reshape(-1), slice(0, grid.images))[...] = each
-    return spread.reshape(-1)
-
-
-def avg_workspace(op: AvgPool, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    grid = _forward(op, inputs, outputs)
-    return () if native(grid) else (*grid.grids(), *grid.starts())
-
-
-def bind_avg(op: AvgPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
-    x, y, space = inputs[0], outputs[0], list(workspace)
-    grid = grid_of(op, x.shape, y.shape, DType(x.dtype.name))
-    if native(grid):
-        return sequence([compiled.call("mean", grid.windows, x, y, compiled.row(0.0, x.shape[-1]))])
-    read, divisor = Read(grid, x, space, 0.0), counts(op, grid)
-    values = None if grid.tight else space.pop(0)
-    for images, seen in read.chunks():
-        total = read.target(y, images, values)
-        for at in grid.pieces(images.stop - images.start):
-            part, views = total[at], [s[at] for s in seen]
-            first = partial(np.add, *views[:2], part) if len(views) > 1 else partial(np.copyto, part, views[0])
-            read.steps.append(first)
-            read.steps += [partial(np.add, part, view, part) for view in views[2:]]
-            read.steps.append(partial(np.divide, part, divisor[at] if divisor.ndim else divisor, part))
-        read.finish(y, images, values)
-    return sequence(read.steps)
-
-
-def avg_grad_workspace(op: AvgPoolGrad, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    grid = _backward(op, inputs, outputs)
-    return () if native(grid) else (*grid.grids(), *grid.starts(), _piece(grid.dtype))
-
-
-def bind_avg_grad(op: AvgPoolGrad, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
-    g, x, space = inputs[0], outputs[0], list(workspace)
-    grid = grid_of(op, x.shape, g.shape, DType(g.dtype.name))
-    if native(grid):
-        return sequence([*_cleared(grid, x), compiled.call("mean_gradient", grid.windows, g, x, compiled.nowhere(x.shape[-1]))])
-    write, divisor = Write(grid, x, space), counts(op, grid)
-    values = None if grid.tight else space.pop(0)
-    for images, upstream in write.values(g, values):
-        targets = write.targets(images, clear=not apart(grid))
-        for at in grid.pieces(images.stop - images.start):
-            share = space[0][: at.stop - at.start]
-            write.steps.append(partial(np.divide, upstream[at], divisor[at] if divisor.ndim else divisor, share))
-            write.steps += [partial(np.copyto, t[at], share) if apart(grid) else partial(np.add, t[at], share, t[at])
-                            for t in targets]
-        write.finish(images)
-    return sequence(write.steps)
-
-
 POOL: dict[type[Any], Kernel] = {
     MaxPool: Kernel(bind_max, max_workspace),
     WindowMax: Kernel(bind_alone, alone_workspace),
     MaxPoolGrad: Kernel(bind_max_grad, max_grad_workspace),
     MaxPoolPick: Kernel(bind_max_pick, max_pick_workspace),
-    AvgPool: Kernel(bind_avg, avg_workspace),
-    AvgPoolGrad: Kernel(bind_avg_grad, avg_grad_workspace),
 }
