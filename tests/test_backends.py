@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from nnspec_numpy.statements import STATEMENTS
 from tests.program_graphs import fed, graphs, mlp
 from tests.test_numpy_backend import CASES, CLOSE, STEPS, arrays_of, bound, check_equal
 
-BACKENDS = [pytest.param(NUMPY, id="numpy"), pytest.param(CupyBackend(EmulatedDevice()), id="emulated")]
+BACKENDS = [pytest.param(NUMPY, id="numpy"), pytest.param(CupyBackend(EmulatedDevice()), id="emulated"),
+            *([pytest.param(CupyBackend(), id="gpu")] if os.environ.get("NNSPEC_GPU") == "test" else [])]  # fmt: skip
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

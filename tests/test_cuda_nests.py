@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -78,10 +79,11 @@ def graph_of(build: Build, shape: tuple[int, ...], dtype: DType) -> Graph:
 PLANS = {(b, s, d): BACKEND.plan(run_pipeline(graph_of(b, s, d), loops=BACKEND.loops()), "test") for b, s in CASES for d in (DType.float32, DType.float64)}
 
 
-@pytest.fixture(scope="module")
-def backend() -> CupyBackend:
-    BACKEND.device.load({name: k for p in PLANS.values() for name, k in kernels(p).items()}.values())
-    return BACKEND
+@pytest.fixture(scope="module", params=[pytest.param(BACKEND, id="shim"), *([pytest.param(CupyBackend(), id="gpu")] if os.environ.get("NNSPEC_GPU") == "test" else [])])
+def backend(request: pytest.FixtureRequest) -> CupyBackend:
+    found: CupyBackend = request.param
+    found.device.load({name: k for p in PLANS.values() for name, k in kernels(p).items()}.values())
+    return found
 
 
 @pytest.mark.parametrize("dtype", [DType.float32, DType.float64])

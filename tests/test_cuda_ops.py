@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 
@@ -54,10 +55,17 @@ def cases() -> Iterator[tuple[type[Op], int, DType]]:
 ALL = [pytest.param(*c, id=f"{c[0].__name__}-{c[1]}-{c[2]}") for c in tenth(list(cases()), 4)]
 
 
-@pytest.fixture(scope="module")
-def shim() -> ShimDevice:
-    """The device with every kernel of every case compiled at once."""
-    device, found = ShimDevice(), {}
+def on_a_gpu() -> Device:
+    from nnspec_cupy.gpu import Gpu
+
+    return Gpu()
+
+
+@pytest.fixture(scope="module", params=[pytest.param(ShimDevice, id="shim", marks=needs_compiler),
+                                        *([pytest.param(on_a_gpu, id="gpu")] if os.environ.get("NNSPEC_GPU") == "test" else [])])  # fmt: skip
+def device(request: pytest.FixtureRequest) -> Device:
+    """A device with every kernel of every case compiled at once."""
+    device, found = request.param(), {}
     for p in ALL:
         found.update(kernels(planned(*p.values)[2]))
     device.load(found.values())
@@ -83,10 +91,9 @@ def check(device: Device, cls: type[Op], i: int, dtype: DType) -> None:
         np.testing.assert_allclose(found, y, rtol=CLOSE[dtype], atol=CLOSE[dtype] * largest, err_msg=name)
 
 
-@needs_compiler
 @pytest.mark.parametrize(("cls", "i", "dtype"), ALL)
-def test_the_kernels_of_an_op_give_what_its_reference_gives(shim: ShimDevice, cls: type[Op], i: int, dtype: DType) -> None:
-    check(shim, cls, i, dtype)
+def test_the_kernels_of_an_op_give_what_its_reference_gives(device: Device, cls: type[Op], i: int, dtype: DType) -> None:
+    check(device, cls, i, dtype)
 
 
 @pytest.mark.parametrize(("cls", "i", "dtype"), ALL)
