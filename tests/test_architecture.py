@@ -53,6 +53,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "click": ("nnspec/cli/",),
     "rich": ("nnspec/cli/", "nnspec/view/", "nnspec/runtime/"),
     "safetensors": ("nnspec/interop/", "nnspec/runtime/"),
+    "onnx": ("nnspec/interop/", "nnspec/runtime/export.py"),  # a type there
     "PIL": ("nnspec/data/decode.py",),
     "pyarrow": ("nnspec/data/parquet_file.py",),
     "cupy": ("backends/nnspec_cupy/",),

@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "Loss and metrics of a run on its test split.",
     "compare": "What runs differ in, and what each has reached.",
     "predict": "Answers of a run for csv or npz files, or typed rows.",
+    "export": "A run as an ONNX model, or its weights.",
     "new": "Write a starter spec.",
     "zoo": "Published networks that come as specs.",
     "schema": "The language as JSON Schema, for editors.",
@@ -34,7 +35,6 @@ LATER: dict[str, str] = {
     "gradcheck": "gradients against differences",
     "view": "runs in a browser",
     "rule": "explain a rule of check",
-    "export": "a run as ONNX or safetensors",
     "import": "a spec from ONNX",
 }
 

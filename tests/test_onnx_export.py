@@ -1,0 +1,291 @@
+"""Exported models pass ONNX's checker and answer in onnxruntime as they do here: op by op, in other orders of axes, and for every shipped spec."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnspec
+from nnspec.cli import status
+from nnspec.errors import MissingExtraError, SpecError
+from nnspec.ir.graph import Graph, Value, abstract, constant
+from nnspec.ir.interpret import interpret
+from nnspec.ir.op import Op, Sample
+from nnspec.ir.types import BATCH, DType, TensorType
+from nnspec.ops import activation, conv, elementwise, movement, pool, reduce, resample, softmax
+from nnspec.runtime.export import export, onnx_model
+from nnspec.runtime.session import Model, compile
+from tests.drawn import shipped
+from tests.test_ops import CASES, arrays_of, results
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+from nnspec.interop.onnx_export import to_onnx  # noqa: E402  # it needs onnx
+
+ROOT = Path(__file__).parent.parent / "specs"
+FULL = bool(os.environ.get("NNSPEC_FULL"))
+QUICKSTART = sorted(p.stem for p in (ROOT / "quickstart").glob("*.yaml"))
+ZOO = sorted(p.stem for p in (ROOT / "zoo").glob("*.yaml"))
+IN_CI = {"lenet5", "mlp", "mobilenet_v2", "unet_small", "vgg_small"}
+# What only training, gradients, metrics and the planner ask for, and random numbers.
+NOT_WRITTEN = {"AddRows", "AllFinite", "AvgPoolGrad", "ConvKernelGrad", "MaxPoolGrad", "MaxPoolPick", "Pack", "ResampleGrad", "ScatterAdd", "TopK", "Unpack"}
+
+
+def answers(model: Any, feeds: dict[str, Any]) -> dict[str, Any]:
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds), strict=True))
+
+
+def kinds(model: Any) -> Counter[str]:
+    return Counter(n.op_type for n in model.graph.node)
+
+
+def single(a: Any) -> Any:
+    a = np.asarray(a)
+    return a.astype(np.float32) if a.dtype == np.float64 else a
+
+
+def written(op: Op, arrays: list[Any]) -> Any:
+    inputs = [abstract(TensorType(a.shape, DType(a.dtype.name)), f"x{i}") for i, a in enumerate(arrays)]
+    made = op(*inputs)
+    outputs = made if isinstance(made, tuple) else (made,)
+    outputs = outputs[: len(outputs) - op.auxiliary]
+    return to_onnx(Graph({f"y{i}": v for i, v in enumerate(outputs)}), {f"y{i}": f"y{i}" for i in range(len(outputs))}, {}, {}, "one", {})
+
+
+@pytest.mark.parametrize(("cls", "sample"), CASES)
+def test_every_sample_of_an_op_is_computed_by_onnxruntime_or_refused_by_name(cls: type[Op], sample: Sample) -> None:
+    attributes = {k: DType.float32 if v == DType.float64 else v for k, v in sample.attributes.items()}
+    op, arrays = cls(**attributes), [single(a) for a in arrays_of(cls, sample)]
+    try:
+        model = written(op, arrays)
+    except SpecError as e:
+        assert cls.__name__ in NOT_WRITTEN or op.random or any(attributes.get("inner", ())), e
+        assert f"the op {cls.__name__}" in str(e)
+        return
+    assert cls.__name__ not in NOT_WRITTEN
+    found = answers(model, {f"x{i}": a for i, a in enumerate(arrays)})
+    for y, wanted in zip(found.values(), results(op, arrays), strict=False):
+        np.testing.assert_allclose(y, wanted, rtol=2e-5, atol=1e-5)
+
+
+# Orders of axes
+
+
+def image(*shape: int, label: str = "x") -> Value:
+    return abstract(TensorType((BATCH, *shape)), label)
+
+
+def filters(rng: np.random.Generator, x: Value, out: int) -> Value:
+    return constant(rng.standard_normal((3, 3, int(x.shape[-1]), out)) * 0.2, DType.float32)  # type: ignore[arg-type]  # channels are known
+
+
+def turn(rng: np.random.Generator, x: Value, before: list[Value]) -> Value:
+    """One more op on an image."""
+    n = int(x.shape[-1])  # type: ignore[arg-type]  # channels are known
+    vector = constant(rng.standard_normal(n), DType.float32)
+    alike = [v for v in before if v.shape == x.shape] or [x]
+    choices = [
+        lambda: conv.Conv((1, 1), "same", (1, 1)).one(x, filters(rng, x, int(rng.integers(1, 5)))),
+        lambda: conv.ConvInputGrad((1, 1), "same", (1, 1), 1, x.shape[1:3]).one(x, constant(rng.standard_normal((3, 3, 2, n)) * 0.2, DType.float32)),
+        lambda: pool.AvgPool((3, 3), (1, 1), "same").one(x),
+        lambda: x + vector, lambda: x * vector, lambda: vector - x, lambda: x - vector, lambda: x * 0.5,
+        lambda: elementwise.relu(x), lambda: elementwise.tanh(x), lambda: activation.clip(x, -1.0, 1.0), lambda: softmax.softmax(x),
+        lambda: alike[int(rng.integers(len(alike)))] + x, lambda: movement.concat((x, *alike[:1])),
+        lambda: elementwise.where(elementwise.less(x, 0.1), x, vector),
+        lambda: x - reduce.max_(x, int(rng.integers(1, 4)), keep=True),
+        lambda: x * reduce.mean(x, (1, 2), keep=True),
+        lambda: x * reduce.mean(x, (1, 2, 3), keep=True),
+        lambda: x + movement.reshape(reduce.mean(x, (1, 2)), (BATCH, 1, 1, n)),
+        lambda: x + reduce.max_(reduce.max_(x, 0), 0),
+        lambda: movement.slice_axis(movement.Pad((0, 1, 0, 0), (0, 0, 2, 0), (0, 0, 0, 0), 0.5).one(x), 1, 1, x.shape[1] + 1),
+        lambda: movement.transpose(x, (0, 2, 1, 3)), lambda: movement.transpose(elementwise.sin(x), (0, 3, 1, 2)),
+        lambda: movement.broadcast_to(reduce.max_(x, 3, keep=True), x.shape),
+        lambda: movement.reshape(movement.reshape(x, (BATCH, x.shape[1] * x.shape[2] * n)), (BATCH, x.shape[2], x.shape[1], n)),
+        lambda: resample.Resample(2, "linear", None, 0, 5).one(x), lambda: resample.Resample(1, "nearest", None, 0, 3).one(x),
+    ]  # fmt: skip
+    return choices[int(rng.integers(len(choices)))]()
+
+
+@pytest.mark.parametrize("seed", range(400 if FULL else 40))
+def test_graphs_of_images_answer_alike_in_whatever_order_their_axes_are_written(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = [image(4, 4, 3)]
+    for _ in range(int(rng.integers(2, 14))):
+        values.append(turn(rng, values[-1], values[:-1]))
+    graph = Graph({"y": values[-1], "z": values[int(rng.integers(1, len(values)))]})
+    model = to_onnx(graph, {"y": "y", "z": "z"}, {}, {}, "drawn", {})
+    for rows in (2, 3):
+        x = rng.standard_normal((rows, 4, 4, 3)).astype(np.float32)
+        found = answers(model, {"x": x} if graph.inputs else {})
+        wanted = bound_results(seed, x)
+        for name in ("y", "z"):
+            np.testing.assert_allclose(found[name], wanted[name], rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(wanted[name]).max())))
+
+
+def bound_results(seed: int, x: Any) -> dict[str, Any]:
+    """The same graph over the rows of ``x``, by the ops' references."""
+    rng = np.random.default_rng(seed)
+    batch, globals()["BATCH"] = BATCH, len(x)
+    try:
+        values = [image(4, 4, 3)]
+        for _ in range(int(rng.integers(2, 14))):
+            values.append(turn(rng, values[-1], values[:-1]))
+        return dict(interpret(Graph({"y": values[-1], "z": values[int(rng.integers(1, len(values)))]}), {"x": x}))
+    finally:
+        globals()["BATCH"] = batch
+
+
+def test_batch_norm_goes_into_the_convolution_but_not_into_a_kernel_that_another_reads() -> None:
+    rng = np.random.default_rng(0)
+    x, kernel = image(4, 4, 2), constant(rng.standard_normal((3, 3, 2, 3)), DType.float32)
+    scale, shift = (constant(rng.standard_normal(3), DType.float32) for _ in range(2))
+    first = (conv.Conv((1, 1), "same", (1, 1)).one(x, kernel) - shift) * scale + shift
+    second = conv.Conv((1, 1), "same", (1, 1)).one(x, kernel)
+    model = to_onnx(Graph({"a": first, "b": second}), {"a": "a", "b": "b"}, {}, {}, "shared", {})
+    assert kinds(model)["Conv"] == 2 and not kinds(model)["Mul"] + kinds(model)["Add"] + kinds(model)["Sub"]
+    fed = rng.standard_normal((2, 4, 4, 2)).astype(np.float32)
+    found = answers(model, {"x": fed})
+    plain = conv.Conv((1, 1), "same", (1, 1)).reference(fed, kernel.op.data)  # type: ignore[attr-defined]  # a constant's
+    np.testing.assert_allclose(found["b"], plain, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found["a"], (plain - shift.op.data) * scale.op.data + shift.op.data, rtol=1e-5, atol=1e-5)  # type: ignore[attr-defined]  # constants'
+
+
+def test_lengths_that_are_open_stay_open() -> None:
+    time = TensorType((BATCH, 3, nnspec.ir.types.symbol("time"), 2))
+    x = abstract(time, "x")
+    flat = movement.reshape(x, (BATCH * time.shape[2], 6))
+    wide = movement.broadcast_to(reduce.max_(x, (0, 2), keep=True), x.shape)
+    model = to_onnx(Graph({"y": flat, "z": wide}), {"y": "y", "z": "z"}, {}, {}, "open", {})
+    for rows, long in ((2, 5), (1, 4)):
+        fed = np.arange(rows * long * 6, dtype=np.float32).reshape(rows, 3, long, 2)
+        found = answers(model, {"x": fed})
+        np.testing.assert_array_equal(found["y"], fed.reshape(-1, 6))
+        np.testing.assert_array_equal(found["z"], np.broadcast_to(fed.max((0, 2), keepdims=True), fed.shape))
+
+
+# Specs
+
+
+def moved(model: Model, seed: int = 0) -> Model:
+    """Statistics, biases and scales that say something."""
+    rng = np.random.default_rng(seed)
+    held = {p: model.read(p) for p in model.parameters}
+    model.restore({f"parameters/{p}": (v + rng.uniform(0.05, 0.3, v.shape)).astype(v.dtype) for p, v in held.items() if v.ndim == 1})
+    return model
+
+
+def check_spec(model: Model, raw: bool) -> Any:
+    made = onnx_model(model, raw)
+    inputs = model.spec.built.network.inputs
+    assert [i.name for i in made.graph.input] == list(inputs)
+    assert [o.name for o in made.graph.output] == list(model.spec.built.network.output_names)
+    rng = np.random.default_rng(1)
+    for rows in (1, 3):
+        feeds = {}
+        for name, t in inputs.items():
+            shape = (rows, *(d if isinstance(d, int) else 7 for d in t.shape[1:]))
+            feeds[name] = rng.standard_normal(shape).astype(t.dtype.numpy) if t.dtype.is_float else rng.integers(0, 2, shape).astype(t.dtype.numpy)
+        ours = model.predict(feeds, raw=raw)
+        theirs = answers(made, feeds)
+        for name, y in (ours if isinstance(ours, dict) else dict(zip(theirs, [ours], strict=True))).items():
+            assert np.abs(y - theirs[name]).max() <= 1e-5 * max(np.abs(y).max(), 1e-6), name
+    return made
+
+
+@pytest.mark.parametrize("name", QUICKSTART)
+def test_a_quickstart_spec_answers_alike_in_onnxruntime(name: str) -> None:
+    model = moved(compile(nnspec.load(shipped(name))))
+    for raw in (False, True):
+        check_spec(model, raw)
+
+
+@pytest.mark.parametrize("name", ZOO if FULL else sorted(IN_CI.intersection(ZOO)))
+def test_a_network_of_the_zoo_answers_alike_in_onnxruntime_with_few_transposes(name: str) -> None:
+    made = check_spec(moved(compile(nnspec.load(ROOT / "zoo" / f"{name}.yaml"))), raw=True)
+    assert kinds(made)["Transpose"] <= 2, kinds(made)
+
+
+def test_every_weight_keeps_its_name_and_the_metadata_say_what_a_reader_needs() -> None:
+    spec = nnspec.load(shipped("iris"), set={"epochs": 1})
+    model = compile(spec)
+    model.fit()
+    made = onnx_model(model)
+    assert {i.name for i in made.graph.initializer} == set(model.parameters)
+    said = {p.key: p.value for p in made.metadata_props}
+    assert json.loads(said["nnspec.classes"]) == {"output": ["setosa", "versicolor", "virginica"]}
+    assert said["nnspec.spec"] == model.spec.text and json.loads(said["nnspec.preparation"]) and json.loads(said["nnspec.columns"])
+    assert [d.dim_param or d.dim_value for d in made.graph.input[0].type.tensor_type.shape.dim] == ["batch", 4]
+
+
+# The command
+
+
+@pytest.fixture
+def nnspec_command(capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*args: object) -> SimpleNamespace:
+        code = status([str(a) for a in args])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "iris"
+    compile(nnspec.load(shipped("iris"), set={"epochs": 2})).fit(out=folder)
+    return folder
+
+
+def test_a_run_is_exported_and_the_file_answers(run_folder: Path, tmp_path: Path, nnspec_command: Any) -> None:
+    done = nnspec_command("export", run_folder, "-o", tmp_path / "m.onnx")
+    assert done.code == 0 and "m.onnx" in done.out, done.err
+    made = onnx.load(tmp_path / "m.onnx")
+    onnx.checker.check_model(made, full_check=True)
+    assert answers(made, {"features": np.zeros((5, 4), np.float32)})["output"].sum() == pytest.approx(5.0)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_exported_weights_are_what_a_spec_s_weights_take(run_folder: Path, tmp_path: Path, nnspec_command: Any) -> None:
+    from nnspec.runtime.saving import load_model
+
+    done = nnspec_command("export", run_folder, "-o", tmp_path / "w.safetensors")
+    assert done.code == 0, done.err
+    trained = load_model(run_folder)
+    text = trained.spec.text.rstrip() + f"\nweights: {{from: {tmp_path / 'w.safetensors'}}}\n"
+    (tmp_path / "again.yaml").write_text(text)
+    from nnspec.compiler import load
+
+    again = compile(load(tmp_path / "again.yaml"))
+    for path in trained.parameters:
+        np.testing.assert_array_equal(again.read(path), trained.read(path))
+
+
+@pytest.mark.parametrize(("target", "said"), [("m.pb", "no format has the ending '.pb'"), ("m", "no ending that says a format"), ("none/m.onnx", "there is no folder")])
+def test_a_wrong_file_name_gives_one_clear_error(run_folder: Path, tmp_path: Path, nnspec_command: Any, target: str, said: str) -> None:
+    done = nnspec_command("export", run_folder, "-o", tmp_path / target)
+    assert done.code == 2 and said in done.err and "Traceback" not in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_run_gives_one_clear_error(tmp_path: Path, nnspec_command: Any) -> None:
+    done = nnspec_command("export", tmp_path, "-o", tmp_path / "m.onnx")
+    assert done.code == 3 and "is not the folder of a model or a run" in done.err and list(tmp_path.iterdir()) == []
+
+
+def test_without_onnx_the_error_names_the_install(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nnspec.runtime.saving import load_model
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'nnspec\[onnx\]'"):
+        export(load_model(run_folder), tmp_path / "m.onnx")
+    export(load_model(run_folder), tmp_path / "w.safetensors")
