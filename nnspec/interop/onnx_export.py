@@ -126,9 +126,11 @@ def _info(name: str, type: TensorType) -> ValueInfoProto:
 
 
 def _element(dtype: DType) -> Any:
-    from onnx import helper
+    from onnx import TensorProto, helper
 
-    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype.numpy))
+    if dtype == DType.bfloat16:  # which NumPy has not
+        return TensorProto.BFLOAT16
+    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype.value))
 
 
 def _node(n: Node, number: int) -> NodeProto:

@@ -11,7 +11,7 @@ from nnspec.interop.onnx_writer import Perm, Writer, channels_first, plain
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Composite, Op
 from nnspec.ir.types import DType, Symbol
-from nnspec.ops import activation, conv, index, matmul, movement, normalization, pool, reduce, resample, rows, softmax
+from nnspec.ops import activation, conv, index, matmul, movement, normalization, pool, reduce, resample, rounding, rows, softmax
 from nnspec.ops import elementwise as e
 
 Rule: TypeAlias = Callable[[Writer, Call], None]
@@ -115,6 +115,11 @@ def cast(w: Writer, call: Call) -> None:
 def alias(w: Writer, call: Call) -> None:
     for perm, name in list(w.names[call.inputs[0]].items()):
         w.put(call.outputs[0], name, perm)
+
+
+def rounded(w: Writer, call: Call) -> None:
+    to, own = call.op.to, call.outputs[0].dtype  # type: ignore[attr-defined]  # Rounded's
+    through(w, call, lambda x: w.node("Cast", w.node("Cast", x, to=to), to=own))
 
 
 def step(w: Writer, call: Call) -> None:
@@ -386,7 +391,7 @@ def largest(w: Writer, call: Call) -> None:
 
 
 RULES: Mapping[type[Op], Rule] = {
-    e.Cast: cast, rows.StopGradient: alias, e.Step: step, e.Remainder: remainder, e.FloorDivide: floor_divide,
+    e.Cast: cast, rounding.Rounded: rounded, rows.StopGradient: alias, e.Step: step, e.Remainder: remainder, e.FloorDivide: floor_divide,
     e.Square: lambda w, c: through(w, c, lambda x: w.node("Mul", x, x)),
     e.Power: with_number("Pow", lambda op: op.exponent),  # type: ignore[attr-defined]  # Power's
     e.Log1p: lambda w, c: through(w, c, lambda x: w.node("Log", w.node("Add", x, w.number(1, c.inputs[0].dtype)))),
