@@ -61,6 +61,15 @@ def batch_norm(x: Any, gamma: Any, beta: Any, moving_mean: Any, moving_variance:
     return y.movedim(1, -1)
 
 
+def sparse(matrix: Any, x: Any, rows: int | None = None) -> Any:
+    """A list of (row, column, value) times x, as PyTorch multiplies sparse matrices; numbers beyond an end stand for that end."""
+    ends = torch.tensor([(rows or x.shape[1]) - 1, x.shape[1] - 1])
+    places = matrix[..., :2].detach().trunc().long().clamp(min=torch.zeros(2, dtype=torch.int64), max=ends)
+    size = tuple((ends + 1).tolist())
+    return torch.stack([(torch.sparse_coo_tensor(at.T, m[:, 2], size, dtype=x.dtype, check_invariants=True).to_dense() @ row.flatten(1)).reshape(-1, *row.shape[1:])
+                        for at, m, row in zip(places, matrix, x, strict=True)])
+
+
 def channels_first(f: Callable[..., Any], x: Any, *rest: Any, **options: Any) -> Any:
     return f(x.movedim(-1, 1), *rest, **options).movedim(1, -1)
 
@@ -69,7 +78,8 @@ IMAGE = ((2, 6, 5, 4),)
 SAMPLES: dict[str, list[Sample]] = {
     "dense": [Sample({"units": 3}, ((4, 5),), lambda x, kernel, bias: x @ kernel + bias),
               Sample({"units": 2, "bias": False, "activation": {"leaky_relu": 0.2}}, ((2, 3, 5),), lambda x, kernel: F.leaky_relu(x @ kernel, 0.2)),
-              Sample({"units": 3, "activation": "prelu"}, ((4, 5),), lambda x, kernel, bias, alpha: F.prelu(x @ kernel + bias, alpha))],
+              Sample({"units": 3, "activation": "prelu"}, ((4, 5),), lambda x, kernel, bias, alpha: F.prelu(x @ kernel + bias, alpha)),
+              Sample({"units": 3, "activation": {"prelu": {"shared": True}}}, ((4, 5),), lambda x, kernel, bias, alpha: F.prelu(x @ kernel + bias, alpha))],
     "activation": [Sample({"of": "tanh"}, ((2, 3),), torch.tanh)],
     "dropout": [Sample({"rate": 0.5}, ((4, 6),), lambda x: x), Sample({"rate": 0.3}, ((64, 32),), None, training=True)],
     "flatten": [Sample({}, ((2, 3, 4),), lambda x: x.flatten(1))],
@@ -127,6 +137,10 @@ SAMPLES: dict[str, list[Sample]] = {
               lambda a, b: torch.stack([a, b.expand(2, 3, 4)], -1), batched=(True, False))],
     "gather": [Sample({"indices": -1}, ((2, 4, 3),), lambda x: x[:, -1]), Sample({"indices": ((0, -1), (2, 0)), "axis": 1}, ((2, 4, 3),),
                                                                                  lambda x: x[:, :, [[0, -1], [2, 0]]])],
+    "sparse_matmul": [Sample({}, ((2, 7, 3), (2, 3, 4)), sparse), Sample({"rows": 5}, ((2, 7, 3), (2, 3, 2, 2)), lambda m, x: sparse(m, x, 5)),
+                      Sample({}, ((7, 3), (2, 3, 4)), lambda m, x: sparse(m.expand(2, 7, 3), x), batched=(False, True))],
+    "graph_dense": [Sample({"units": 4}, ((2, 3, 5), (2, 7, 3)), lambda x, m, kernel, bias: sparse(m, x @ kernel) + bias),
+                   Sample({"units": 2, "bias": False, "activation": "tanh"}, ((1, 3, 5), (1, 4, 3)), lambda x, m, kernel: sparse(m, x @ kernel).tanh())],
     "top_k": [Sample({"k": 2}, ((2, 4, 5),), lambda x: x.topk(2).values), Sample({"k": 4}, ((3, 4),), lambda x: x.topk(4).values)],
     "where": [Sample({}, ((3, 4), (3, 4), (4,)), lambda c, a, b: torch.where(c != 0, a, b), batched=(True, True, False))],
     "einsum": [Sample({"equation": "ij, jk -> ik"}, ((2, 3, 4), (2, 4, 5)), lambda a, b: a @ b),

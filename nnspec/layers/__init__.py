@@ -20,8 +20,9 @@ from nnspec.layers import (
     selection,
     shape,
     source,
+    sparse,
     transposed,
 )
 
 __all__ = ["activations", "borders", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "math", "merge", "noise", "normalization",
-           "pixels", "pooling", "reduction", "resizing", "selection", "shape", "source", "transposed"]
+           "pixels", "pooling", "reduction", "resizing", "selection", "shape", "source", "sparse", "transposed"]

@@ -142,13 +142,14 @@ class LeakyRelu(Activation, kind="leaky_relu", primary="slope"):
 class PRelu(Activation, kind="prelu", primary="alpha"):
     """``x`` above 0, ``a * x`` below, with an ``a`` learned for each channel that starts at ``alpha`` = 0.25.
 
-    Source: He et al., 2015.
+    ``shared: true`` learns one for all channels, as PyTorch does unless told how many there are. Source: He et al., 2015.
     """
 
     alpha: Number = 0.25
+    shared: bool = False
 
     def slopes(self, channels: int) -> Iterable[Param]:
-        yield Param("alpha", (channels,), init=self.alpha)
+        yield Param("alpha", (1 if self.shared else channels,), init=self.alpha)
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
         return where(greater(x, 0.0), x, x * p.alpha)

@@ -14,12 +14,13 @@ from nnspec.ir.types import DType, Symbol, TensorType, show
 from nnspec.network.targets import Target
 from nnspec.ops.elementwise import Cast, Maximum, Minimum
 from nnspec.ops.index import Gather, OneHot, Pick, ScatterAdd, TopK
-from nnspec.ops.movement import Reshape
-from nnspec.ops.rows import TakeRows
+from nnspec.ops.movement import Reshape, Slice
+from nnspec.ops.rows import AddRows, TakeRows
 from nnspec.ops.softmax import SoftmaxCrossEntropy
 
 ROUNDED = 1e-5  # by how much a share may leave 0 to 1
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by size: a number below 0 is a very large one there
+Indexing = str | tuple[str, int]  # an input, or a column of its last axis
 Ends = tuple[Target, float, float]  # a target, and the least and largest number that its loss compares with something
 
 
@@ -99,9 +100,9 @@ def rows_of(arrays: Mapping[str, Array]) -> int:
     return n
 
 
-def limits(graph: Graph) -> dict[str, int]:
-    """For each input whose numbers index something: how many there are to index."""
-    found: dict[str, int] = {}
+def limits(graph: Graph) -> dict[Indexing, int]:
+    """For each input whose numbers index something, or a column of it: how many there are to index."""
+    found: dict[Indexing, int] = {}
     for c in graph.calls:
         match c.op:
             case Gather():
@@ -110,6 +111,8 @@ def limits(graph: Graph) -> dict[str, int]:
                 ids, n = c.inputs[1], c.inputs[0].shape[-1]
             case TakeRows():
                 ids, n = c.inputs[1], c.inputs[0].shape[1]
+            case AddRows(n=rows):
+                ids, n = c.inputs[1], rows
             case ScatterAdd(rows=rows):
                 ids, n = c.inputs[1], rows
             case OneHot(depth=depth):
@@ -122,11 +125,15 @@ def limits(graph: Graph) -> dict[str, int]:
     return found
 
 
-def _source(v: Value) -> str | None:
+def _source(v: Value) -> Indexing | None:
     if isinstance(v.op, Minimum) and isinstance(v.inputs[0].op, Maximum):
         v = v.inputs[0].inputs[0]  # the layer gather keeps its numbers within bounds; what is written beside it is not looked into
     while isinstance(v.op, (Cast, Reshape)):
         v = v.inputs[0]
+    if isinstance(v.op, Slice) and isinstance(v.inputs[0].op, Input):
+        column, (*others, last) = v.op.start[-1], v.inputs[0].shape
+        whole = all(a == 0 for a in v.op.start[:-1]) and v.shape == (*others, 1) and last != 1
+        return (v.inputs[0].op.label, column) if whole and isinstance(column, int) else None
     return v.op.label if isinstance(v.op, Input) else None
 
 
@@ -150,10 +157,13 @@ def check_ranges(arrays: Mapping[str, Array], bounds: Iterable[Ends]) -> None:
                                 wanted=f"{low:g} to {high:g}", hint="a column of type category numbers its classes from 0", rule="feed"))
 
 
-def check_limits(arrays: Mapping[str, Array], most: Mapping[str, int]) -> None:
+def check_limits(arrays: Mapping[str, Array], most: Mapping[Indexing, int] | Mapping[str, int]) -> None:
     """Raises SpecError where a number has nothing to index."""
-    for name, n in most.items():
+    for key, n in most.items():
+        name, column = key if isinstance(key, tuple) else (key, None)
         array = arrays.get(name)
+        if array is not None and column is not None:
+            array = np.ascontiguousarray(array[..., column])
         if array is None or not array.size or _below(array, n):
             continue
         array = np.trunc(array) if array.dtype.kind == "f" else array  # as a cast to whole numbers does

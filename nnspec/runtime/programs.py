@@ -22,7 +22,7 @@ from nnspec.ir.types import DType, TensorType
 from nnspec.network.class_weights import balancing
 from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, loss_weight, updates
 from nnspec.records import dataclass
-from nnspec.runtime.feeds import Ends, check_limits, check_ranges, ends, limits
+from nnspec.runtime.feeds import Ends, Indexing, check_limits, check_ranges, ends, limits
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse
 from nnspec.runtime.replay import blame as first_wrong
@@ -43,7 +43,7 @@ class Ready:
     run: Executable | Interpreted
     graph: Graph
     program: Program | None
-    limits: Mapping[str, int]
+    limits: Mapping[Indexing, int]
     ends: tuple[Ends, ...] = ()  # of the targets that it is fed
 
 

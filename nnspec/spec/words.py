@@ -9,6 +9,7 @@ from nnspec.errors import Place, Problem
 
 FOREIGN: dict[str, str] = {
     # layers
+    "GCNConv": "graph_dense", "GraphConv": "graph_dense", "graph_conv": "graph_dense", "spmm": "sparse_matmul",
     "Linear": "dense", "linear": "dense", "fc": "dense", "fully_connected": "dense", "Dense": "dense", "InnerProduct": "dense",
     "conv": "conv2d", "convolution": "conv2d", "Convolution2D": "conv2d",
     "dwconv": "depthwise_conv2d", "separable_conv": "separable_conv2d", "sepconv": "separable_conv2d", "deconv": "conv_transpose2d",
