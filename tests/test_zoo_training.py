@@ -22,6 +22,11 @@ SMALL: dict[str, tuple[int, dict[str, Any]]] = {  # a member of each family, the
     "keras MobileNetV2": (32, {"vars.width": 8}),
     "keras MobileNetV3Small": (32, STILL),
     "keras EfficientNetB0": (32, {"vars.width": 0.25, "vars.drop_path": 0.0, **STILL, "loss": "cross_entropy"}),
+    "keras InceptionV3": (75, {"vars.thin": 16}),
+    "keras InceptionResNetV2": (75, {"vars.thin": 16}),
+    "keras Xception": (71, {"vars.width": 4, "vars.middle": 24, "vars.blocks": 2}),
+    "keras DenseNet121": (32, {"vars.blocks": [2, 3, 3, 2], "vars.growth": 8}),
+    "keras NASNetMobile": (32, {"vars.filters": 8, "vars.cells": 2, "vars.stem": 8}),
     "LeNet-5": (28, {}),
     "AlexNet (original, grouped)": (67, {"vars.width": 12, "vars.hidden": 64, **STILL}),
 }
