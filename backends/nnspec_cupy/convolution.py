@@ -18,7 +18,7 @@ from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad, Convolution
 from nnspec_cupy.commands import Command, Convolve, Kernel, Launch, Product
 from nnspec_cupy.cuda import columns
-from nnspec_cupy.cuda.flat import THREADS, blocks, flat
+from nnspec_cupy.cuda.flat import THREADS, blocks, flat, grid
 
 SWITCH = "NNSPEC_CUDNN"  # "none" leaves it out
 ROOM = 256 << 20  # bytes that the columns of so many images may take
@@ -96,20 +96,19 @@ def commands(step: Step) -> tuple[Command, ...]:
 
 def _by_library(op: Convolution, s: Shapes, a: Array, b: Array, y: Array, filters: Array) -> Iterator[Command]:
     """Filters first, and channels last in them: as cuDNN wants a kernel, and gives its gradient."""
-    n = prod(filters.shape)
     outer = (s.image[0], *s.outer, s.kernel[-1])
     shapes = (s.image, filters.shape, outer)
     if isinstance(op, ConvKernelGrad):
         yield Convolve(op, (a, b), filters, shapes)
-        yield _copied(_turned(filters, 0, -1), y, n)
+        yield _copied(_turned(filters, 0, -1), y)
     else:
-        yield _copied(_turned(b, -1, 0), filters, n)
+        yield _copied(_turned(b, -1, 0), filters)
         yield Convolve(op, (a, filters), y, shapes)
 
 
-def _copied(a: Array, y: Array, n: int) -> Launch:
+def _copied(a: Array, y: Array) -> Launch:
     body = Graph({"y": Copy().one(abstract(a.type, "x0"))})
-    return Launch(flat(body, "copy", y.shape, (a,), (y,), False), blocks(n), (THREADS, 1, 1), (a,), (y,), lambda x: x)
+    return Launch(flat(body, "copy", y.shape, (a,), (y,), False), grid(y.shape, (a,), (y,)), (THREADS, 1, 1), (a,), (y,), lambda x: x)
 
 
 def _turned(a: Array, axis: int, to: int) -> Array:
@@ -138,7 +137,8 @@ def _input_grad(op: ConvInputGrad, s: Shapes, g: Array, w: Array, y: Array, spac
         matrix = _shaped(space, (s.groups, n * prod(s.outer), s.taps))
         yield Product(_grouped(_images(g, first, n), s), _swapped(_weights(w, s)), matrix)
         part = _images(y, first, n)
-        yield _launch(columns.image(op, matrix, part, s.size, s.outer), (matrix,), part, _image(op, s, part.shape), None)
+        yield _launch(columns.image(op, matrix, part, s.size, s.outer), (matrix,), part, _image(op, s, part.shape), None,
+                      columns.together(op, part, matrix))
 
 
 def _kernel_grad(op: ConvKernelGrad, s: Shapes, x: Array, g: Array, y: Array, space: Array | None) -> Iterator[Command]:
@@ -163,7 +163,7 @@ def _columns(op: Convolution, s: Shapes, x: Array, to: Array) -> Launch:
         parts = np.split(found, s.groups, axis=-1)
         return np.stack([p.reshape(to.shape[1:]) for p in parts])
 
-    return _launch(columns.columns(op, x, to, s.size, s.outer), (x,), to, meaning, None)
+    return _launch(columns.columns(op, x, to, s.size, s.outer), (x,), to, meaning, None, columns.together(op, x, to))
 
 
 def _image(op: Convolution, s: Shapes, shape: tuple[int, ...]) -> Callable[[Any], Any]:
@@ -180,9 +180,9 @@ def _image(op: Convolution, s: Shapes, shape: tuple[int, ...]) -> Callable[[Any]
     return meaning
 
 
-def _launch(kernel: Kernel, reads: tuple[Array, ...], y: Array, meaning: Callable[..., Any], guard: Array | None) -> Launch:
-    n = prod(y.shape)
-    return Launch(kernel, blocks(n), (THREADS, 1, 1), reads, (y,), meaning, guard)
+def _launch(kernel: Kernel, reads: tuple[Array, ...], y: Array, meaning: Callable[..., Any], guard: Array | None, count: int = 1) -> Launch:
+    """A thread for so many elements of ``y``."""
+    return Launch(kernel, blocks(prod(y.shape) // count), (THREADS, 1, 1), reads, (y,), meaning, guard)
 
 
 # Arrays seen otherwise: all lie without gaps

@@ -24,7 +24,7 @@ from nnspec.ops.rows import AddRows, Largest, TakeRows
 from nnspec_cupy import convolution, nest
 from nnspec_cupy.commands import Kernel, Launch, Three
 from nnspec_cupy.cuda import index, movement, reduce, windows
-from nnspec_cupy.cuda.flat import THREADS, blocks, flat
+from nnspec_cupy.cuda.flat import THREADS, blocks, flat, grid
 from nnspec_cupy.cuda.nest import partial_of
 from nnspec_cupy.lowering import Lowering, Types, plain
 from nnspec_cupy.products import matrices, product
@@ -35,12 +35,12 @@ def elementwise(step: Step) -> tuple[Launch]:
     op, out = step.call.op, step.outputs[0]
     body = Graph({"y": op.one(*(abstract(a.type, f"x{k}") for k, a in enumerate(step.inputs)))})
     kernel = flat(body, op.name.lower(), out.shape, step.inputs, step.outputs, step.guarded)
-    return (Launch(kernel, blocks(prod(out.shape)), (THREADS, 1, 1), step.inputs, step.outputs, op.reference, step.guard),)
+    return (Launch(kernel, grid(out.shape, step.inputs, step.outputs), (THREADS, 1, 1), step.inputs, step.outputs, op.reference, step.guard),)
 
 
-def launched(step: Step, kernel: Kernel, grid: Three) -> tuple[Launch]:
+def launched(step: Step, kernel: Kernel, size: Three) -> tuple[Launch]:
     """One kernel that does all that a step asks."""
-    return (Launch(kernel, grid, (THREADS, 1, 1), step.inputs, step.outputs, step.call.op.reference, step.guard),)
+    return (Launch(kernel, size, (THREADS, 1, 1), step.inputs, step.outputs, step.call.op.reference, step.guard),)
 
 
 def reduction(step: Step) -> tuple[Launch]:

@@ -20,7 +20,7 @@ from nnspec.ops.fused import Fused, ends
 from nnspec.ops.reduce import AllFinite, Max, Min, Sum
 from nnspec_cupy.commands import Launch
 from nnspec_cupy.cuda import reduce
-from nnspec_cupy.cuda.flat import THREADS, blocks, flat
+from nnspec_cupy.cuda.flat import THREADS, flat, grid
 from nnspec_cupy.cuda.nest import Nest, partial_of
 from nnspec_cupy.cuda.stages import Stages, by_column
 from nnspec_cupy.cuda.walk import Walk, walk
@@ -34,7 +34,7 @@ def commands(step: Step) -> tuple[Launch, ...]:
     stages, w = Stages(op), walk(op)
     if stages.whole and not stages.ending:
         kernel = flat(op.body, "nest", op.domain, step.inputs, step.outputs, step.guarded)
-        return (Launch(kernel, blocks(prod(op.domain)), (THREADS, 1, 1), step.inputs, step.outputs, op.reference, step.guard),)
+        return (Launch(kernel, grid(op.domain, step.inputs, step.outputs), (THREADS, 1, 1), step.inputs, step.outputs, op.reference, step.guard),)
     partial = dict(zip(partial_of(op), step.workspace, strict=True))
     results = list(zip(stages.outputs, step.outputs, strict=True))
     written = [(v, a) for v, a in results if v.call not in partial] + [(c.outputs[0], a) for c, a in partial.items()]

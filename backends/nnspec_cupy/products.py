@@ -18,7 +18,7 @@ from nnspec.ir.program import Array, Copy, Step
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.elementwise import Add
 from nnspec_cupy.commands import Command, Launch, Product
-from nnspec_cupy.cuda.flat import THREADS, blocks, flat
+from nnspec_cupy.cuda.flat import THREADS, flat, grid
 
 EPILOGUE = (DType.float32,)  # of which the library promises to add a bias
 
@@ -118,4 +118,4 @@ def _elements(y: Array, word: str, value: Value, reads: tuple[Array, ...], guard
     def meaning(*x: NDArray[Any]) -> Any:
         return np.broadcast_to(sum(x[1:], x[0]) if x else np.zeros((), y.type.dtype.numpy), y.shape)
 
-    return Launch(kernel, blocks(prod(y.shape)), (THREADS, 1, 1), reads, (y,), meaning, guard)
+    return Launch(kernel, grid(y.shape, reads, (y,)), (THREADS, 1, 1), reads, (y,), meaning, guard)

@@ -13,47 +13,64 @@ from nnspec.ops.conv import Convolution, pads
 from nnspec_cupy.commands import Kernel
 from nnspec_cupy.cuda.each import each
 from nnspec_cupy.cuda.elements import C
+from nnspec_cupy.cuda.lanes import BYTES, MOST, vector
 from nnspec_cupy.cuda.places import place
 
 Sizes = tuple[int, ...]
 
 
+def together(op: Convolution, image: Array, matrix: Array) -> int:
+    """How many channels a thread moves at once: they lie side by side in an image and in a row, from places that are a multiple of their bytes."""
+    channels = image.shape[-1] // op.groups
+    count = min(MOST, BYTES // image.type.dtype.size)
+    while count > 1 and (channels % count or image.offset % (count * image.type.dtype.size) or matrix.offset % (count * image.type.dtype.size)):
+        count //= 2
+    return count
+
+
 def columns(op: Convolution, x: Array, y: Array, size: Sizes, outer: Sizes) -> Kernel:
     """``(groups, rows, taps * channels)`` from ``(n, *spatial, groups * channels)``; zero beyond the image."""
-    groups, channels = op.groups, x.shape[-1] // op.groups
-    shape = (groups, x.shape[0], *outer, *size, channels)
+    groups, channels, count = op.groups, x.shape[-1] // op.groups, together(op, x, y)
+    shape = (groups, x.shape[0], *outer, *size, channels // count)
 
     def lines(i: list[str]) -> Sequence[str]:
         rank = len(size)
         o, t = i[2 : 2 + rank], i[2 + rank : 2 + 2 * rank]
         found, inside = _places(op, o, t, x.shape[1:-1], size)
-        channel = f"{i[0]} * {channels} + {i[-1]}" if groups > 1 else i[-1]
+        own = f"{i[-1]} * {count}" if count > 1 else i[-1]
+        channel = f"{i[0]} * {channels} + {own}" if groups > 1 else own
         at = place(x, [i[1], *(f"p{k}" for k in range(rank)), f"({channel})"])
-        return [*found, f"out0[n] = {inside} ? in0[{at}] : 0;"]
+        kind = vector(x, count)
+        if count == 1:
+            return [*found, f"out0[n] = {inside} ? in0[{at}] : 0;"]
+        return [*found, f"{kind} moved = {{}};", f"if ({inside}) moved = *(const {kind}*)(in0 + ({at}));", f"(({kind}*)out0)[n] = moved;"]
 
     return each("columns", [x], [y], False, lines, shape)
 
 
 def image(op: Convolution, x: Array, y: Array, size: Sizes, outer: Sizes) -> Kernel:
     """Each element of an image as the sum of what its windows' rows say of it, tap after tap."""
-    groups, channels = op.groups, y.shape[-1] // op.groups
-    kind, rank = C[y.type.dtype], len(size)
+    groups, channels, count = op.groups, y.shape[-1] // op.groups, together(op, y, x)
+    rank, kind = len(size), vector(y, count)
     around = pads(op.padding, y.shape[1:-1], size, op.stride, op.dilation)
     rows, width = y.shape[0] * prod(outer), prod(size) * channels
 
     def lines(i: list[str]) -> Sequence[str]:
-        found = [f"{kind} sum = 0;"]
+        found = [f"{kind} sum = {{}};"]
         for k in range(rank):
             found.append(f"for (int t{k} = 0; t{k} < {size[k]}; ++t{k}) {{")
             found.append(f"const int q{k} = (int){i[1 + k]} + {around[k][0]} - t{k} * {op.dilation[k]};")
             found.append(f"if (q{k} < 0 || q{k} % {op.stride[k]} || q{k} / {op.stride[k]} >= {outer[k]}) continue;")
         window = " + ".join([f"{i[0]} * {prod(outer)}u", *(f"q{k} / {op.stride[k]} * {prod(outer[k + 1 :])}" for k in range(rank))])
         tap = " + ".join(f"t{k} * {prod(size[k + 1 :])}" for k in range(rank))
-        group, channel = (f"{i[-1]} / {channels}", f"{i[-1]} % {channels}") if groups > 1 else ("0", i[-1])
-        found.append(f"sum += in0[(({group}) * {rows}ull + {window}) * {width}u + ({tap}) * {channels} + {channel}];")
-        return [*found, *("}" for _ in size), f"out0[{place(y, i)}] = sum;"]
+        own = f"({i[-1]} * {count})"
+        group, channel = (f"{own} / {channels}", f"{own} % {channels}") if groups > 1 else ("0", own)
+        row = f"(({group}) * {rows}ull + {window}) * {width}u"
+        found.append(f"const {kind} part = *(const {kind}*)(in0 + ({row} + ({tap}) * {channels} + {channel}));")
+        found.append(f"for (int lane = 0; lane < {count}; ++lane) sum.at[lane] += part.at[lane];")
+        return [*found, *("}" for _ in size), f"*({kind}*)(out0 + ({place(y, [*i[:-1], own])})) = sum;"]
 
-    return each("image", [x], [y], False, lines)
+    return each("image", [x], [y], False, lines, (*y.shape[:-1], y.shape[-1] // count))
 
 
 def depthwise(op: Convolution, x: Array, w: Array, y: Array, guarded: bool) -> Kernel:

@@ -1,4 +1,4 @@
-"""A nest without reductions: a thread an element, computed in registers from what it reads to what it writes."""
+"""A nest without reductions: elements computed in registers, up to four a thread, from what it reads to what it writes."""
 
 from __future__ import annotations
 
@@ -10,26 +10,50 @@ from nnspec.ir.op import Constant, Input
 from nnspec.ir.program import Array
 from nnspec_cupy.commands import Kernel, Three
 from nnspec_cupy.cuda import elements
+from nnspec_cupy.cuda.lanes import beside, joined, lanes, number, vector
 from nnspec_cupy.cuda.places import digits, parameter, place
 
 THREADS = 256
 
 
 def flat(body: Graph, word: str, domain: Sequence[int], reads: Sequence[Array], writes: Sequence[Array], guarded: bool) -> Kernel:
-    """The kernel of ``body`` over the elements of ``domain``; all its outputs have that shape."""
-    n = prod(domain)
-    lines = [f"const unsigned int n = blockIdx.x * {THREADS}u + threadIdx.x;", f"if (n >= {n}u) return;"]
-    taken, index = digits("n", domain)
+    """The kernel of ``body`` over the elements of ``domain``; all its outputs have that shape. ``grid`` says how many blocks it wants."""
+    shape, seen = joined(domain, [*reads, *writes])
+    count, kind = lanes(shape, seen), number(shape, seen)
+    n = prod(shape) // count
+    suffix = "ull" if kind != "unsigned int" else "u"
+    lines = ["if (!*guard) return;"] * guarded
+    lines += [f"const {kind} n = ({kind})blockIdx.x * {THREADS}u + threadIdx.x;", f"if (n >= {n}{suffix}) return;"]
+    taken, index = digits("n", (*shape[:-1], shape[-1] // count) if shape else (), kind=kind)
     lines += taken
+    if count > 1 and index[-1] != "0":
+        index[-1] = f"({index[-1]} * {count})"
     names: dict[Value, str] = {}
-    for v, a, k in zip(body.inputs.values(), reads, range(len(reads)), strict=True):
+    inner: list[str] = []
+    for k, (v, a) in enumerate(zip(body.inputs.values(), seen, strict=False)):
         names[v] = f"x{k}"
-        lines.append(f"const {elements.C[a.type.dtype]} x{k} = in{k}[{place(a, index)}];")
-    lines += computed(body, names)
-    lines += [f"out{k}[{place(a, index)}] = {names[v]};" for k, (v, a) in enumerate(zip(body.outputs.values(), writes, strict=True))]
-    if guarded:
-        lines.insert(0, "if (!*guard) return;")
+        c = elements.C[a.type.dtype]
+        if count > 1 and beside(a):
+            lines.append(f"const {vector(a, count)} v{k} = *(const {vector(a, count)}*)(in{k} + ({place(a, index)}));")
+            inner.append(f"const {c} x{k} = v{k}.at[lane];")
+        else:
+            lines.append(f"const {c} x{k} = in{k}[{place(a, index)}];")
+    inner += computed(body, names)
+    results = [(k, names[v], a) for k, (v, a) in enumerate(zip(body.outputs.values(), seen[len(reads) :], strict=True))]
+    if count == 1:
+        lines += [*inner, *(f"out{k}[{place(a, index)}] = {name};" for k, name, a in results)]
+    else:
+        lines += [f"{vector(a, count)} w{k};" for k, _, a in results]
+        lines += ["#pragma unroll", f"for (int lane = 0; lane < {count}; ++lane) {{", *(f"    {line}" for line in inner)]
+        lines += [*(f"    w{k}.at[lane] = {name};" for k, name, _ in results), "}"]
+        lines += [f"*({vector(a, count)}*)(out{k} + ({place(a, index)})) = w{k};" for k, _, a in results]
     return Kernel(word, parameters(reads, writes, guarded), "".join(f"    {line}\n" for line in lines), THREADS)
+
+
+def grid(domain: Sequence[int], reads: Sequence[Array], writes: Sequence[Array]) -> Three:
+    """The blocks of a kernel that ``flat`` makes."""
+    shape, seen = joined(domain, [*reads, *writes])
+    return blocks(prod(shape) // lanes(shape, seen))
 
 
 def computed(body: Graph, names: dict[Value, str]) -> list[str]:

@@ -1,6 +1,7 @@
 """What every kernel may call: NumPy's meaning of extremes, signs, remainders and powers, in CUDA C."""
 
 PRELUDE = r"""
+template <class T, int N> struct alignas(N * sizeof(T)) nn_vector { T at[N]; };
 template <class T> __device__ __forceinline__ T nn_inf();
 template <> __device__ __forceinline__ float nn_inf<float>() { return __int_as_float(0x7f800000); }
 template <> __device__ __forceinline__ double nn_inf<double>() { return __longlong_as_double(0x7ff0000000000000ll); }
