@@ -145,6 +145,11 @@ def global_pool(kind: str, **fields: Any) -> Twin:
     return lambda x: x.mean(axes, keepdim=keep) if "avg" in kind else x.amax(axes, keepdim=keep)
 
 
+def adaptive_pool(kind: str, **fields: Any) -> Twin:
+    axes = axes_of(kind)
+    return channels_first(lambda x: getattr(F, f"adaptive_avg_pool{axes}d")(x, each(fields["size"], axes)))
+
+
 def pad(kind: str, **fields: Any) -> Twin:
     around = ends(fields["size"], (0,) * axes_of(kind), (), (), ())
     flat = [n for pair in reversed(around) for n in pair]
@@ -197,7 +202,7 @@ def grid_sample(kind: str, method: str = "bilinear", padding: str = "zeros", ali
 TWINS: dict[str, Callable[..., Twin]] = {
     "pad": pad, "crop": crop, "upsample": upsample, "resize": resize, "pixel_shuffle": shuffle, "pixel_unshuffle": shuffle, "grid_sample": grid_sample,
     "conv": conv, "depthwise_conv": depthwise, "separable_conv": separable, "conv_transpose": transposed, "max_pool": max_pool,
-    "avg_pool": avg_pool, "global_avg_pool": global_pool, "global_max_pool": global_pool,
+    "avg_pool": avg_pool, "global_avg_pool": global_pool, "global_max_pool": global_pool, "adaptive_avg_pool": adaptive_pool,
 }  # fmt: skip
 
 
@@ -233,6 +238,9 @@ SPATIAL: dict[str, Rows] = {
     "upsample1d": [({}, SEQUENCE), ({"factor": 3, "method": "linear"}, SEQUENCE)],
     "upsample2d": [({"factor": (2, 3)}, SMALL), ({"method": "bilinear"}, SMALL)],
     "upsample3d": [({"factor": (2, 1, 3)}, VOLUME), ({"method": "trilinear"}, VOLUME)],
+    "adaptive_avg_pool1d": [({"size": 3}, SEQUENCE), ({"size": 9}, SEQUENCE)],
+    "adaptive_avg_pool2d": [({"size": 3}, IMAGE), ({"size": (4, 5)}, IMAGE), ({"size": (6, 2)}, SMALL)],
+    "adaptive_avg_pool3d": [({"size": (2, 2, 7)}, VOLUME)],
     "resize1d": [({"size": 5, "method": "nearest"}, SEQUENCE), ({"scale": 1.5}, SEQUENCE), ({"size": 3, "align": "corners"}, SEQUENCE)],
     "resize2d": [({"size": (4, 9)}, IMAGE), ({"scale": (0.5, 2), "method": "nearest"}, IMAGE), ({"scale": 1.4, "align": "corners"}, SMALL)],
     "resize3d": [({"size": 4}, (1, 2, 3, 2, 2)), ({"scale": 2, "method": "nearest"}, (1, 2, 3, 2, 2))],

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def test_every_file_of_the_index_is_shipped_and_nothing_else_is_set_than_variabl
 
 
 def test_the_list_holds_what_a_command_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status(["zoo", "vgg19", "--parameters"]) == 0
+    assert status(["zoo", "keras vgg19", "--parameters"]) == 0
     line = capsys.readouterr().out.strip()
     assert line.startswith("keras VGG19    143,667,240   143,667,240  ") and line.endswith("vgg.yaml --set vars.depth=19")
     assert status(["check", *line.rpartition("143,667,240  ")[2].split()]) == 0
@@ -67,10 +67,15 @@ def test_a_name_that_no_network_has_is_told_the_nearest(capsys: pytest.CaptureFi
 @pytest.mark.parametrize("name", sorted(WORKS, key=lambda n: -(PUBLISHED[n][1] or 0))[:1] + [n for n in WORKS if n == "keras EfficientNetB7"])
 def test_a_network_of_the_zoo_is_checked_within_three_seconds(name: str) -> None:
     def timed() -> float:
-        start = time.perf_counter()
+        """Seconds of the processor: of the clock they would say how busy it is."""
+        start = used()
         sets = [word for key, value in WORKS[name].set.items() for word in ("--set", f"{key}={value}")]
         subprocess.run([sys.executable, "-m", "nnspec", "check", str(WORKS[name].spec), *sets], check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - start
+        return used() - start
+
+    def used() -> float:
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return spent.ru_utime + spent.ru_stime
 
     assert min(timed() for _ in range(3)) < 3
 

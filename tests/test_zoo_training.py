@@ -29,6 +29,9 @@ SMALL: dict[str, tuple[int, dict[str, Any]]] = {  # a member of each family, the
     "keras NASNetMobile": (32, {"vars.filters": 8, "vars.cells": 2, "vars.stem": 8}),
     "LeNet-5": (28, {}),
     "AlexNet (original, grouped)": (67, {"vars.width": 12, "vars.hidden": 64, **STILL}),
+    "torchvision alexnet": (63, {"vars.width": 16, "vars.hidden": 64, **STILL}),
+    "torchvision vgg11": (32, {"vars.width": 4, "vars.hidden": 32, "vars.norm": True, **STILL}),
+    "torchvision resnet18": (32, {"vars.width": 8}),
 }
 NAMES = list(SMALL) if FULL else sorted(random.Random(3).sample(list(SMALL), 2))
 

@@ -2,6 +2,7 @@
 
 from nnspec.layers import (
     activations,
+    adaptive,
     borders,
     convolution,
     dense,
@@ -24,5 +25,5 @@ from nnspec.layers import (
     transposed,
 )
 
-__all__ = ["activations", "borders", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "math", "merge", "noise", "normalization",
-           "pixels", "pooling", "reduction", "resizing", "selection", "shape", "source", "sparse", "transposed"]
+__all__ = ["activations", "adaptive", "borders", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "math", "merge", "noise",
+           "normalization", "pixels", "pooling", "reduction", "resizing", "selection", "shape", "source", "sparse", "transposed"]

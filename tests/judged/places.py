@@ -43,6 +43,17 @@ def crop(rng: np.random.Generator, kind: str) -> Case:
     return Case(kind, {"size": [v for e in ends for v in e]}, [(*n, int(rng.integers(1, 4)))], fn)
 
 
+@makes("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
+def adaptive(rng: np.random.Generator, kind: str) -> Case:
+    axes = int(kind[-2])
+    n, size = (ints(rng, 1, 8 if axes < 3 else 5, axes) for _ in range(2))
+
+    def fn(x: T, p: Params) -> T:
+        return cl(getattr(F, f"adaptive_avg_pool{axes}d")(cf(x), size))
+
+    return Case(kind, {"size": size}, [(*n, int(rng.integers(1, 4)))], fn)
+
+
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
