@@ -113,8 +113,8 @@ def check_target(path: Path) -> None:
 
 def scored(model: Model) -> list[int]:
     """How many rows are scored at a time, for each split that training measures; different numbers once."""
+    from nnspec.runtime.answers import CHUNK
     from nnspec.runtime.loading import dataset
-    from nnspec.runtime.session import CHUNK
 
     if model.spec.document.data is None:
         return []

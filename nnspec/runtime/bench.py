@@ -19,10 +19,11 @@ from nnspec.ir.types import known
 from nnspec.network.phases import KEEP, SHARE, bound
 from nnspec.records import dataclass
 from nnspec.runtime import memory
+from nnspec.runtime.answers import CHUNK
 from nnspec.runtime.feeds import limits
 from nnspec.runtime.loading import dataset, epochs
 from nnspec.runtime.programs import Ready
-from nnspec.runtime.session import CHUNK, Model
+from nnspec.runtime.session import Model
 
 Kind = Literal["train", "infer", "score"]
 CLOCKED = 5  # runs under the clock, at least

@@ -15,14 +15,14 @@ from nnspec.records import dataclass
 
 if TYPE_CHECKING:
     from nnspec.runtime.programs import Ready
-    from nnspec.runtime.session import Model
+    from nnspec.runtime.steps import Steps
     from nnspec.runtime.tally import Tally
 
 DRAWS = 40  # bits: the draws of the k-th micro-batch are those of step ``step + k 2^40``
 
 
 def gathered_step(
-    model: Model, arrays: Mapping[str, Array], rate: float, size: int, weights: Array | None, factors: tuple[float, ...], stretch: int,
+    model: Steps, arrays: Mapping[str, Array], rate: float, size: int, weights: Array | None, factors: tuple[float, ...], stretch: int,
     tally: Tally,
 ) -> float:  # fmt: skip
     """A step on micro-batches of ``size`` rows; its loss. Losses and metrics are counted over all rows together.
@@ -46,7 +46,7 @@ def gathered_step(
     ready = model.programs.ready("take", {}, 1, False, stretch)
     model.programs.set(ready, rate, model.step)
     assert loss is not None
-    model._moved(stretch, _run(model, ready, {LOSS: loss}))
+    model.moved(stretch, _run(model, ready, {LOSS: loss}))
     return loss
 
 
@@ -73,7 +73,7 @@ def _parts(arrays: Mapping[str, Array], size: int, weights: Array | None) -> Ite
                    float(rows if own is None else own.sum(dtype=np.float64)))  # fmt: skip
 
 
-def _own_masses(model: Model, parts: Sequence[Part], size: int, stretch: int) -> dict[str, dict[int, float]]:
+def _own_masses(model: Steps, parts: Sequence[Part], size: int, stretch: int) -> dict[str, dict[int, float]]:
     """For each loss whose classes weigh something: every micro-batch's share of what the loss is divided by, over all of them."""
     first = parts[0]
     inputs = model.programs.ready("gather", first.arrays, size, first.weighted(size), stretch).run.inputs
@@ -91,7 +91,7 @@ def _own_masses(model: Model, parts: Sequence[Part], size: int, stretch: int) ->
     return {name: {k: m / (sum(of.values()) or 1.0) for k, m in of.items()} for name, of in masses.items()}
 
 
-def _run(model: Model, ready: Ready, scalars: Mapping[str, float], later: bool = False) -> bool:
+def _run(model: Steps, ready: Ready, scalars: Mapping[str, float], later: bool = False) -> bool:
     """Whether all was finite; raises NumbersError where it was not, unless ``later`` is soon enough, or the loss scale was too large."""
     for name, value in scalars.items():
         ready.run.inputs[name][...] = value
@@ -106,7 +106,7 @@ def _run(model: Model, ready: Ready, scalars: Mapping[str, float], later: bool =
     return False
 
 
-def _forget(model: Model) -> None:
+def _forget(model: Steps) -> None:
     """Statistics are again those of the last step; what was gathered is dropped as the next step begins."""
     if NEXT in model.memory.types:
         model.memory.write(NEXT, model.memory.read(STATE))

@@ -15,13 +15,15 @@ from nnspec.errors import DataError, NumbersError, Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.records import dataclass, field
 from nnspec.runtime import checkpoint
+from nnspec.runtime.answers import CHUNK
 from nnspec.runtime.callbacks import Callback, Entry, State, lesser, watches
 from nnspec.runtime.checkpoint import Standing
 from nnspec.runtime.interrupt import Interrupted, Signals
 from nnspec.runtime.resume import Splits, command, record, refuse_differences, replay_choices
 from nnspec.runtime.run_folder import RECORD, RESULT, RunFolder
 from nnspec.runtime.saving import described
-from nnspec.runtime.session import CHUNK, Begun, Model
+from nnspec.runtime.session import Model
+from nnspec.runtime.steps import Begun
 from nnspec.runtime.tally import Scores
 from nnspec.runtime.vectors import read_answering, weights_of
 from nnspec.training.metrics import Table
