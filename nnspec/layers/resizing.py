@@ -1,6 +1,7 @@
 """Sequences, images and volumes at another size, channels last."""
 
 from fractions import Fraction
+from math import prod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -10,7 +11,7 @@ from nnspec.ir.op import ShapeError
 from nnspec.ir.types import Dim, show
 from nnspec.layers.layer import Layer, Mode, Values, rank
 from nnspec.layers.windows import Spatial, wrong
-from nnspec.ops.resample import Resample
+from nnspec.ops.resample import Repeat, Resample
 from nnspec.spec.model import Count, Pair, Single, Triple, each
 
 Factor = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -28,10 +29,11 @@ class Upsample(Layer, Spatial):
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
         self.check(x)
-        rule = NEAREST if self.method == NEAREST else "linear"
+        if self.method == NEAREST:
+            return Repeat(self.factor).one(x) if prod(self.factor) > 1 else x
         for axis, factor in enumerate(self.factor, 1):
             if factor > 1:
-                x = Resample(axis=axis, rule=rule, step=(1, factor), length=x.shape[axis] * factor).one(x)
+                x = Resample(axis=axis, rule="linear", step=(1, factor), length=x.shape[axis] * factor).one(x)
         return x
 
 

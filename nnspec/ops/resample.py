@@ -5,13 +5,16 @@ The two are linear in the image, and each is the other's gradient.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from nnspec.ir.graph import Value
-from nnspec.ir.op import Array, Gradients, Op, case
+from nnspec.ir.op import Array, Composite, Gradients, Op, case
 from nnspec.ir.types import Dim, Shape, TensorType, known
+from nnspec.ops.movement import broadcast_to, reshape
+from nnspec.ops.pool import AvgPool
 
 
 class Along(Op, abstract=True):
@@ -101,3 +104,21 @@ class ResampleGrad(Along):
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (Resample(self.axis, self.rule, self.step, self.low, x[0].shape[self.axis])(g),)
+
+
+class Repeat(Composite):
+    """Every place of ``(rows, places..., channels)`` repeated ``factors`` times along the axes of places: a copy; the gradient is a pool's mean."""
+
+    factors: tuple[int, ...]
+    samples = (case((2, 3, 2), factors=(2,)), case((1, 2, 3, 2), factors=(3, 1)), case((2, 1, 2, 2, 1), factors=(2, 2, 3)))
+
+    def build(self, *x: Value) -> Value:
+        n, *places, c = x[0].shape
+        apart = tuple(d for p in places for d in (p, 1))
+        repeated = tuple(d for p, f in zip(places, self.factors, strict=True) for d in (p, f))
+        y = broadcast_to(reshape(x[0], (n, *apart, c)), (n, *repeated, c))
+        return reshape(y, (n, *(p * f for p, f in zip(places, self.factors, strict=True)), c))
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        pooled = AvgPool(self.factors, self.factors, ((0, 0),) * len(self.factors)).one(g)
+        return (pooled * float(prod(self.factors)),)
