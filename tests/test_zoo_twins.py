@@ -91,7 +91,7 @@ def test_a_filled_network_of_a_graph_answers_as_the_reference_in_any_order_of_en
     assert model.predict({"features": fill("input", (7, 20))[None], "adjacency": np.zeros((1, 1, 3))}, raw=True).shape == (1, 7, 7)
 
 
-@pytest.mark.parametrize(("place", "number"), [(0, 30.0), (1, 30.0), (0, -1.0), (1, float("inf"))])
+@pytest.mark.parametrize(("place", "number"), [(0, 30.0), (1, 30.0), (0, -1.0), (1, float("inf")), (0, float("nan")), (1, 2.5)])
 def test_an_entry_of_a_node_that_is_not_there_is_an_error(place: int, number: float) -> None:
     model, graph = fed("gcn", {"vars.words": 20}), ring()
     graph[0, 4, place] = number

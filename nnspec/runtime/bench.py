@@ -93,7 +93,11 @@ def rows(model: Model, sizes: Mapping[str, int]) -> dict[str, Array]:
         if not dtype.is_float:
             return rng.integers(0, most.get(name, 2), shape, dtype.numpy)
         own: Any = dtype.numpy  # single or double
-        return rng.standard_normal(shape, own) if name in model.spec.built.network.inputs else rng.random(shape, own)
+        array = rng.standard_normal(shape, own) if name in model.spec.built.network.inputs else rng.random(shape, own)
+        for column in range(shape[-1] if shape else 0):
+            if (name, column) in most:  # numbers of rows or columns in a list of entries
+                array[..., column] = rng.integers(0, most[name, column], shape[:-1])
+        return array
 
     return {name: drawn(name) for name in types}
 

@@ -166,14 +166,16 @@ def check_limits(arrays: Mapping[str, Array], most: Mapping[Indexing, int] | Map
             array = np.ascontiguousarray(array[..., column])
         if array is None or not array.size or _below(array, n):
             continue
-        array = np.trunc(array) if array.dtype.kind == "f" else array  # as a cast to whole numbers does
-        if array.min() < 0 or array.max() >= n:
-            bad = np.argwhere((array < 0) | (array >= n))[0]
-            raise SpecError(
-                Problem(
-                    f"'{name}' holds a number that nothing has", found=f"{array[tuple(bad)]} in row {bad[0]}", wanted=f"0 to {n - 1}", rule="feed"
-                )
-            )
+        whole = np.trunc(array) if array.dtype.kind == "f" else array  # as a cast to whole numbers does
+        fits = (whole >= 0) & (whole < n)
+        if column is not None:
+            fits &= whole == array
+        if not fits.all():
+            bad = np.argwhere(~fits)[0]
+            place = f"row {bad[0]}" if column is None else f"row {bad[0]}, entry {bad[1]}, column {column}"
+            wanted = f"0 to {n - 1}" if column is None else f"a whole number from 0 to {n - 1}"
+            found = f"{array[tuple(bad)]} in {place}"
+            raise SpecError(Problem(f"'{name}' holds a number that nothing has", found=found, wanted=wanted, rule="feed"))
 
 
 def _below(array: Array, n: int) -> bool:
