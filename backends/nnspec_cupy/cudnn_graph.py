@@ -52,9 +52,9 @@ class Cudnn:
         told = ""
         for refused in ([*fixed, notes.WINOGRAD], fixed):
             graph, tensors = described(self.cudnn, command, self._handle)
-            graph.validate()
-            graph.build_operation_graph()
             try:
+                graph.validate()
+                graph.build_operation_graph()
                 graph.create_execution_plans([self.cudnn.heur_mode.A, self.cudnn.heur_mode.FALLBACK])
                 graph.deselect_numeric_notes(refused)
                 graph.deselect_workspace_greater_than(WORKSPACE)

@@ -31,6 +31,7 @@ WORKS = {"mlp": Work("mlp", 64, ("adam", ADAM)), "lenet5": Work("lenet5", 64, ("
 MATHS = {"mlp": ("exact",), "lenet5": ("exact",), "vgg_small": ("exact", "tf32"), "resnet50": ("exact", "tf32")}
 SIDES = ("nnspec", "nnspec fed", "eager", "eager fed", "compile", "compile fed", "numpy")
 SIZE = 4096  # of matrices
+WITHOUT_CUDNN = {**os.environ, "NNSPEC_CUDNN": "none"}
 TURNS, TURN = 9, 0.15  # how many, and about how long in seconds
 PARTS = ("tests", "parity", "captured", "steps", "compiled")
 SUITE = ("tests/test_backends.py", "tests/test_cuda_ops.py", "tests/test_cuda_nests.py", "tests/test_cuda_libraries.py", "tests/test_cuda_compile.py")
@@ -68,7 +69,10 @@ def main() -> None:
     report = Report(given.json, perf_counter() + given.seconds)
     report.put("machine", machine())
     for part in given.only:
-        RUN[part](report)
+        try:
+            RUN[part](report)
+        except Exception as error:  # what breaks one part is told, and the others are run
+            report.put(f"{part} broke", f"{type(error).__name__}: {error}"[:2000])
     print(table(report.found))
 
 
@@ -142,6 +146,11 @@ def parities(report: Report) -> None:
         except Exception as error:  # what breaks in one spec is told beside the others
             found[path.stem] = f"BROKE: {type(error).__name__}: {str(error)[:300]}"
     report.put("parity", found)
+    if any("cuDNN" in str(v) for v in found.values()) and os.environ.get("NNSPEC_CUDNN") != "none":
+        beside = report.path.with_suffix(".without_cudnn.json")
+        command = [sys.executable, "-m", "tests.bench.gpu", "--only", "parity", "--json", str(beside), "--seconds", "90"]
+        subprocess.run(command, cwd=ROOT, env=WITHOUT_CUDNN, capture_output=True, timeout=max(1, min(150, report.left())), check=False)
+        report.put("parity without cuDNN", json.loads(beside.read_text()).get("parity", "not run"))
 
 
 def captured(report: Report) -> None:
@@ -179,7 +188,10 @@ def steps(report: Report) -> None:
     report.put("products", called(report, "products", "exact", ["nnspec", "eager"], 60))
     for name in WORKS:
         for math in MATHS[name]:
-            report.put(f"step {name} {math}", called(report, name, math, [s for s in sides if s != "numpy" or math == "exact"], 90))
+            found = called(report, name, math, [s for s in sides if s != "numpy" or math == "exact"], 90)
+            report.put(f"step {name} {math}", found)
+            if "cuDNN" in str(found.get("missing")):
+                report.put(f"step {name} {math} without cuDNN", called(report, name, math, ["nnspec", "nnspec fed", "eager"], 60, WITHOUT_CUDNN))
 
 
 def compiled(report: Report) -> None:
@@ -192,14 +204,14 @@ def compiled(report: Report) -> None:
 RUN = dict(zip(PARTS, (tests, parities, captured, steps, compiled), strict=True))
 
 
-def called(report: Report, name: str, math: str, sides: list[str], most: float) -> dict[str, Any]:
+def called(report: Report, name: str, math: str, sides: list[str], most: float, env: dict[str, str] | None = None) -> dict[str, Any]:
     """What a process of its own answers, in at most so many seconds."""
     left = min(most, report.left() - 5)
     if left < 10:
         return {"missing": "out of time"}
     try:
         command = [sys.executable, "-m", "tests.bench.gpu", "--child", name, math, ",".join(sides)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=left)
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=left)
     except subprocess.TimeoutExpired:
         return {"missing": f"took more than {left:.0f} s"}
     if done.returncode:
