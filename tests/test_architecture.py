@@ -53,6 +53,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "click": ("nnspec/cli/",),
     "rich": ("nnspec/cli/", "nnspec/view/", "nnspec/runtime/"),
     "safetensors": ("nnspec/interop/", "nnspec/runtime/"),
+    "google": ("nnspec/interop/onnx_read.py",),  # the error of what onnx is read with
     "onnx": ("nnspec/interop/", "nnspec/runtime/export.py"),  # a type there
     "PIL": ("nnspec/data/decode.py",),
     "pyarrow": ("nnspec/data/parquet_file.py",),

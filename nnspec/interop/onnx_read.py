@@ -1,0 +1,81 @@
+"""ONNX files of strangers as models that ONNX's checker accepts: nothing outside of the file is opened, and what is wrong is one error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnspec.errors import DataError, Problem
+from nnspec.interop.onnx_export import MOST, need_onnx
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, TensorProto
+
+
+def wrong(path: Path | str, what: str, found: str = "", wanted: str = "", hint: str = "") -> DataError:
+    """The error of an ONNX file."""
+    return DataError(Problem(f"{path}: {what}", None, found[:300], wanted, hint, "onnx-file"))
+
+
+def read_model(path: Path) -> ModelProto:
+    """The model in a file, checked. Raises DataError, and MissingExtraError without onnx."""
+    need_onnx()
+    try:
+        if not path.is_file():
+            raise wrong(path, "there is no such file" if not path.exists() else "this is no file", wanted="an ONNX file")
+        if path.stat().st_size > MOST:
+            raise wrong(path, "the file is too large for a model", f"{path.stat().st_size:,} bytes", f"at most {MOST:,}")
+        content = path.read_bytes()
+    except OSError as e:
+        raise wrong(path, "the file cannot be read", e.strerror or "") from None
+    return parse_model(content, str(path))
+
+
+def parse_model(content: bytes, name: str = "model") -> ModelProto:
+    """The model in a file's content. Raises DataError."""
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    model = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except (DecodeError, RecursionError, ValueError) as e:
+        raise wrong(name, "not a whole ONNX file", str(e), "a model that ONNX has written") from None
+    check_model(model, name)
+    return model
+
+
+def check_model(model: ModelProto, name: str = "model") -> None:
+    """Raises DataError for tensors that lie elsewhere, and for what ONNX's checker finds wrong."""
+    from onnx import TensorProto, checker
+
+    for tensor in tensors(model.graph):
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            raise wrong(name, f"'{tensor.name[:100]}' lies in another file, and none is opened", hint="onnx.save(onnx.load(FILE), 'whole.onnx')")
+    try:
+        checker.check_model(model.SerializeToString())
+    except (checker.ValidationError, ValueError, RuntimeError, TypeError) as e:
+        raise wrong(name, "not a valid ONNX model", next(iter(str(e).strip().splitlines()), "")) from None
+
+
+def tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Every tensor of a graph and of those inside it."""
+    yield from graph.initializer
+    yield from (t for s in graph.sparse_initializer for t in (s.values, s.indices))
+    for a in (a for node in graph.node for a in node.attribute):
+        yield from ([a.t] if a.HasField("t") else [])
+        yield from a.tensors
+        yield from (t for s in [*([a.sparse_tensor] if a.HasField("sparse_tensor") else []), *a.sparse_tensors] for t in (s.values, s.indices))
+        for inner in [*([a.g] if a.HasField("g") else []), *a.graphs]:
+            yield from tensors(inner)
+
+
+def array_of(tensor: TensorProto, name: str) -> Any:
+    """A tensor's numbers. Raises DataError where its content does not fit its shape."""
+    from onnx import numpy_helper
+
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as e:
+        raise wrong(name, f"'{tensor.name[:100]}' is damaged", str(e)) from None
