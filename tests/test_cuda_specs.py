@@ -21,7 +21,7 @@ from nnspec_cupy import BACKEND as REGISTERED
 from nnspec_cupy.backend import CupyBackend
 from nnspec_cupy.commands import Kernel, Launch
 from nnspec_cupy.cuda.compile import cubin
-from nnspec_cupy.emulated import put, view
+from nnspec_cupy.emulated import numbers, put, view
 from nnspec_cupy.source import commands, kernels
 from tests.cuda.sample import tenth
 from tests.cuda.shim import COMPILER, ShimDevice
@@ -93,11 +93,11 @@ def check(device: ShimDevice, c: Launch) -> None:
         view(c.guard, lambda a: first[a.arena])[...] = True
     wanted = {arena: block.copy() for arena, block in first.items()}
     with np.errstate(all="ignore"):
-        results = c.meaning(*(view(a, lambda a: first[a.arena]).copy() for a in c.reads))
+        results = c.meaning(*(numbers(view(a, lambda a: first[a.arena])).copy() for a in c.reads))
         put(results, [view(a, lambda a: wanted[a.arena]) for a in c.writes])
     device.launched(c, lambda a: first[a.arena])()
     for a in c.writes:
-        got, right = (view(a, lambda a, held=held: held[a.arena]) for held in (first, wanted))
+        got, right = (numbers(view(a, lambda a, held=held: held[a.arena])) for held in (first, wanted))
         if a.type.dtype.is_float:
             largest = float(np.abs(right[np.isfinite(right)]).max(initial=1.0))
             np.testing.assert_allclose(got, right, rtol=1e-4, atol=2e-5 * largest, err_msg=str(c))

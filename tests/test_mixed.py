@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnspec.compiler import load, loads
+from nnspec.cli.traced import passed, trace
+from nnspec.codegen.check_plan import check_plan
+from nnspec.compiler import compile_graph, load, loads
 from nnspec.errors import NumbersError
 from nnspec.ir.graph import Graph, Value, abstract
 from nnspec.ir.types import DType, TensorType
-from nnspec.ops.elementwise import Add, Relu, exp
+from nnspec.ops.elementwise import Add, Cast, Relu, exp
 from nnspec.ops.matmul import MatMul
 from nnspec.ops.reduce import sum_
 from nnspec.ops.rounding import Rounded, nearest
@@ -24,7 +26,14 @@ from nnspec.passes.mix_precision import mix_precision
 from nnspec.runtime.parity import _batches, parity
 from nnspec.runtime.session import Model, compile
 from nnspec.training import loss_scale
-from nnspec_cupy.backend import SWITCH
+from nnspec_cupy import BACKEND as REGISTERED
+from nnspec_cupy import convolution
+from nnspec_cupy.backend import SWITCH, CupyBackend
+from nnspec_cupy.cuda.compile import cubin
+from nnspec_cupy.emulated import EmulatedDevice
+from nnspec_cupy.source import kernels
+from tests.cuda.shim import COMPILER, ShimDevice
+from tests.test_cuda_compile import WITHOUT
 
 SPECS = sorted((Path(__file__).parents[1] / "specs" / "quickstart").glob("*.yaml"))
 DRAWN = ("image_folder", "segmentation", "transfer")  # whose data a script draws first
@@ -44,6 +53,9 @@ layers:
 loss: cross_entropy
 optimizer: {optimizer}
 """
+
+DEEPER = NET.replace("  - flatten\n", "  - conv2d: {{filters: 8, kernel: 1}}\n  - conv2d: {{filters: 16, kernel: 3, stride: 2, padding: same}}\n  - relu\n  - flatten\n").replace(
+    "filters: 6", "filters: 8")
 
 
 def net(precision: str, optimizer: str = "{sgd: {learning_rate: 0.1}}", **settings: Any) -> Model:
@@ -78,7 +90,6 @@ def test_numbers_are_rounded_as_pytorch_casts_them() -> None:
 @pytest.mark.parametrize("to", [DType.bfloat16, DType.float16])
 def test_a_nest_rounds_as_the_reference_does(to: DType) -> None:
     from nnspec.codegen.backend import load_backend
-    from nnspec.compiler import compile_graph
 
     x = np.concatenate([RNG.standard_normal(500) * 10.0 ** RNG.integers(-9, 9, 500), [0.0, 65519.0, 65520.0, np.inf, -np.inf, np.nan, 3e38]])
     x = np.where(np.abs(x) < 1e-30, 0, x).astype(np.float32)
@@ -271,3 +282,67 @@ def test_a_step_that_is_not_finite_does_not_stop_those_behind_it_on_a_device(mon
     before = model.read("dense_1/kernel")
     model.train_batch(feeds)
     assert scale_of(model) == [1024, 1] and (model.read("dense_1/kernel") != before).any()
+
+
+# Sixteen bits of memory
+
+def test_what_a_convolution_of_a_gpu_reads_and_gives_has_sixteen_bits_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "library", lambda: True)
+    backend, sizes = CupyBackend(EmulatedDevice()), []
+    for precision in ("float32", "mixed_bfloat16"):
+        spec = load(SPECS[0].parent.parent / "zoo" / "vgg_small.yaml").with_(precision=precision)
+        graph = [*passed(trace(spec, 64, {}), backend)][-1][1]
+        program = backend.plan(graph, "vgg_small")
+        sizes.append(program.peak)
+        products = [a.type.dtype for step in program.steps if step.call.op.name.startswith("Conv") for a in (*step.inputs, *step.outputs)]
+        if precision == "float32":
+            assert set(products) == {DType.float32}
+        else:  # images have three channels, which are no eights
+            assert products.count(DType.bfloat16) > 5 * products.count(DType.float32)
+    assert sizes[1] < 0.85 * sizes[0]
+
+
+@pytest.mark.parametrize("precision", MIXED)
+def test_a_library_that_reads_sixteen_bits_gives_the_same(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "library", lambda: True)
+    monkeypatch.setitem(os.environ, SWITCH, "emulated")
+    assert parity(loads(DEEPER.format(precision=precision, optimizer="adam")), ("numpy", "cupy"), 3, 1e-2, {}).passed
+
+
+@pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
+@pytest.mark.parametrize("to", [DType.bfloat16, DType.float16])
+def test_kernels_keep_numbers_in_sixteen_bits_as_the_reference_rounds_them(to: DType) -> None:
+    edges = np.array([0.0, -0.0, 1e-8, 2.0**-24, 2.0**-25, 6.0e-8, 2.0**-14, 6.1e-5, 65504, 65519.9, 65520, 3.39e38, np.inf, -np.inf, np.nan])
+    x = np.concatenate([edges, -edges, RNG.standard_normal(500) * 10.0 ** RNG.integers(-9, 9, 500)]).astype(np.float32)
+    backend = CupyBackend(ShimDevice())
+    a = abstract(TensorType((len(x),)), "x")
+    half = Cast(to).one(a)
+    program = backend.plan(Graph({"y": Cast(DType.float32).one(half)}), "casts")
+    assert any(s.outputs[0].type.dtype == to for s in program.steps)
+    bound = backend.bind(program, backend.memory({}))
+    bound.inputs["x"][...] = x
+    bound.run()
+    np.testing.assert_array_equal(bound.outputs["y"], nearest(x, to))
+
+
+@pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
+@pytest.mark.parametrize("precision", MIXED)
+def test_kernels_of_a_mixed_step_give_what_numpy_gives(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "library", lambda: True)
+    monkeypatch.setattr(REGISTERED, "_given", ShimDevice())
+    monkeypatch.delitem(REGISTERED.__dict__, "device", raising=False)
+    found = parity(loads(DEEPER.format(precision=precision, optimizer="adam")), ("numpy", "cupy"), 1, 1e-2, {})
+    monkeypatch.delitem(REGISTERED.__dict__, "device", raising=False)
+    assert found.passed, sorted(found.found, key=lambda d: -d.relative)[:3]
+
+
+@pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)
+@pytest.mark.parametrize("precision", MIXED)
+def test_kernels_of_sixteen_bits_compile_without_the_toolkits_headers(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "library", lambda: True)
+    backend = CupyBackend(EmulatedDevice())
+    graph = [*passed(trace(loads(DEEPER.format(precision=precision, optimizer="adam")), 2, {}), backend)][-1][1]
+    program = backend.plan(graph, "net")
+    check_plan(graph, program)
+    for arch in ("sm_80", "sm_90"):
+        assert cubin(list(kernels(program).values()), arch).startswith(b"\x7fELF")

@@ -32,8 +32,8 @@ def library() -> bool:
 
 
 def by_library(op: Convolution, x: Types) -> bool:
-    """Whether cuDNN takes a convolution: single precision, one to three axes."""
-    return library() and x[0].dtype == DType.float32 and len(op.stride) <= 3
+    """Whether cuDNN takes a convolution: single precision or 16 bits, one to three axes."""
+    return library() and (x[0].dtype == DType.float32 or x[0].dtype.half) and len(op.stride) <= 3
 
 
 def _small(op: Convolution, kernel: tuple[int, ...]) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nnspec_cupy.gpu import Gpu
 
 WORKSPACE = 32 << 20  # bytes, as NVIDIA advises for Hopper; one for all products, which run one after another
-TYPE = {DType.float32: 0, DType.float64: 1}  # cudaDataType
+TYPE = {DType.float32: 0, DType.float64: 1, DType.float16: 2, DType.bfloat16: 14}  # cudaDataType
 SCALAR: dict[DType, Any] = {DType.float32: c_float, DType.float64: c_double}
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
 TRANSA, TRANSB, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8  # cublasLtMatmulDescAttributes_t
@@ -53,12 +53,13 @@ class CublasLt:
         """What enqueues a product. Row-major ``y = a b`` is column-major ``y' = b' a'``."""
         a, b, y = command.a, command.b, command.y
         dtype = y.type.dtype
+        sums = DType.float32 if dtype.half else dtype
         m, n = y.shape[-2:]
         k = a.shape[-1]
         batch = _batch(command)
         description, first, second, result, wish = (c_void_p() for _ in range(5))
         compute = COMPUTE_64F if dtype == DType.float64 else COMPUTE_32F_FAST_TF32 if tf32 else COMPUTE_32F
-        self._check(self._library.cublasLtMatmulDescCreate(byref(description), compute, TYPE[dtype]))
+        self._check(self._library.cublasLtMatmulDescCreate(byref(description), compute, TYPE[sums]))
         self._set("MatmulDesc", description, TRANSA, c_int32(_turned(b)))
         self._set("MatmulDesc", description, TRANSB, c_int32(_turned(a)))
         if command.bias is not None:
@@ -82,7 +83,7 @@ class CublasLt:
         self._library.cublasLtMatmulPreferenceDestroy(wish)
         if status or not count.value or found.state:
             raise ResourceError(Problem(f"cublasLt multiplies nothing like {command}", found=f"status {status or found.state}", hint=CPU))
-        alpha, beta = SCALAR[dtype](1), SCALAR[dtype](1 if command.more else 0)
+        alpha, beta = SCALAR[sums](1), SCALAR[sums](1 if command.more else 0)
         at = [c_void_p(place) for place in places]
         call = partial(self._library.cublasLtMatmul, self._handle, description, byref(alpha), at[0], first, at[1], second, byref(beta), at[2], result,
                        at[2], result, byref(found.algorithm), c_void_p(self._workspace.ptr), c_size_t(WORKSPACE), c_void_p(self.gpu.stream.ptr))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nnspec_cupy.gpu import Gpu
 
 WORKSPACE = 256 << 20  # bytes; one for all convolutions, which run one after another
-TYPES = {DType.float32: "FLOAT"}
+TYPES = {DType.float32: "FLOAT", DType.bfloat16: "BFLOAT16", DType.float16: "HALF"}
 
 
 class Cudnn:
@@ -48,7 +48,7 @@ class Cudnn:
     def _planned(self, command: Convolve, tf32: bool) -> tuple[Any, list[Any]]:
         """A graph that can run: without Winograd's errors, or else with them. Raises ResourceError where there is neither."""
         notes = self.cudnn.numerical_note
-        fixed = [notes.NONDETERMINISTIC, *([] if tf32 else [notes.TENSOR_CORE, notes.DOWN_CONVERT_INPUTS])]
+        fixed = [notes.NONDETERMINISTIC, *([] if tf32 or command.result.type.dtype.half else [notes.TENSOR_CORE, notes.DOWN_CONVERT_INPUTS])]
         told = ""
         for refused in ([*fixed, notes.WINOGRAD], fixed):
             graph, tensors = described(self.cudnn, command, self._handle)
@@ -82,7 +82,7 @@ def frontend() -> Any:
 def described(cudnn: Any, command: Convolve, handle: Any = None) -> tuple[Any, list[Any]]:
     """The graph of a convolution, and its tensors in the order of what it reads and writes."""
     kind = getattr(cudnn.data_type, TYPES[command.result.type.dtype])
-    graph = cudnn.pygraph(io_data_type=kind, intermediate_data_type=kind, compute_data_type=cudnn.data_type.FLOAT, handle=handle)
+    graph = cudnn.pygraph(io_data_type=kind, intermediate_data_type=cudnn.data_type.FLOAT, compute_data_type=cudnn.data_type.FLOAT, handle=handle)
     op = command.op
     image, filters, outer = command.shapes
     around = pads(op.padding, image[1:-1], filters[1:-1], op.stride, op.dilation)

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from nnspec.codegen.backend import Speed
 from nnspec.ir.program import Array
+from nnspec.ir.types import DType
 from nnspec.ops.conv import ConvKernelGrad
+from nnspec.ops.rounding import nearest
 from nnspec_cupy.commands import Command, Convolve, Kernel, Launch, Product
 from nnspec_cupy.device import Bytes, Find, Run
 
@@ -39,6 +41,9 @@ class Mark:
 
 
 Item: TypeAlias = Callable[[], None] | Mark  # something to do, or a mark of the other order that is waited for
+
+
+HELD: dict[DType, Any] = {DType.bfloat16: np.dtype([("bits", np.uint16)]), DType.float16: np.dtype(np.float16)}  # as it lies in memory
 
 
 class EmulatedDevice:
@@ -101,7 +106,7 @@ class EmulatedDevice:
 
         def run() -> None:
             if guard is None or guard[()]:
-                put(command.meaning(*reads), writes)
+                put(command.meaning(*map(numbers, reads)), writes)
 
         return run
 
@@ -178,18 +183,35 @@ class EmulatedDevice:
 
 
 def view(a: Array, find: Find) -> NDArray[Any]:
-    """An array of a plan over a block."""
+    """An array of a plan over a block, its elements as they lie there."""
     strides = tuple(s * a.type.dtype.size for s in a.strides)
+    held = HELD.get(a.type.dtype, a.type.dtype.numpy)
     if 0 in a.shape:
-        return np.zeros(a.shape, a.type.dtype.numpy)
-    return np.ndarray(a.shape, a.type.dtype.numpy, find(a), a.offset, strides)
+        return np.zeros(a.shape, held)
+    return np.ndarray(a.shape, held, find(a), a.offset, strides)
+
+
+def numbers(held: NDArray[Any]) -> NDArray[Any]:
+    """What elements of 16 bits are, in float32; others as they are."""
+    if held.dtype == HELD[DType.bfloat16]:
+        return (held["bits"].astype(np.uint32) << 16).view(np.float32)
+    return held.astype(np.float32) if held.dtype == np.float16 else held
+
+
+def store(y: Any, to: NDArray[Any]) -> None:
+    """Numbers into the elements of an array, rounded where those have 16 bits."""
+    if to.dtype == HELD[DType.bfloat16]:
+        bits = np.ascontiguousarray(nearest(np.asarray(y, np.float32), DType.bfloat16)).view(np.uint32) >> 16
+        to["bits"] = np.where(np.isnan(y), 0x7FFF, bits)
+    else:
+        np.copyto(to, y, casting="unsafe")
 
 
 def put(results: Any, writes: Sequence[NDArray[Any]]) -> None:
     """Results into their places, each of the dtype that its place has."""
     found = results if isinstance(results, tuple) else (results,)
     for y, to in zip(found, writes, strict=True):
-        np.copyto(to, np.asarray(y).reshape(to.shape), casting="unsafe")
+        store(np.asarray(y).reshape(to.shape), to)
 
 
 def _product(command: Product, find: Find) -> Run:
@@ -197,8 +219,9 @@ def _product(command: Product, find: Find) -> Run:
     bias = None if command.bias is None else view(command.bias, find)
 
     def run() -> None:
-        found = np.matmul(a, b) if bias is None else np.matmul(a, b) + bias
-        np.copyto(y, y + found if command.more else found)
+        found = np.matmul(numbers(a), numbers(b))
+        found = found if bias is None else found + numbers(bias)
+        store(numbers(y) + found if command.more else found, y)
 
     return run
 
@@ -209,8 +232,8 @@ def _convolution(command: Convolve, find: Find) -> Run:
 
     def run() -> None:
         if isinstance(command.op, ConvKernelGrad):
-            np.copyto(y, np.moveaxis(command.op.reference(first, second), -1, 0))
+            store(np.moveaxis(command.op.reference(numbers(first), numbers(second)), -1, 0), y)
         else:
-            np.copyto(y, command.op.reference(first, np.moveaxis(second, 0, -1)))
+            store(command.op.reference(numbers(first), np.moveaxis(numbers(second), 0, -1)), y)
 
     return run

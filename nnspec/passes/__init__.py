@@ -15,6 +15,7 @@ from nnspec.passes.fuse_linear import fuse_linear
 from nnspec.passes.fuse_loops import fuse_loops
 from nnspec.passes.levels import Loops
 from nnspec.passes.merge_equal import merge_equal
+from nnspec.passes.narrow import narrow
 from nnspec.passes.pool_first import pool_first
 from nnspec.passes.simplify import simplify
 
@@ -57,6 +58,8 @@ def pipeline(claims: Claims = never, loops: Loops | None = None) -> Iterator[Pas
         if step is expand:
             yield wraps(expand)(partial(expand, claims=claims))
         elif step is fuse_loops:
+            if (multiplies := getattr(loops, "multiplies", None)) is not None:
+                yield wraps(narrow)(partial(narrow, multiplies=multiplies))
             yield wraps(fuse_loops)(partial(fuse_loops, loops=loops))
         elif step is not fuse_linear or loops is None:
             yield step

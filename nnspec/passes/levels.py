@@ -23,7 +23,7 @@ Domain = tuple[int, ...]
 
 
 class Loops(Protocol):
-    """What a backend says of loop nests."""
+    """What a backend says of loop nests. ``multiplies``, where there is one, says which products read and give numbers of 16 bits."""
 
     exact: bool  # whether nests round as their bodies do, and never reorder a sum
 

@@ -15,7 +15,7 @@ from nnspec.ops.rounding import Rounded
 from nnspec.ops.rows import StopGradient
 
 C = {DType.bool: "bool", DType.uint8: "unsigned char", DType.uint16: "unsigned short", DType.int32: "int", DType.uint32: "unsigned int",
-     DType.int64: "long long", DType.float32: "float", DType.float64: "double"}
+     DType.int64: "long long", DType.bfloat16: "nn_bf16", DType.float16: "nn_f16", DType.float32: "float", DType.float64: "double"}
 Write = Callable[[str, list[str]], str]  # the suffix of functions of single precision, the operands
 
 

@@ -38,6 +38,28 @@ __device__ __forceinline__ float nn_float16(float x) {
     if (size < 6.103515625e-5f) return copysignf(__fadd_rn(__fadd_rn(size, 0.5f), -0.5f), x);  // below 2^-14 steps are 2^-24, those of 0.5
     return __uint_as_float((bits + 0xfffu + (bits >> 13 & 1u)) & 0xffffe000u);
 }
+struct nn_bf16 {  // 16 bits of memory; all else is done in float
+    unsigned short bits;
+    nn_bf16() = default;
+    __device__ __forceinline__ nn_bf16(float x) : bits(x != x ? 0x7fffu : __float_as_uint(nn_bfloat16(x)) >> 16) {}
+    __device__ __forceinline__ operator float() const { return __uint_as_float((unsigned int)bits << 16); }
+};
+struct nn_f16 {
+    unsigned short bits;
+    nn_f16() = default;
+    __device__ __forceinline__ nn_f16(float x) {
+        const unsigned int sign = __float_as_uint(x) >> 16 & 0x8000u;
+        const float size = fabsf(nn_float16(x));
+        bits = sign | (x != x ? 0x7fffu : size >= 65536.0f ? 0x7c00u : size < 6.103515625e-5f ? (unsigned int)(size * 16777216.0f)
+                              : (__float_as_uint(size) >> 13) - 0x1c000u);
+    }
+    __device__ __forceinline__ operator float() const {
+        const unsigned int rest = bits & 0x7fffu, sign = (unsigned int)(bits & 0x8000u) << 16;
+        const float size = rest < 0x400u ? rest * 5.9604644775390625e-8f
+                         : __uint_as_float(rest < 0x7c00u ? (rest << 13) + 0x38000000u : (rest << 13) + 0x70000000u);
+        return __uint_as_float(__float_as_uint(size) | sign);
+    }
+};
 template <class T> __device__ __forceinline__ T nn_remainder(T a, T b) {
     if (b == T(0)) return T(0);
     T r = a % b;
