@@ -96,7 +96,10 @@ def test_single_precision_stays_single_and_agrees(cls: type[Op], sample: Sample)
         np.testing.assert_allclose(single, double, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(double).max())))
 
 
-@pytest.mark.parametrize(("cls", "sample"), [p for p in CASES if not p.values[1].differentiable])
+STRAIGHT = ("Rounded",)  # which is flat between its steps, and passes gradients on as a cast does
+
+
+@pytest.mark.parametrize(("cls", "sample"), [p for p in CASES if not p.values[1].differentiable and p.values[0].__name__ not in STRAIGHT])
 def test_an_op_of_no_gradient_stops_it(cls: type[Op], sample: Sample) -> None:
     inputs, outputs = applied(cls(**sample.attributes), arrays_of(cls, sample))
     assert set(cls(**sample.attributes).grad(outputs[0], outputs[0], *inputs)) == {None}
