@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 from nnspec.errors import SpecError
-from nnspec.ir.graph import Graph, abstract
+from nnspec.ir.graph import Graph, abstract, constant
 from nnspec.ir.op import Op
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops import elementwise as e
@@ -213,3 +213,19 @@ def test_whole_numbers_are_numpys(op: Op, mask: str, monkeypatch: pytest.MonkeyP
     found, wanted = function(x), op.reference(x)
     np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
+
+
+def test_the_whole_part_of_a_quotient_by_one_is_that_of_the_number() -> None:
+    graph = fuse_loops(Graph({"y": e.FloorDivide().one(abstract(TensorType((SIZE,), DType.float32), "x"), constant(1.0, DType.float32))}), BACKEND.loops())
+    run = BACKEND.bind(BACKEND.plan(graph, "quotient"), BACKEND.memory({}))
+    bits = np.random.default_rng(0).integers(0, 1 << 32, SIZE, np.uint64).astype(np.uint32)
+    x = np.where((bits & 0x7F800000) == 0, 0, bits).astype(np.uint32).view(np.float32)
+    x[:9] = 0.0, -0.0, 0.5, -0.5, 1.0, -1.0, np.inf, -np.inf, np.nan
+    x[9 : SIZE // 2] = np.random.default_rng(1).uniform(-1e8, 1e8, SIZE // 2 - 9)
+    run.inputs["x"][...] = x
+    run.run()
+    with np.errstate(all="ignore"):
+        wanted = np.floor_divide(x, np.float32(1))
+    np.testing.assert_array_equal(run.outputs["y"], wanted)
+    some = ~np.isnan(wanted)
+    np.testing.assert_array_equal(np.signbit(run.outputs["y"][some]), np.signbit(wanted[some]))

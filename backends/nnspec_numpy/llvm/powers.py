@@ -132,7 +132,9 @@ def remainder(f: Lanes, a: Register, b: Register) -> Register:
 
 
 def floor_divide(f: Lanes, a: Register, b: Register) -> Register:
-    """``a - remainder`` by b, rounded down."""
+    """``a - remainder`` by b, rounded down; by a constant 1 simply that, and NaN of what is infinite."""
+    if b == f.of(1.0):
+        return f.binary("fadd", floor(f, a), f.mul(a, f.of(0.0)))
     rest = left(f, a, b)
     _, moved = _adjusted(f, rest, b)
     quotient = f.div(f.exact_sub(a, rest), b)
