@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nnspec.cli.zoo import works
+from nnspec.runtime.session import compile
 from tests.published import held, multiset, output, shape_of, spec_of
 from tests.reference.fingerprint import compare, summary
 
@@ -56,3 +58,20 @@ def test_the_logits_of_a_filled_network_spread_as_where_it_was_published(name: s
     y = output(name, traced["input"], traced["conv_gain"])
     assert list(y.shape[1:]) == traced["shape"]
     np.testing.assert_allclose([y.mean(), y.std()], [traced["mean"], traced["std"]], rtol=2e-8, atol=2e-8 * traced["std"])
+
+
+def test_what_the_spec_itself_turns_to_channels_first_takes_pytorchs_dense_layers_as_they_are(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    nn = torch.nn
+    twin = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(),
+                         nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10)).double()  # fmt: skip
+    save_file(twin.state_dict(), tmp_path / "lenet5.safetensors")
+    rename = {f"{theirs}.": f"{ours}/" for theirs, ours in ((0, "conv2d_1"), (3, "conv2d_2"), (7, "dense_1"), (9, "dense_2"), (11, "dense_3"))}
+    weights = {"from": str(tmp_path / "lenet5.safetensors"), "layout": "torch", "rename": rename}
+    model = compile(spec_of("LeNet-5", precision="float64", weights=weights))
+    x = np.random.default_rng(0).standard_normal((2, 28, 28, 1))
+    with torch.no_grad():
+        np.testing.assert_allclose(model.predict(x, raw=True), twin(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).numpy(), rtol=0, atol=1e-12)

@@ -7,6 +7,7 @@ import numpy as np
 from nnspec.ir.op import Array
 from nnspec.ir.types import Shape
 from nnspec.layers.activations import Activation
+from nnspec.layers.shape import Permute
 from nnspec.network.graph import Leaf, Network, Port
 
 SPATIAL = ("1d", "2d", "3d")  # how layers end whose channels PyTorch has before the other axes
@@ -85,11 +86,14 @@ class Flattened:
         """Whether PyTorch has the channels of this value before its other axes."""
         if len(port.shape) < 2 or not all(isinstance(d, int) for d in port.shape):
             return False
-        if len(port.shape) > 2:
-            return True
         leaf = self.leaves.get(port.node)
         while leaf is not None and (_keeps(leaf) or leaf.entry.kind in TOGETHER):
             leaf = self.leaves.get(leaf.inputs[0].node)
+        last = len(port.shape) - 1
+        if leaf is not None and isinstance(leaf.entry, Permute) and leaf.entry.axes == (last, *range(last)):
+            return False  # they stand first here, too
+        if len(port.shape) > 2:
+            return True
         return leaf is not None and leaf.entry.kind.endswith(SPATIAL)
 
 
