@@ -15,6 +15,7 @@ from nnspec.ops.rounding import Rounded
 from nnspec.ops.rows import StopGradient
 from nnspec_numpy.llvm import angles, functions, powers, sixteen
 from nnspec_numpy.llvm.code import IN_REGISTER, Code, Register, vector
+from nnspec_numpy.llvm.erf import erf
 from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.middle import in_the_middle
 
@@ -97,7 +98,7 @@ FLOATS: dict[type[Op], Write] = {  # exact, as IEEE 754 asks
 }
 SINGLE: dict[type[Op], Write] = {  # within 4 units in the last place, in single precision alone
     e.Exp: single(functions.exp), e.Log: single(functions.log), e.Tanh: single(functions.tanh), e.Sigmoid: single(functions.sigmoid),
-    e.Erf: single(functions.erf), e.Expm1: single(functions.expm1), e.Log1p: single(functions.log1p),
+    e.Erf: single(erf), e.Expm1: single(functions.expm1), e.Log1p: single(functions.log1p),
     e.Cosh: single(functions.cosh), e.Sinh: single(functions.sinh),
     e.Sin: single(angles.sin), e.Cos: single(angles.cos), e.Arctan: single(angles.arctan),
     e.Raise: lambda f, x: powers.power(f, *x),

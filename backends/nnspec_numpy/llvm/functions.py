@@ -1,4 +1,4 @@
-"""Functions of single precision (exp, log, tanh, sigmoid, erf …) by our own polynomials, each within 4 units in the last place.
+"""Functions of single precision (exp, log, tanh, sigmoid …) by our own polynomials, each within 4 units in the last place.
 
 The polynomials were fitted for the least largest relative error. Numbers below 2^-126 count as zero, as everywhere in
 loop nests of single precision; NaN and infinities go where they should.
@@ -28,11 +28,6 @@ LOG = (0.06746643036603928, -0.11675656586885452, 0.11888163536787033, -0.124055
 TANH = (-0.005717043299227953, 0.020650586113333702, -0.05374349653720856, 0.13331490755081177, -0.3333328366279602)
 # (sinh(x) / x - 1) / x^2 in x^2, for |x| up to 1: Taylor's
 SINH = (1 / 39916800, 1 / 362880, 1 / 5040, 1 / 120, 1 / 6)
-# erf(x) / x - 1 in x^2, for |x| up to 0.93: 2e-8
-ERF_NEAR = (-0.0005976896500214934, 0.004990980960428715, -0.026765568181872368, 0.11281802505254745, -0.37612494826316833, 0.12837915122509003)
-# log(1 - erf(t)) / t + 1 for t from 0.92 to 4: 7e-10 of erf
-ERF_FAR = (-1.1231225471419748e-05, 0.00032280306913889945, -0.003642455907538533, 0.023762056604027748, -0.10623686760663986,
-           -0.6351513266563416, -0.12864848971366882)
 
 
 def exp(f: Lanes, x: Register) -> Register:
@@ -40,7 +35,7 @@ def exp(f: Lanes, x: Register) -> Register:
     return _scaled(f, *_reduced(f, _kept_below(f, _kept_above(f, x))))
 
 
-def _exp_within(f: Lanes, x: Register) -> Register:
+def exp_within(f: Lanes, x: Register) -> Register:
     """``exp(x)`` where it is known to be neither as large nor as small as numbers can be."""
     y, n = _reduced(f, x)
     if f.lanes == AVX512:
@@ -127,7 +122,7 @@ def tanh(f: Lanes, x: Register) -> Register:
     square = f.mul(x, x)
     near = f.fma(f.mul(f.polynomial(TANH, square), square), x, x)
     t = f.select(f.compare("ogt", size, f.of(10.0)), f.of(10.0), size)
-    far = _exp_within(f, f.add(t, t))
+    far = exp_within(f, f.add(t, t))
     far = f.binary("fsub", f.of(1.0), f.div(f.of(2.0), f.add(far, f.of(1.0))))
     return f.select(f.compare("olt", size, f.of(0.625)), near, with_sign(f, far, x))
 
@@ -155,16 +150,6 @@ def _half_exp(f: Lanes, x: Register) -> Register:
     size = absolute(f, x)
     y, shifted = _reduced(f, f.select(f.compare("ogt", size, f.of(HUGE + 1.0)), f.of(HUGE + 1.0), size))
     return _scaled(f, y, f.exact_sub(shifted, f.of(1.0)))
-
-
-def erf(f: Lanes, x: Register) -> Register:
-    """Near zero ``x (1 + p(x^2))``, else ``1 - e^(t q(t) - t)`` with ``t = |x|``."""
-    size = absolute(f, x)
-    near = f.binary("fmul", x, f.add(f.polynomial(ERF_NEAR, f.mul(x, x)), f.of(1.0)))
-    t = f.select(f.compare("ogt", size, f.of(4.0)), f.of(4.0), size)
-    power = f.fma(f.polynomial(ERF_FAR, t), t, f.neg(t))
-    far = f.binary("fsub", f.of(1.0), _exp_within(f, power))
-    return f.select(f.compare("olt", size, f.of(0.93)), near, with_sign(f, far, x))
 
 
 def absolute(f: Lanes, x: Register) -> Register:
