@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nnspec.interop.onnx_elements import Rule, agreed, alias
-from nnspec.interop.onnx_writer import Perm, Writer, plain
+from nnspec.interop.onnx_writer import Perm, Writer, channels_first, plain
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Op
-from nnspec.ir.types import Symbol
+from nnspec.ir.types import Dim, Shape, Symbol
 from nnspec.ops import movement, reduce, resample, softmax
 
 
@@ -81,13 +81,78 @@ def transposed(w: Writer, call: Call) -> None:
 
 
 def reshaped(w: Writer, call: Call) -> None:
+    """The order that is at hand, wherever axes that are joined stand side by side in it; else the one nearest to it in which they do."""
     x, y = call.inputs[0], call.outputs[0]
-    long = [a for a in range(x.rank) if x.shape[a] != 1]
+    if cells_to_places(w, call):
+        return
+    groups = runs(x.shape, y.shape)
     for perm in w.perms(x):
-        if [a for a in perm if x.shape[a] != 1] == long:  # the elements lie as they do here
-            shape = tuple(x.shape[a] for a in perm)
-            return w.put(y, w.reshape(w.get(x, perm), shape, y.shape))
-    w.put(y, w.reshape(w.get(x), x.shape, y.shape))
+        if _lies(perm, x.shape, [a for old, _ in groups for a in old]):  # the elements lie as they do here
+            return w.put(y, w.reshape(w.get(x, perm), tuple(x.shape[a] for a in perm), y.shape))
+    have = ordered(w, x)
+    groups = sorted(groups, key=lambda g: have.index(g[0][0]))
+    order = tuple(a for old, _ in groups for a in old)
+    perm = next((p for p in w.perms(x) if _lies(p, x.shape, list(order))), tuple(a for a in have if x.shape[a] == 1) + order)
+    out = tuple(a for _, new in groups for a in new)
+    w.put(y, w.reshape(w.get(x, perm), tuple(x.shape[a] for a in perm), tuple(y.shape[a] for a in out)), out)
+
+
+def runs(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
+    """The axes of a reshape's two sides that hold the same elements, as few at a time as there may be; those of length 1 before it are left out.
+
+    ``(rows, 8, 8, 12)`` to ``(rows, 64, 3, 4)``: ``[([0], [0]), ([1, 2], [1]), ([3], [2, 3])]``.
+    """
+    if 0 in old:
+        return [([i for i, d in enumerate(old) if d != 1], list(range(len(new))))]
+    ends: dict[Dim, int] = {}  # by the product of axes so far, how many they are
+    product: Dim = 1
+    for i, d in enumerate(old):
+        if d != 1:
+            product = product * d
+            ends[product] = i + 1
+    found: list[tuple[list[int], list[int]]] = []
+    start, begun, product = 0, 0, 1
+    for j, d in enumerate(new):
+        product = product * d
+        if d != 1 and product in ends:
+            found.append(([i for i in range(start, ends[product]) if old[i] != 1], list(range(begun, j + 1))))
+            start, begun = ends[product], j + 1
+    if not found:
+        return [([], list(range(len(new))))]
+    found[-1][1].extend(range(begun, len(new)))
+    return found
+
+
+def cells_to_places(w: Writer, call: Call) -> bool:
+    """Whether cells of an image's channels became places, or places channels, which is one node: DepthToSpace, SpaceToDepth.
+
+        (h, w, c r r) -> (h, w, c, r, r) or (h, w, r, r, c) -> (h, r, w, r, c) -> (h r, w r, c); from (h, w, r, r, c) back as well
+    """
+    y, turned = call.outputs[0], call.inputs[0]
+    if not isinstance(turned.op, movement.Transpose) or turned.rank != 6 or y.rank != 4:
+        return False
+    cells, first = turned.inputs[0], channels_first(4)
+    if not isinstance(cells.op, movement.Reshape) or cells.inputs[0].rank != 4 or first not in w.perms(cells.inputs[0]):
+        return False
+    x, r = cells.inputs[0], cells.shape[4]
+    if not isinstance(r, int) or r < 2:
+        return False
+    (rows, high, wide, channels), (_, *less, _), (*_, c, _, _), out = x.shape, y.shape, cells.shape, y.shape[3]
+    known: tuple[tuple[str, str | None, Perm, Shape, Shape], ...] = (  # turned how, between which shapes
+        ("DepthToSpace", "CRD", (0, 1, 4, 2, 5, 3), (rows, high, wide, c, r, r), (rows, high * r, wide * r, c)),
+        ("DepthToSpace", "DCR", (0, 1, 3, 2, 4, 5), (rows, high, wide, r, r, out), (rows, high * r, wide * r, out)),
+        ("SpaceToDepth", None, (0, 1, 3, 2, 4, 5), (rows, less[0], r, less[1], r, channels), (rows, *less, channels * r * r)),
+    )
+    for kind, mode, axes, apart, together in known:
+        if (turned.op.axes, cells.shape, y.shape) == (axes, apart, together):
+            w.put(y, w.node(kind, w.get(x, first), blocksize=r, mode=mode), first)
+            return True
+    return False
+
+
+def _lies(perm: Perm, shape: Shape, order: list[int]) -> bool:
+    """Whether the axes that are longer than 1 follow one another as in ``order``."""
+    return [a for a in perm if shape[a] != 1] == order
 
 
 def expanded(w: Writer, call: Call) -> None:

@@ -10,7 +10,7 @@ from nnspec.interop.onnx_elements import Rule
 from nnspec.interop.onnx_writer import Writer
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Op
-from nnspec.ir.types import DType
+from nnspec.ir.types import Dim, DType
 from nnspec.ops import index, matmul, rows
 
 
@@ -50,6 +50,21 @@ def take_rows(w: Writer, call: Call) -> None:
     w.put(call.outputs[0], w.node("GatherND", w.get(x), places, batch_dims=1))
 
 
+def add_rows(w: Writer, call: Call) -> None:
+    """ScatterElements, which wants a number for each element: numbers are repeated along what is added."""
+    (x, ids), y = call.inputs, call.outputs[0]
+    axis = int(isinstance(call.op, rows.AddRows))  # rows of a batch, each its own
+    many: Dim = 1
+    for d in ids.shape[axis:]:
+        many = many * d
+    flat, rest = (*ids.shape[:axis], many), x.shape[ids.rank :]
+    places = w.reshape(_ids(w, ids), ids.shape, (*flat, *(1,) * len(rest)))
+    wide = w.node("Expand", places, w.shape((*flat, *rest)))
+    empty = w.node("Expand", w.number(0, y.dtype), w.shape(y.shape))
+    terms = w.reshape(w.get(x), x.shape, (*flat, *rest))
+    w.put(y, w.node("ScatterElements", empty, wide, terms, axis=axis, reduction="add"))
+
+
 def largest(w: Writer, call: Call) -> None:
     op = call.op
     assert isinstance(op, rows.Largest)
@@ -59,5 +74,6 @@ def largest(w: Writer, call: Call) -> None:
 
 RULES: Mapping[type[Op], Rule] = {
     matmul.MatMul: product, matmul.Linear: linear,
-    index.Gather: gather, index.OneHot: one_hot, index.Pick: pick, rows.TakeRows: take_rows, rows.Largest: largest,
+    index.Gather: gather, index.OneHot: one_hot, index.Pick: pick, index.ScatterAdd: add_rows,
+    rows.TakeRows: take_rows, rows.AddRows: add_rows, rows.Largest: largest,
 }  # fmt: skip
