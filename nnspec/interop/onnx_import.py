@@ -2,99 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nnspec.errors import DataError
+from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, dtype_of, sizes
 from nnspec.interop.onnx_read import array_of, wrong
+from nnspec.interop.onnx_rules import RULES
 from nnspec.ir.graph import Graph, Value, abstract, call, origin
-from nnspec.ir.interpret import evaluate
+from nnspec.ir.interpret import run
 from nnspec.ir.op import Array, Constant, ShapeError
-from nnspec.ir.types import DType, TensorType, known
+from nnspec.ir.types import TensorType
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 LARGEST = 1 << 30  # elements of an array, so that a damaged length asks for no memory
-DTYPES = {t.value: t for t in DType if not t.half}
-
-
-class NotImportedError(Exception):
-    """A node that is not in scope; the message says why."""
-
-
-class Node:
-    """A node with its inputs as values: what a rule sees."""
-
-    def __init__(self, proto: NodeProto, inputs: list[Value | None], fed: Mapping[Value, Array], name: str, opset: int) -> None:
-        self.kind, self.count, self.opset = proto.op_type, len(proto.output), opset
-        self._inputs, self._fed, self._name = inputs, fed, name
-        self._attributes = {a.name: a for a in proto.attribute}
-
-    def has(self, i: int) -> bool:
-        return i < len(self._inputs) and self._inputs[i] is not None
-
-    def __getitem__(self, i: int) -> Value:
-        value = self._inputs[i] if i < len(self._inputs) else None
-        if value is None:
-            raise NotImportedError(f"{self.kind} lacks its input {i}")
-        return value
-
-    @property
-    def inputs(self) -> list[Value]:
-        return [v for v in self._inputs if v is not None]
-
-    def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute's value; text as text, tensors as arrays."""
-        from onnx import helper
-
-        if name not in self._attributes:
-            return default
-        a = self._attributes[name]
-        if a.HasField("t"):
-            return array_of(a.t, self._name)
-        found = helper.get_attribute_value(a)
-        return found.decode("utf-8", "replace") if isinstance(found, bytes) else list(found) if isinstance(a.ints, type(found)) else found
-
-    def static(self, i: int) -> Array:
-        """An input that has to be known when the graph is made: axes, a shape, a bound."""
-        value = self[i]
-        if isinstance(value.op, Constant):
-            return value.op.data
-        if value in self._fed:
-            return self._fed[value]
-        raise NotImportedError(f"{self.kind} is given its input {i} only when it runs")
-
-    def ints(self, i: int) -> list[int]:
-        return [int(n) for n in self.static(i).reshape(-1)]
-
-    def axes(self, i: int, rank: int, since: int = 13) -> list[int] | None:
-        """Axes from 0, by an input, or by the attribute of older opsets; None where none are given."""
-        given = self.ints(i) if self.has(i) else self.attribute("axes")
-        return None if given is None else sorted(within(a, rank) for a in given)
-
-
-def within(axis: int, rank: int) -> int:
-    """An axis counted from 0."""
-    if not -rank <= axis < max(rank, 1):
-        raise NotImportedError(f"there is no axis {axis} of {rank}")
-    return axis % max(rank, 1)
+FOLLOWED = 1 << 16  # elements of an array that is computed beside the graph: of shapes and bounds, not of images
+MOST_NODES = 100_000  # with those of functions that are written out
+DEEPEST = 16  # functions and branches within one another
 
 
 def literal(model: ModelProto, feeds: Mapping[str, Array], name: str = "model") -> Graph:
-    """The model's graph for inputs like ``feeds``; shapes, axes and bounds that it is fed become part of it.
+    """The model's graph for inputs like ``feeds``; shapes, axes and bounds that it is fed, or that follow from small ones, become part of it.
 
     Raises DataError, naming the node, for what is not in scope.
     """
-    from nnspec.interop.onnx_rules import RULES
-
-    values: dict[str, Value] = {}
-    fed: dict[Value, Array] = {}
-    for t in model.graph.initializer:
-        values[t.name] = constant_of(array_of(t, name), name, t.name)
+    reading = Reading(model, name)
+    values = reading.initializers(model.graph.initializer)
     for i in model.graph.input:
         if i.name in values:
             continue
@@ -104,42 +42,157 @@ def literal(model: ModelProto, feeds: Mapping[str, Array], name: str = "model") 
             raise wrong(name, f"the input '{i.name[:100]}' is no tensor, which is not in this version")
         a = np.asarray(feeds[i.name])
         values[i.name] = abstract(TensorType(a.shape, dtype_of(a, name, i.name)), i.name)
-        fed[values[i.name]] = a
+        reading.fed[values[i.name]] = a
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    for n, proto in enumerate(model.graph.node):
-        where = f"node {n} ({proto.op_type[:60]})"
-        if proto.domain not in ("", "ai.onnx") or proto.op_type not in RULES:
-            raise wrong(name, f"{where}: this operator is not in this version", proto.op_type)
-        try:
-            node = Node(proto, [values[i] if i else None for i in proto.input], fed, name, opset)
-            with origin(proto.name[:200]):
+    reading.nodes(model.graph.node, values, opset)
+    return Graph({o.name: reading.made(values, o.name) for o in model.graph.output})
+
+
+class Reading:
+    """What is known while a model is read: numbers that follow from what it is fed, and how much was written out."""
+
+    def __init__(self, model: ModelProto, name: str) -> None:
+        self.name, self.count, self.fed = name, 0, dict[Value, Array]()
+        self.functions = {(f.domain, f.name): f for f in model.functions}
+
+    def initializers(self, tensors: Iterable[TensorProto]) -> dict[str, Value]:
+        """Stored tensors as constants."""
+        return {t.name: constant_of(array_of(t, self.name), self.name, t.name) for t in tensors}
+
+    def made(self, values: Mapping[str, Value], output: str) -> Value:
+        """The value of an output. Raises DataError where there is none."""
+        if output not in values:
+            raise wrong(self.name, f"nothing makes the output '{output[:100]}'")
+        return values[output]
+
+    def nodes(self, protos: Iterable[NodeProto], values: dict[str, Value], opset: int, outer: str = "", depth: int = 0) -> None:
+        """Adds what nodes make to ``values``. Raises DataError."""
+        if depth > DEEPEST:
+            raise wrong(self.name, f"{outer}functions and branches lie too deep in one another", f"{depth}", f"at most {DEEPEST}")
+        for n, proto in enumerate(protos):
+            self.count += 1
+            if self.count > MOST_NODES:
+                raise wrong(self.name, "the model has too many nodes, with those of its functions", wanted=f"at most {MOST_NODES:,}")
+            where = f"{outer}node {n} ({proto.op_type[:60]})"
+            try:
+                outputs = self.node(proto, values, opset, where, depth)
+            except (NotImportedError, ShapeError) as e:
+                detail = f"{e.found} where {e.wanted} is wanted" if isinstance(e, ShapeError) and e.found else ""
+                raise wrong(self.name, f"{where}: {e}", detail) from None
+            except DataError:
+                raise
+            except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError, MemoryError, AttributeError) as e:
+                raise wrong(self.name, f"{where} does not fit together", f"{type(e).__name__}: {e}") from None
+            wanted = [i for i, o in enumerate(proto.output) if o]
+            if wanted and wanted[-1] >= len(outputs):
+                raise wrong(self.name, f"{where}: its output {len(outputs)} is not in this version")
+            values.update({proto.output[i]: outputs[i] for i in wanted})
+
+    def node(self, proto: NodeProto, values: dict[str, Value], opset: int, where: str, depth: int) -> Sequence[Value | None]:
+        """What a node makes: by its rule, or by the functions of which it is made."""
+        inputs = [values[i] if i else None for i in proto.input]
+        own = proto.domain in ("", "ai.onnx")
+        node = Node(proto, inputs, self.fed, self.name, opset)
+        with origin(proto.name[:200]):
+            if (proto.domain, proto.op_type) in self.functions:
+                return self.function(self.functions[proto.domain, proto.op_type], (), proto, inputs, where, depth)
+            if own and proto.op_type == "If":
+                return self.branch(node, values, opset, where, depth)
+            if own and proto.op_type in RULES:
                 made = RULES[proto.op_type](node)
-            outputs = made if isinstance(made, tuple) else (made,)
-            if any(prod(sizes(v)) > LARGEST for v in outputs):
-                raise NotImportedError(f"an array of more than {LARGEST:,} elements")
-            if all(isinstance(v.op, Constant) for v in node.inputs):
-                held = evaluate(outputs, {})
-                outputs = tuple(constant_of(held[v], name, where) for v in outputs)
-        except (NotImportedError, ShapeError) as e:
-            detail = f"{e.found} where {e.wanted} is wanted" if isinstance(e, ShapeError) and e.found else ""
-            raise wrong(name, f"{where}: {e}", detail) from None
-        except DataError:
-            raise
-        except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError, MemoryError, AttributeError) as e:
-            raise wrong(name, f"{where} does not fit together", f"{type(e).__name__}: {e}") from None
-        if len(outputs) < sum(bool(o) for o in proto.output):
-            raise wrong(name, f"{where}: its output {len(outputs)} is not in this version")
-        values.update({o: v for o, v in zip(proto.output, outputs, strict=False) if o})
-    if missing := [o.name for o in model.graph.output if o.name not in values]:
-        raise wrong(name, f"nothing makes the output '{missing[0][:100]}'")
-    return Graph({o.name: values[o.name] for o in model.graph.output})
+                outputs = made if isinstance(made, tuple) else (made,)
+                if any(prod(sizes(v)) > LARGEST for v in outputs):
+                    raise NotImportedError(f"an array of more than {LARGEST:,} elements")
+                return self.followed(node.inputs, outputs, where)
+            if own and (body := standard_body(proto, inputs, opset)) is not None:
+                return self.function(*body, proto, inputs, where, depth)
+        raise wrong(self.name, f"{where}: this operator is not in this version", proto.op_type)
+
+    def branch(self, node: Node, values: dict[str, Value], opset: int, where: str, depth: int) -> tuple[Value, ...]:
+        """The outputs of the branch that is taken, which is known as the graph is made."""
+        graph: GraphProto = node.attribute("then_branch" if node.static(0).reshape(()) else "else_branch")
+        inside = {**values, **self.initializers(graph.initializer)}
+        self.nodes(graph.node, inside, opset, f"{where}: ", depth + 1)
+        return tuple(self.made(inside, o.name) for o in graph.output)
+
+    def function(self, body: FunctionProto, usual: Iterable[AttributeProto], proto: NodeProto, inputs: list[Value | None], where: str,
+                 depth: int) -> Sequence[Value | None]:
+        """A function written out: its nodes on the inputs, with the node's attributes, or what they usually are."""
+        from onnx import NodeProto as Proto
+
+        given = {a.name: a for a in [*usual, *body.attribute_proto, *proto.attribute]}
+        inside = {i: v for i, v in zip(body.input, inputs, strict=False) if v is not None}
+        nodes = []
+        for n in body.node:
+            own = Proto()
+            own.CopyFrom(n)
+            own.input[:] = [i if i in inside or i not in body.input else "" for i in n.input]
+            del own.attribute[:]
+            for a in n.attribute:
+                if not a.ref_attr_name:
+                    own.attribute.append(a)
+                elif a.ref_attr_name in given:
+                    own.attribute.add().CopyFrom(given[a.ref_attr_name])
+                    own.attribute[-1].name = a.name
+            nodes.append(own)
+        opset = max((o.version for o in body.opset_import if o.domain in ("", "ai.onnx")), default=1)
+        self.nodes(nodes, inside, opset, f"{where}: ", depth + 1)
+        return [self.made(inside, o) if asked else None for o, asked in zip(body.output, proto.output, strict=False)]
+
+    def followed(self, inputs: list[Value], outputs: tuple[Value, ...], where: str) -> tuple[Value, ...]:
+        """Outputs of constants as constants; numbers that follow from small ones that were fed are noted beside the graph."""
+        if all(isinstance(v.op, Constant) for v in inputs):
+            held = self.numbers(outputs)
+            return tuple(v if isinstance(v.op, Constant) else constant_of(held[v], self.name, where) for v in outputs)
+        if all(isinstance(v.op, Constant) or v in self.fed for v in inputs) and max(map(elements, [*inputs, *outputs])) <= FOLLOWED:
+            self.fed.update(self.numbers(outputs))
+        return outputs
+
+    def numbers(self, outputs: tuple[Value, ...]) -> dict[Value, Array]:
+        """Outputs computed from what is known of the values behind them."""
+        found: dict[Value, Array] = {}
+        calls, stack = {}, [v for v in outputs if v not in self.fed]
+        while stack:
+            c = stack.pop().call
+            if c.serial not in calls:
+                calls[c.serial] = c
+                stack += [v for v in c.inputs if v not in self.fed]
+        with np.errstate(all="ignore"):
+            for _, c in sorted(calls.items()):
+                given = [self.fed[v] if v in self.fed else found[v] for v in c.inputs]
+                found.update(zip(c.outputs, run(c, given), strict=True))
+        return {v: self.fed[v] if v in self.fed else found[v] for v in outputs}
 
 
-def dtype_of(array: Array, name: str, what: str) -> DType:
-    """Our dtype of an array. Raises DataError where there is none."""
-    if array.dtype.name not in DTYPES:
-        raise wrong(name, f"'{what[:100]}' has a type that is not in this version", array.dtype.name, ", ".join(DTYPES))
-    return DTYPES[array.dtype.name]
+def standard_body(proto: NodeProto, inputs: list[Value | None], opset: int) -> tuple[FunctionProto, list[AttributeProto]] | None:
+    """The function by which ONNX's standard defines an operator, and the usual attributes; None where there is none."""
+    from onnx import FunctionProto as Body
+    from onnx import TypeProto, defs, helper
+
+    if not defs.has(proto.op_type) or (schema := schema_of(proto.op_type, opset)).deprecated:
+        return None
+    content = b""
+    if schema.has_function:
+        content = schema.get_function_with_opset_version(max(v for v in schema.function_opset_versions if v <= opset))
+    elif schema.has_context_dependent_function:
+        types = []
+        for v in inputs:
+            t = TypeProto() if v is None else helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(v.dtype.numpy), sizes(v))
+            types.append(t.SerializeToString())
+        version = max(v for v in schema.context_dependent_function_opset_versions if v <= opset)
+        content = schema.get_context_dependent_function_with_opset_version(version, proto.SerializeToString(), types)
+    if not content:
+        return None
+    body = Body()
+    body.ParseFromString(content)
+    return body, [a.default_value for a in schema.attributes.values() if a.default_value.name]
+
+
+def schema_of(kind: str, opset: int) -> Any:
+    """What the standard says of an operator; onnx's own types leave half of it out."""
+    from onnx import defs
+
+    return defs.get_schema(kind, max_inclusive_version=opset)
 
 
 def constant_of(array: Array, name: str, what: str) -> Value:
@@ -148,6 +201,9 @@ def constant_of(array: Array, name: str, what: str) -> Value:
     return call(Constant(array), ()).outputs[0]
 
 
-def sizes(v: Value) -> tuple[int, ...]:
-    """A shape, all of which is known."""
-    return known(v.shape)
+def elements(v: Value) -> int:
+    """How many there are."""
+    return prod(sizes(v))
+
+
+__all__ = ["DTYPES", "Node", "NotImportedError", "literal"]
