@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from nnspec.autodiff import gradients
-from nnspec.ir.graph import Graph, Value, abstract, constant, origin
+from nnspec.ir.graph import Graph, Value, abstract, origin
 from nnspec.ir.types import DType, TensorType, bind, known
 from nnspec.layers.layer import Mode
 from nnspec.network.build import Built
 from nnspec.network.lower import Lowered, lower
+from nnspec.network.scalars import KEEP, LOSS, RATE, SEED, SHARE, STEP, WEIGHT, told, updates
+from nnspec.network.scores import Scores
 from nnspec.network.segments import AVERAGE, GATHERED, NEXT, STATE, Group, Segments
-from nnspec.network.targets import Target
-from nnspec.ops.elementwise import absolute, cast, greater, square, where, zeros_like
-from nnspec.ops.movement import broadcast_to
-from nnspec.ops.reduce import all_finite, mean, sum_
+from nnspec.ops.elementwise import cast, greater, where, zeros_like
+from nnspec.ops.reduce import all_finite
 from nnspec.ops.rounding import Rounded
 from nnspec.passes.mix_precision import mix_precision
 from nnspec.passes.pool_first import pool_first
 from nnspec.passes.quiet_gradients import quiet_gradients
 from nnspec.records import dataclass, field, replace
 from nnspec.training import loss_scale
-from nnspec.training.losses import Loss, Part, over_rows, per_row
-from nnspec.training.metrics import Metric, physical, reading
 from nnspec.training.optimizers import Optimizer, as_step
 
-RATE, STEP, SEED, WEIGHT = "$learning_rate", "$step", "$seed", "$weight"
-COUNT, PENALTY = "count:", "$penalty_"  # before the name of an output that batches add up; before the number of a penalty
-SHARE, KEEP, LOSS = "$share", "$keep", "$loss"  # of a step over several micro-batches
-SCALARS = {RATE: DType.float64, STEP: DType.int64, SEED: DType.uint32, SHARE: DType.float64, KEEP: DType.float64, LOSS: DType.float64}
 Types = Mapping[str, TensorType]
 Shown = tuple[Value, ...]
 NOTHING: Mapping[str, Shown] = {}
-
-
-def loss_weight(n: int) -> str:
-    """The scalar that holds the weight of the n-th loss, where that is a schedule."""
-    return f"$loss_weight_{n}"
-
-
-def share_of(n: int) -> str:
-    """The scalar that holds a micro-batch's share of what the n-th loss is divided by, where rows alone do not say it."""
-    return f"{SHARE}_{n}"
-
-
-def updates(segment: str) -> str:
-    """The scalar that says how often a segment has moved, where segments differ in that."""
-    return f"$updates_{segment.removeprefix('$')}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +83,7 @@ class Phase:
         """Clipping and update from what is gathered; ``$loss`` is the step's."""
         with origin("", "update"):
             states = self.segments.inputs()
-            scalars = _scalars(RATE, STEP, LOSS)
+            scalars = told(RATE, STEP, LOSS)
             if self.segments.scaled:
                 states[loss_scale.LABEL] = abstract(loss_scale.TYPE, loss_scale.LABEL, "state")
             grads = {s: self.segments.input(s, GATHERED) for s in self.segments.moving(self.stretch)}
@@ -120,7 +99,7 @@ class Phase:
     ) -> tuple[dict[str, Value], dict[str, Value], dict[str, Value], dict[str, Value], Value | None]:
         """Loss and metrics, the segments, the step's scalars, gradients by segment, and what statistics become."""
         assert self.optimizer is not None
-        scalars = _scalars(*((STEP, SEED) if more else (RATE, STEP, SEED)), *more)
+        scalars = told(*((STEP, SEED) if more else (RATE, STEP, SEED)), *more)
         feeds, states, params = self._inputs(types)
         if more and STATE in states:
             states[NEXT] = self.segments.input(STATE, NEXT.removeprefix(f"{STATE}."))
@@ -128,7 +107,7 @@ class Phase:
                 params = self.segments.views({**states, STATE: states[NEXT]})
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
-        outputs, moved = _pooled(self._scores(low, feeds, weight, params, tables=False, share=scalars.get(SHARE)), low)
+        outputs, moved = _pooled(self._scored.outputs(low, feeds, weight, params, tables=False, share=scalars.get(SHARE)), low)
         moving = self.segments.moving(self.stretch)
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in moving]
         grads, scale = self._gradients(outputs["loss"], params, learned, states)
@@ -157,11 +136,15 @@ class Phase:
     def weighing(self, types: Types, weighted: bool) -> Graph:
         """What each loss is divided by in a micro-batch, where that is more than the weight of its rows: ``mass:N``."""
         feeds, _, params = self._inputs(types)
-        scalars = _scalars(STEP, SEED)
+        scalars = told(STEP, SEED)
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
-        found = {f"mass:{n}": self._own_mass(t, low, feeds, weight) for n, t in enumerate(self.built.losses) if low.has(t.port)}
+        found = {f"mass:{n}": self._scored.own_mass(t, low, feeds, weight) for n, t in enumerate(self.built.losses) if low.has(t.port)}
         return Graph({name: cast(mass, DType.float64) for name, mass in found.items() if mass is not None})
+
+    @property
+    def _scored(self) -> Scores:
+        return Scores(self.built, self.segments, self.scales, self.balance)
 
     def _predicate(
         self, outputs: dict[str, Value], new: Mapping[str, Value], states: Mapping[str, Value], shown: Mapping[str, Shown] = NOTHING,
@@ -183,7 +166,7 @@ class Phase:
         """The loss and the metrics, in inference."""
         feeds, _, params = self._inputs(types, True)
         weight = self._weight(types, weighted)
-        return Graph(self._scores(self._lower(feeds, params, types, _inference()), feeds, weight, params))
+        return Graph(self._scored.outputs(self._lower(feeds, params, types, _inference()), feeds, weight, params))
 
     def prediction(self, types: Types) -> Graph:
         """Every output as it is (``raw:NAME``), and as ``predict`` answers it (``output:NAME``)."""
@@ -202,10 +185,10 @@ class Phase:
     def derivative(self, types: Types, weighted: bool) -> Graph:
         """d loss / d parameter for every learned parameter (``gradient:PATH``), in training mode."""
         feeds, _, params = self._inputs(types)
-        scalars = _scalars(STEP, SEED)
+        scalars = told(STEP, SEED)
         weight = self._weight(types, weighted)
         low = self._lower(feeds, params, types, Mode(True, weight=weight, seed=scalars[SEED], step=scalars[STEP]))
-        loss = _pooled(self._scores(low, feeds, weight, params), low)[0]["loss"]
+        loss = _pooled(self._scored.outputs(low, feeds, weight, params), low)[0]["loss"]
         learned = [path for path, slot in self.segments.slots.items() if slot.segment in self.segments.learned]
         found, scale = self._gradients(loss, params, learned, {})
         return Graph({"loss": loss, **{f"gradient:{p}": g if scale is None else g / scale for p, g in found.items()}})
@@ -226,92 +209,6 @@ class Phase:
         local = replace(mode, batch=batch, dtype=self.segments.dtype)
         low = lower(self.built.network, inputs, params, local, self.built.frozen[self.stretch])
         return low if self.segments.half is None else _mixed(low, self.segments.half)
-
-    def _scores(
-        self, low: Lowered, feeds: Mapping[str, Value], weight: Value | None, params: Mapping[str, Value], tables: bool = True,
-        share: Value | None = None,
-    ) -> dict[str, Value]:  # fmt: skip
-        """``loss``, and ``count:NAME/PART`` of each loss and metric: sums that batches add up; ``tables`` are for evaluation.
-
-        Penalties are part of the loss, as in Keras. With the ``share`` that a micro-batch has of a step's weight the loss is its part
-        of the step's.
-        """
-        loss: Value | None = None
-        counts: dict[str, Value] = {}
-        with origin("loss", "forward"):
-            for n, t in enumerate(self.built.losses):
-                if not low.has(t.port):
-                    continue  # for training alone
-                part = self._part(t, low, feeds, weight)
-                value, factor = part.value, t.term.weight
-                if share is not None and part.mass is not None:
-                    own = self._own_mass(t, low, feeds, weight) is not None
-                    value = value * cast(abstract(share.type, share_of(n), "scalar") if own else share, value.dtype)
-                if not isinstance(factor, float):
-                    value = value * cast(abstract(TensorType((), DType.float64), loss_weight(n), "scalar"), value.dtype)
-                elif factor != 1.0:
-                    value = value * factor
-                loss = value if loss is None else loss + value
-                counts[f"{t.term.name}/sum"] = cast(part.sum, DType.float64)
-                if part.mass is not None:
-                    counts[f"{t.term.name}/mass"] = _float64(part.mass)
-            for n, penalty in enumerate(self._penalties(params)):
-                added = penalty if share is None else penalty * cast(share, penalty.dtype)
-                loss = added if loss is None else loss + added
-                mass = _float64(_mass(feeds, weight))
-                counts[f"{PENALTY}{n}/sum"], counts[f"{PENALTY}{n}/mass"] = cast(penalty, DType.float64) * mass, mass
-        outputs = {"loss": loss if loss is not None else constant(0, self.segments.dtype)}
-        with origin("metrics", "forward"):
-            for t in self.built.metrics:
-                if not low.has(t.port) or (t.term.of.table and not tables):
-                    continue
-                counts |= {f"{t.term.name}/{part}": v for part, v in self._measure(t, low, feeds, weight).items()}
-        return {**outputs, **{f"{COUNT}{name}": v for name, v in counts.items()}}
-
-    def _penalties(self, params: Mapping[str, Value]) -> Iterator[Value]:
-        """``l1 sum |w| + l2 sum w^2`` of each parameter that says so and is learned: once, however many layers share it."""
-        for path, p in self.built.network.parameters.items():
-            if p.regularize is None or self.segments.slots[path].segment not in self.segments.learned:
-                continue
-            with origin(p.layer, "forward"):
-                if p.regularize.l1:
-                    yield sum_(absolute(params[path])) * p.regularize.l1
-                if p.regularize.l2:
-                    yield sum_(square(params[path])) * p.regularize.l2
-
-    def _part(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> Part:
-        """What one loss adds up, and what that is divided by."""
-        loss, y = self._balanced(t), low.at(t.port)
-        if not t.port.batched:  # made of parameters alone: there is no row to weigh
-            mass = _mass(feeds, weight)
-            return Part((sum_(y) if loss.reduce == "sum" else mean(y)) * mass, mass)
-        return loss.part(y, self._compared(t, y, feeds), weight)
-
-    def _balanced(self, t: Target) -> Loss:
-        loss: Loss = t.term.of
-        if t.term.name in self.balance:
-            loss = loss.weighing(self.balance[t.term.name])  # type: ignore[attr-defined]  # a loss of classes, or it would not be balanced
-        return loss
-
-    def _own_mass(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> Value | None:
-        """What a mean over elements that differ in what they count is divided by."""
-        loss, y = self._balanced(t), low.at(t.port)
-        masses = loss.masses(y, self._compared(t, y, feeds)) if t.port.batched and loss.reduce == "mean" else None
-        return over_rows(per_row(masses), weight) if masses is not None else None
-
-    def _compared(self, t: Target, y: Value, feeds: Mapping[str, Value]) -> Value:
-        """The target: what is fed, a number for every element, or the output itself for a loss that has none."""
-        if t.number is None:
-            return feeds[t.feed] if t.feed else y
-        like = t.term.of.target(y) if isinstance(t.term.of, Loss) else y.type
-        return broadcast_to(constant(t.number, like.dtype), like.shape)
-
-    def _measure(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> dict[str, Value]:
-        """What a metric counts of this batch."""
-        metric: Metric = t.term.of
-        y, answering = low.at(t.port), self.built.answering(t.port)
-        r = reading(y, self._compared(t, y, feeds), answering.term.of if answering else None, weight, t.void)
-        return metric.counts(physical(r, self.scales.get(t.feed, (1.0,))) if metric.power and r.t.dtype.is_float else r)
 
     def _updates(
         self, states: dict[str, Value], grads: Mapping[str, Value], scalars: Mapping[str, Value]
@@ -362,23 +259,10 @@ def _pooled(outputs: Mapping[str, Value], low: Lowered) -> tuple[dict[str, Value
     return {name: found[name] for name in outputs}, {path: found[f"{STATE}:{path}"] for path in low.state}
 
 
-def _scalars(*names: str) -> dict[str, Value]:
-    return {name: abstract(TensorType((), SCALARS[name]), name, "scalar") for name in names}
-
-
 def _inference() -> Mode:
     """The mode of what is only asked; what draws at random draws from the seed and a number."""
-    scalars = _scalars(SEED, STEP)
+    scalars = told(SEED, STEP)
     return Mode(seed=scalars[SEED], step=scalars[STEP])
-
-
-def _mass(feeds: Mapping[str, Value], weight: Value | None) -> Value | float:
-    """What all rows weigh."""
-    return sum_(weight) if weight is not None else float(known(next(iter(feeds.values())).shape[:1])[0])
-
-
-def _float64(x: Value | float) -> Value:
-    return cast(x, DType.float64) if isinstance(x, Value) else constant(x, DType.float64)
 
 
 def bound(types: Types, rows: int, sizes: Mapping[str, int]) -> dict[str, TensorType]:

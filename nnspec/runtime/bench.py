@@ -16,7 +16,8 @@ from nnspec.ir.op import Array
 from nnspec.ir.program import KEPT, STATE, Program, Step
 from nnspec.ir.program import Array as Place
 from nnspec.ir.types import known
-from nnspec.network.phases import KEEP, SHARE, bound
+from nnspec.network.phases import bound
+from nnspec.network.scalars import KEEP, SHARE
 from nnspec.records import dataclass
 from nnspec.runtime import memory
 from nnspec.runtime.answers import CHUNK

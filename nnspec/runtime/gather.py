@@ -9,7 +9,7 @@ import numpy as np
 
 from nnspec.errors import NumbersError
 from nnspec.ir.op import Array
-from nnspec.network.phases import KEEP, LOSS, SHARE
+from nnspec.network.scalars import KEEP, LOSS, SHARE
 from nnspec.network.segments import NEXT, STATE
 from nnspec.records import dataclass
 

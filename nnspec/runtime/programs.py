@@ -20,7 +20,8 @@ from nnspec.ir.op import Array
 from nnspec.ir.program import Program
 from nnspec.ir.types import DType, TensorType
 from nnspec.network.class_weights import balancing
-from nnspec.network.phases import RATE, SEED, STEP, WEIGHT, Phase, loss_weight, updates
+from nnspec.network.phases import Phase
+from nnspec.network.scalars import RATE, SEED, STEP, WEIGHT, loss_weight, updates
 from nnspec.records import dataclass
 from nnspec.runtime.feeds import Ends, Indexing, check_limits, check_ranges, ends, limits
 from nnspec.runtime.interpreter import HostMemory, Interpreted

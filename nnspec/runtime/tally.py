@@ -10,7 +10,7 @@ import numpy as np
 from nnspec.errors import DataError, Problem
 from nnspec.ir.op import Array
 from nnspec.network.build import Built
-from nnspec.network.phases import COUNT, PENALTY
+from nnspec.network.scalars import COUNT, PENALTY
 from nnspec.training.metrics import Metric, Table
 
 LOSS = ("sum", "mass", "weighted")
