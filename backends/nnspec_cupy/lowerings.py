@@ -46,7 +46,7 @@ def launched(step: Step, kernel: Kernel, size: Three) -> tuple[Launch]:
 def reduction(step: Step) -> tuple[Launch]:
     (x,), (y,), op = step.inputs, step.outputs, step.call.op
     assert isinstance(op, Sum | Max | Min)
-    return launched(step, reduce.reduction(op, x, y, step.guarded), (max(1, prod(y.shape)), 1, 1))
+    return launched(step, reduce.reduction(op, x, y, step.guarded), reduce.grid(op, x.shape))
 
 
 def argmax(step: Step) -> tuple[Launch]:
@@ -133,7 +133,7 @@ def places_along(op: Resample | ResampleGrad, x: Types, y: Types) -> Sequence[An
 LOWERINGS: dict[type[Op], Lowering] = {
     **{op: Lowering(elementwise, lambda op: tuple(range(len(op.samples[0].inputs)))) for op in REGISTRY.values() if issubclass(op, Elementwise)},
     Copy: Lowering(elementwise),
-    Fused: Lowering(nest.commands, nest.in_place, writes=nest.writes, workspace=lambda op, x, y: tuple(partial_of(op).values())),
+    Fused: Lowering(nest.commands, nest.in_place, nest.reads, nest.writes, workspace=lambda op, x, y: tuple(partial_of(op).values())),
     **{op: Lowering(reduction) for op in (Sum, Max, Min)},
     ArgMax: Lowering(argmax),
     AllFinite: Lowering(all_finite, reads=plain),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from nnspec.ops.reduce import AllFinite, Max, Min, Sum
 from nnspec_cupy.commands import Launch
 from nnspec_cupy.cuda import reduce
 from nnspec_cupy.cuda.flat import THREADS, flat, grid
+from nnspec_cupy.cuda.lanes import LEAST
 from nnspec_cupy.cuda.nest import Nest, partial_of
 from nnspec_cupy.cuda.stages import Stages, by_column
 from nnspec_cupy.cuda.walk import Walk, walk
@@ -32,7 +32,7 @@ def commands(step: Step) -> tuple[Launch, ...]:
     op = step.call.op
     assert isinstance(op, Fused)
     stages, w = Stages(op), walk(op)
-    if stages.whole and not stages.ending:
+    if stages.alone:
         kernel = flat(op.body, "nest", op.domain, step.inputs, step.outputs, step.guarded)
         return (Launch(kernel, grid(op.domain, step.inputs, step.outputs), (THREADS, 1, 1), step.inputs, step.outputs, op.reference, step.guard),)
     partial = dict(zip(partial_of(op), step.workspace, strict=True))
@@ -40,7 +40,7 @@ def commands(step: Step) -> tuple[Launch, ...]:
     written = [(v, a) for v, a in results if v.call not in partial] + [(c.outputs[0], a) for c, a in partial.items()]
     writes = tuple(a for _, a in written)
     kernel = Nest(op, step.inputs, written, step.guarded).kernel()
-    first = Launch(kernel, (w.blocks, w.tiles, 1), (THREADS, 1, 1), step.inputs, writes, _meaning(op, [v for v, _ in written], set(partial), w),
+    first = Launch(kernel, (w.blocks * w.tiles, 1, 1), (THREADS, 1, 1), step.inputs, writes, _meaning(op, [v for v, _ in written], set(partial), w),
                    step.guard)  # fmt: skip
     return (first, *(_joined(v.call, partial[v.call], a, step) for v, a in results if v.call in partial))
 
@@ -65,7 +65,7 @@ def _parts(c: Call, x: Sequence[NDArray[Any]], w: Walk) -> NDArray[Any]:
         if by_column(c):
             found.append([_reduced(c, rows, 0)])
             continue
-        tiles = np.arange(w.length) // w.width % w.tiles
+        tiles = np.arange(w.length) // (w.width * w.count) % w.tiles
         found.append([_reduced(c, [a[:, tiles == tile] if a.ndim == 2 else a for a in rows], None) for tile in range(w.tiles)])
     return np.array(found).reshape(-1, w.length if by_column(c) else 1)
 
@@ -85,12 +85,20 @@ def _joined(c: Call, partial: Array, y: Array, step: Step) -> Launch:
     assert isinstance(c.op, Sum | Max | Min)
     op = type(c.op)((0,))
     kernel = reduce.reduction(op, partial, one, step.guarded)
-    return Launch(kernel, (prod(one.shape), 1, 1), (THREADS, 1, 1), (partial,), (one,), op.reference, step.guard)
+    return Launch(kernel, reduce.grid(op, partial.shape), (THREADS, 1, 1), (partial,), (one,), op.reference, step.guard)
 
 
 def in_place(op: Fused) -> tuple[int, ...]:
     """An element is read before it is written, by one thread and once."""
     return tuple(i for i, v in enumerate(op.body.inputs.values()) if v.shape == op.domain) if op.elementwise else ()
+
+
+def reads(op: Op, i: int, x: Layout) -> bool:
+    """What lies along another axis than rows is turned before, by squares; elements alone are turned as they are read."""
+    assert isinstance(op, Fused)
+    if len(x.shape) < 2 or x.shape[-1] < LEAST or x.strides[-1] in (0, 1) or Stages(op).alone:
+        return True
+    return not any(n >= LEAST and s == 1 for n, s in zip(x.shape, x.strides, strict=True))
 
 
 def writes(op: Op, i: int, y: Layout) -> bool:

@@ -36,7 +36,7 @@ struct Fiber { ucontext_t context; bool done; };
 static std::vector<Fiber> fibers;
 static std::vector<char> stacks;
 static ucontext_t scheduler;
-static unsigned int current, threads;
+static unsigned int current, threads, begin;  // ``begin``: the first block that is run
 static void (*entry)(void**);
 static void** arguments;
 static unsigned char exchanged[1024 * 16];
@@ -101,7 +101,7 @@ inline void run(void (*function)(void**), void** a, const unsigned int* grid, co
     threads = size[0] * size[1] * size[2];
     for (unsigned int z = 0; z < grid[2]; ++z)
         for (unsigned int y = 0; y < grid[1]; ++y)
-            for (unsigned int x = 0; x < grid[0]; ++x) {
+            for (unsigned int x = begin; x < grid[0]; ++x) {
                 blockIdx = {x, y, z};
                 if (fibered) {
                     block();
@@ -117,6 +117,7 @@ inline unsigned int warp() { return current / 32 * 32; }
 inline unsigned int last() { return std::min(warp() + 32, threads); }
 }  // namespace shim
 
+extern "C" void begin_at(unsigned int block) { shim::begin = block; }
 inline void __syncthreads() { shim::barrier(); }
 inline void __syncwarp(unsigned int = ~0u) { shim::barrier(); }
 inline void __threadfence() {}

@@ -58,8 +58,8 @@ def image(op: Convolution, x: Array, y: Array, size: Sizes, outer: Sizes) -> Ker
     def lines(i: list[str]) -> Sequence[str]:
         found = [f"{kind} sum = {{}};"]
         for k in range(rank):
-            found.append(f"for (int t{k} = 0; t{k} < {size[k]}; ++t{k}) {{")
-            found.append(f"const int q{k} = (int){i[1 + k]} + {around[k][0]} - t{k} * {op.dilation[k]};")
+            found.append(f"for (offset t{k} = 0; t{k} < {size[k]}; ++t{k}) {{")
+            found.append(f"const offset q{k} = (offset){i[1 + k]} + {around[k][0]} - t{k} * {op.dilation[k]};")
             found.append(f"if (q{k} < 0 || q{k} % {op.stride[k]} || q{k} / {op.stride[k]} >= {outer[k]}) continue;")
         window = " + ".join([f"{i[0]} * {prod(outer)}u", *(f"q{k} / {op.stride[k]} * {prod(outer[k + 1 :])}" for k in range(rank))])
         tap = " + ".join(f"t{k} * {prod(size[k + 1 :])}" for k in range(rank))
@@ -81,7 +81,7 @@ def depthwise(op: Convolution, x: Array, w: Array, y: Array, guarded: bool) -> K
     def lines(i: list[str]) -> Sequence[str]:
         t = [f"t{k}" for k in range(rank)]
         found, inside = _places(op, i[1:-1], t, x.shape[1:-1], size)
-        loops = [f"for (int t{k} = 0; t{k} < {size[k]}; ++t{k}) {{" for k in range(rank)]
+        loops = [f"for (offset t{k} = 0; t{k} < {size[k]}; ++t{k}) {{" for k in range(rank)]
         channel = f"({i[-1]} / {many})" if many > 1 else i[-1]
         at = place(x, [i[0], *(f"p{k}" for k in range(rank)), channel])
         return [f"{kind} sum = 0;", *loops, *found, f"if ({inside}) sum += in0[{at}] * in1[{place(w, [*t, '0', i[-1]])}];",
@@ -99,12 +99,12 @@ def depthwise_input(op: Convolution, g: Array, w: Array, y: Array, guarded: bool
     def lines(i: list[str]) -> Sequence[str]:
         found = [f"{kind} sum = 0;"]
         for k in range(rank):
-            found.append(f"for (int t{k} = 0; t{k} < {size[k]}; ++t{k}) {{")
-            found.append(f"const int q{k} = (int){i[1 + k]} + {around[k][0]} - t{k} * {op.dilation[k]};")
+            found.append(f"for (offset t{k} = 0; t{k} < {size[k]}; ++t{k}) {{")
+            found.append(f"const offset q{k} = (offset){i[1 + k]} + {around[k][0]} - t{k} * {op.dilation[k]};")
             found.append(f"if (q{k} < 0 || q{k} % {op.stride[k]} || q{k} / {op.stride[k]} >= {g.shape[1 + k]}) continue;")
         o = [f"(q{k} / {op.stride[k]})" for k in range(rank)]
         channel = f"({i[-1]} * {many} + m)"
-        found.append(f"for (int m = 0; m < {many}; ++m) sum += in0[{place(g, [i[0], *o, channel])}] * "
+        found.append(f"for (count m = 0; m < {many}u; ++m) sum += in0[{place(g, [i[0], *o, channel])}] * "
                      f"in1[{place(w, [*(f't{k}' for k in range(rank)), '0', channel])}];")
         return [*found, *("}" for _ in size), f"out0[{place(y, i)}] = sum;"]
 
@@ -114,6 +114,6 @@ def depthwise_input(op: Convolution, g: Array, w: Array, y: Array, guarded: bool
 def _places(op: Convolution, o: Sequence[str], t: Sequence[str], spatial: Sizes, size: Sizes) -> tuple[list[str], str]:
     """Lines that say where in the image a tap of a window stands, and whether that is inside."""
     around = pads(op.padding, spatial, size, op.stride, op.dilation)
-    lines = [f"const int p{k} = (int){a} * {op.stride[k]} + (int){b} * {op.dilation[k]} - {around[k][0]};"
+    lines = [f"const offset p{k} = (offset){a} * {op.stride[k]} + (offset){b} * {op.dilation[k]} - {around[k][0]};"
              for k, (a, b) in enumerate(zip(o, t, strict=True))]
     return lines, " && ".join(f"p{k} >= 0 && p{k} < {n}" for k, n in enumerate(spatial)) or "true"

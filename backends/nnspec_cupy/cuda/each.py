@@ -8,7 +8,7 @@ from math import prod
 from nnspec.ir.program import Array
 from nnspec_cupy.commands import Kernel
 from nnspec_cupy.cuda.flat import THREADS, parameters
-from nnspec_cupy.cuda.lanes import number
+from nnspec_cupy.cuda.lanes import counting
 from nnspec_cupy.cuda.places import digits
 
 Lines = Callable[[list[str]], Sequence[str]]  # from a place's digits, outermost first
@@ -17,12 +17,12 @@ Lines = Callable[[list[str]], Sequence[str]]  # from a place's digits, outermost
 def each(word: str, reads: Sequence[Array], writes: Sequence[Array], guarded: bool, lines: Lines, shape: Sequence[int] | None = None) -> Kernel:
     """A thread for each place of ``shape``, by default that of the first result."""
     shape = writes[0].shape if shape is None else shape
-    kind = number(shape, [*reads, *writes])
-    taken, index = digits("n", shape, kind=kind)
+    taken, index = digits("n", shape)
     body = [
+        counting(shape, [*reads, *writes]),
         *(["if (!*guard) return;"] if guarded else []),
-        f"const {kind} n = ({kind})blockIdx.x * {THREADS}u + threadIdx.x;",
-        f"if (n >= {prod(shape)}{'u' if kind == 'unsigned int' else 'ull'}) return;",
+        f"const count n = (count)blockIdx.x * {THREADS}u + threadIdx.x;",
+        f"if (n >= {prod(shape)}u) return;",
         *taken,
         *lines(index),
     ]

@@ -51,7 +51,7 @@ def added(word: str, values: Array, ids: Array, y: Array, guarded: bool, rows: b
         first = f"(unsigned long long){i[0]} * {count}u" if rows else "0"
         inner = " + ".join(f"{d} * {prod(y.shape[outer + 2 + k :])}" for k, d in enumerate(i[outer + 1 :])) or "0"
         return [f"const unsigned long long first = {first};", f"{kind} sum = 0;",
-                f"for (unsigned int m = 0; m < {count}u; ++m)",
+                f"for (count m = 0; m < {count}u; ++m)",
                 f"    if (in1[first + m] == {i[outer]}) sum += in0[(first + m) * {width}u + ({inner})];",
                 f"out0[{place(y, i)}] = sum;"]
 
@@ -65,8 +65,8 @@ def rank(x: Array, ids: Array, y: Array, k: int, guarded: bool) -> Kernel:
     return each("rank", [x, ids], [y], guarded, lambda i: [
         _nearest(f"in1[{place(ids, i)}]", x.shape[-1]),
         f"const {kind} own = in0[{place(x, [*i, 'k'])}];",
-        "unsigned int before = 0;",
-        f"for (unsigned int m = 0; m < {x.shape[-1]}u; ++m) {{",
+        "count before = 0;",
+        f"for (count m = 0; m < {x.shape[-1]}u; ++m) {{",
         f"    const {kind} other = in0[{place(x, [*i, 'm'])}];",
         "    before += other > own || (other == own && m < k);",
         "}",
@@ -79,8 +79,8 @@ def largest(x: Array, values: Array, ids: Array, k: int, guarded: bool) -> Kerne
     kind = C[x.type.dtype]
     return each("largest", [x], [values, ids], guarded, lambda i: [
         f"const {kind} own = in0[{place(x, i)}];",
-        "unsigned int before = 0;",
-        f"for (unsigned int m = 0; m < {x.shape[-1]}u; ++m)",
+        "count before = 0;",
+        f"for (count m = 0; m < {x.shape[-1]}u; ++m)",
         f"    before += nn_above(in0[{place(x, [*i[:-1], 'm'])}], (long long)m, own, (long long){i[-1]});",
         f"if (before < {k}u) {{ out0[{place(values, [*i[:-1], 'before'])}] = own; out1[{place(ids, [*i[:-1], 'before'])}] = {i[-1]}; }}",
     ], x.shape)

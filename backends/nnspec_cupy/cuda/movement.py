@@ -26,7 +26,7 @@ def pad(op: Pad, x: Array, y: Array, guarded: bool) -> Kernel:
         found, index = ["bool inside = true;"], []
         for axis, (digit, low, inner, n) in enumerate(zip(i, op.low, op.inner, x.shape, strict=True)):
             name = f"p{axis}"
-            found.append(f"const int q{axis} = (int){digit} - {low}; const int {name} = q{axis} / {inner + 1};")
+            found.append(f"const offset q{axis} = (offset){digit} - {low}; const offset {name} = q{axis} / {inner + 1};")
             found.append(f"inside = inside && q{axis} >= 0 && {name} < {n} && {name} * {inner + 1} == q{axis};")
             index.append(name)
         return [*found, f"out0[{place(y, i)}] = inside ? in0[{place(x, index)}] : {number(op.value, y.type.dtype)};"]
@@ -39,7 +39,7 @@ def resample(op: Along, x: Array, y: Array, first: Array, second: Array, share: 
     kind, o = C[y.type.dtype], op.axis
 
     def lines(i: list[str]) -> Sequence[str]:
-        a, b = ([*i[:o], f"(unsigned int)in{n}[{i[o]}]", *i[o + 1 :]] for n in (1, 2))
+        a, b = ([*i[:o], f"(count)in{n}[{i[o]}]", *i[o + 1 :]] for n in (1, 2))
         return [f"const {kind} s = in3[{i[o]}];",
                 f"out0[{place(y, i)}] = s == {number(0, y.type.dtype)} ? in0[{place(x, a)}] : "
                 f"in0[{place(x, a)}] * ({number(1, y.type.dtype)} - s) + in0[{place(x, b)}] * s;"]
@@ -52,7 +52,7 @@ def resample_grad(op: Along, g: Array, y: Array, first: Array, second: Array, sh
     kind, o = C[y.type.dtype], op.axis
     return each("resample_grad", [g, first, second, share], [y], guarded, lambda i: [
         f"{kind} sum = 0;",
-        f"for (unsigned int m = 0; m < {g.shape[o]}u; ++m) {{",
+        f"for (count m = 0; m < {g.shape[o]}u; ++m) {{",
         f"    const {kind} s = in3[m], v = in0[{place(g, [*i[:o], 'm', *i[o + 1 :]])}];",
         f"    if (in1[m] == {i[o]}) sum += v * ({number(1, y.type.dtype)} - s);",
         f"    if (in2[m] == {i[o]} && s != {number(0, y.type.dtype)}) sum += v * s;",
@@ -74,7 +74,8 @@ def random_bits(op: RandomBits, seed: Array, step: Array, y: Array, guarded: boo
     _, (row, word) = digits("n", (rows, words), "i")
     body = [
         "const unsigned long long step = *in1;",
-        f"unsigned int c0 = {word}, c1 = {row}, c2 = (unsigned int)step, c3 = (unsigned int)(step >> 32), k0 = *in0, k1 = {op.stream}u;",
+        f"unsigned int c0 = (unsigned int){word}, c1 = (unsigned int){row}, c2 = (unsigned int)step, c3 = (unsigned int)(step >> 32);",
+        f"unsigned int k0 = *in0, k1 = {op.stream}u;",
         "#pragma unroll",
         "for (int round = 0; round < 10; ++round) {",
         "    const unsigned long long p = 0xD2511F53ull * c0, q = 0xCD9E8D57ull * c2;",
@@ -84,7 +85,7 @@ def random_bits(op: RandomBits, seed: Array, step: Array, y: Array, guarded: boo
         "}",
         "const unsigned int drawn[4] = {c0, c1, c2, c3};",
         f"unsigned short* to = out0 + (unsigned long long){row} * {width}u + {word} * 8;",
-        f"const unsigned int left = {width}u - {word} * 8;",
-        "for (unsigned int m = 0; m < 8 && m < left; ++m) to[m] = (unsigned short)(drawn[m / 2] >> (m % 2 * 16));",
+        f"const count left = {width}u - {word} * 8;",
+        "for (count m = 0; m < 8u && m < left; ++m) to[m] = (unsigned short)(drawn[m / 2] >> (m % 2 * 16));",
     ]
     return each("random_bits", [seed, step], [y], guarded, lambda i: body, (rows, words))

@@ -18,6 +18,7 @@ from nnspec_cupy.commands import Kernel
 from nnspec_cupy.cuda import elements
 from nnspec_cupy.cuda.elements import C
 from nnspec_cupy.cuda.flat import parameters
+from nnspec_cupy.cuda.lanes import counting, fit, vector
 from nnspec_cupy.cuda.places import digits, place
 from nnspec_cupy.cuda.reduce import start
 from nnspec_cupy.cuda.stages import Level, Stages, by_column, by_row
@@ -52,20 +53,31 @@ class Nest:
 
     def kernel(self) -> Kernel:
         w = self.walk
+        self.say(counting(self.stages.domain, [*self.reads.values(), *(a for into in self.into.values() for _, a in into)]))
         if self.guarded:
             self.say("if (!*guard) return;")
         self.say(f"const unsigned int lane = threadIdx.x % {w.width}u, line = threadIdx.x / {w.width}u;")
+        tiled = f"const count block = blockIdx.x / {w.tiles}u, tile = blockIdx.x % {w.tiles}u;"
+        self.say(tiled if w.tiles > 1 else "const count block = blockIdx.x;")
         self._numbers()
         for k, c in enumerate(self.stages.ending):
-            self.say(f"{C[c.outputs[0].dtype]} e{k} = {self._start(c)};")
+            if self._several(c):
+                self.say(f"{C[c.outputs[0].dtype]} e{k}[{w.count}];", f"for (int e = 0; e < {w.count}; ++e) e{k}[e] = {self._start(c)};")
+            else:
+                self.say(f"{C[c.outputs[0].dtype]} e{k} = {self._start(c)};")
         step = w.together * w.blocks
-        self.open(f"for (unsigned int base = blockIdx.x * {w.together}u; base < {w.rows}u; base += {step}u)")
-        self.say("unsigned int r = base + line;")
+        self.open(f"for (count base = block * {w.together}u; base < {w.rows}u; base += {step}u)")
+        self.say("count r = base + line;")
         self.say(f"const bool live = r < {w.rows}u;")
         self.say(f"if (!live) r = {w.rows - 1}u;")
         lines, outer = digits("r", w.outer)
         self.say(*lines)
-        self.index = outer if self.stages.whole else [*outer, "j"]
+        if not self.stages.whole:
+            outer.append("j")
+        elif outer and w.count > 1:
+            self.say(f"const count first = {outer[-1]} * {w.count}u;")
+            outer[-1] = "j"
+        self.index = outer
         self._rows()
         self.close()
         for k, c in enumerate(self.stages.ending):
@@ -104,7 +116,7 @@ class Nest:
         for v in s.outputs:
             if s.level[v] == Level.NUMBER and not ends(v.call):
                 for name, a in self.into[v]:
-                    self.say(f"if (blockIdx.x + blockIdx.y + threadIdx.x == 0) {name}[{place(a, ['0'] * len(a.shape))}] = {self.names[v]};")
+                    self.say(f"if (blockIdx.x + threadIdx.x == 0) {name}[{place(a, ['0'] * len(a.shape))}] = {self.names[v]};")
 
     def _read(self, v: Value, a: Array, index: Sequence[str]) -> None:
         k = list(self.reads).index(v)
@@ -157,27 +169,62 @@ class Nest:
         for c in sums:
             self._begin(c)
         if not s.whole:
-            first = f"blockIdx.y * {w.width}u + lane" if w.tiles > 1 else "lane"
-            self.open(f"for (unsigned int j = {first}; j < {w.length}u; j += {w.width * w.tiles}u)")
+            lane = f"tile * {w.width}u + lane" if w.tiles > 1 else "lane"
+            start = f"({lane}) * {w.count}u" if w.count > 1 else lane
+            self.open(f"for (count {self.first} = {start}; {self.first} < {w.length}u; {self.first} += {w.width * w.tiles * w.count}u)")
         needed = s.needed([*wanted, *(c.inputs[0] for c in sums)], Level.ELEMENT)
         used = {x for c in needed for x in c.inputs} | set(wanted) | {c.inputs[0] for c in sums}
         before = dict(self.names)
-        for v, a in self.reads.items():
-            if v in used and s.level[v] == Level.ELEMENT:
-                self._read(v, a, self.index)
-        self._compute(needed)
-        for c in sums:
-            self._gather(c)
-        for v in wanted:
-            for name, a in self.into.get(v, ()):
-                self.say(f"if (live) {name}[{place(a, self.index)}] = {self.names[v]};")
-        for k, c in enumerate(s.ending):
-            self._gather_end(k, c, [x for x in c.inputs if x in wanted])
+        self._elements([v for v in self.reads if v in used and s.level[v] == Level.ELEMENT], needed, sums, wanted)
         if not s.whole:
             self.close()
             self.names = before
         for c in sums:
             self._join_row(c)
+
+    @property
+    def first(self) -> str:
+        """The name of the place along a row where a thread's elements begin."""
+        return "first" if self.walk.count > 1 else "j"
+
+    def _elements(self, read: Sequence[Value], needed: Sequence[Call], sums: Sequence[Call], wanted: Sequence[Value]) -> None:
+        """What a thread does with the elements that it takes at a time: reads them together where they lie so, and writes them together."""
+        s, count = self.stages, self.walk.count
+        at = [*self.index[:-1], self.first] if self.index else []
+        together = [v for v in read if self._fits(self.reads[v])]
+        for v in together:
+            k, a = list(self.reads).index(v), self.reads[v]
+            self.say(f"const {vector(a, count)} v{k} = *(const {vector(a, count)}*)(in{k} + ({place(a, at)}));")
+        written = [(name, a) for v in wanted for name, a in self.into.get(v, ()) if self._fits(a)]
+        self.say(*(f"{vector(a, count)} v{name};" for name, a in written))
+        if count > 1:
+            self.say("#pragma unroll")
+            self.open(f"for (int e = 0; e < {count}; ++e)")
+            self.say("const count j = first + e;")
+        for v in read:
+            if v in together:
+                k = list(self.reads).index(v)
+                self.names[v] = f"x{k}"
+                self.say(f"const {C[v.dtype]} x{k} = v{k}.at[e];")
+            else:
+                self._read(v, self.reads[v], self.index)
+        self._compute(needed)
+        for c in sums:
+            self._gather(c)
+        for v in wanted:
+            for name, a in self.into.get(v, ()):
+                self.say(f"v{name}.at[e] = {self.names[v]};" if (name, a) in written else
+                         f"if (live) {name}[{place(a, self.index)}] = {self.names[v]};")
+        for k, c in enumerate(s.ending):
+            self._gather_end(k, c, [x for x in c.inputs if x in wanted])
+        if count > 1:
+            self.close()
+        self.say(*(f"if (live) *({vector(a, count)}*)({name} + ({place(a, at)})) = v{name};" for name, a in written))
+
+    def _fits(self, a: Array) -> bool:
+        """Whether a thread's elements of an array are one read or write."""
+        count = self.walk.count
+        return count > 1 and len(a.shape) == len(self.stages.domain) and a.shape[-1] == self.stages.length and fit(a, count)
 
     def _name(self, c: Call) -> str:
         return f"t{self.stages.calls.index(c)}"
@@ -250,18 +297,18 @@ class Nest:
         for v in x:
             if isinstance(c.op, AllFinite):
                 self.say(f"if (live) e{k} = e{k} && nn_finite({self.names[v]});")
-            elif by_column(c) and self._spread:
+            elif by_column(c) and self.walk.spread:
                 (name, _), = self.into[c.outputs[0]]
-                at = f"{name}[blockIdx.x * {self.walk.length}u + j]"
+                at = f"{name}[block * {self.walk.length}u + j]"
                 first = self._start(c)
                 self.say(f"if (live) {at} = {_joined(c, f'(base < {self.walk.together * self.walk.blocks}u ? {first} : {at})', self.names[v])};")
             else:
-                self.say(f"if (live) e{k} = {_joined(c, f'e{k}', self.names[v])};")
+                own = f"e{k}[e]" if self._several(c) else f"e{k}"
+                self.say(f"if (live) {own} = {_joined(c, own, self.names[v])};")
 
-    @property
-    def _spread(self) -> bool:
-        """Whether a thread has several columns, whose sums do not fit in one register."""
-        return self.walk.length > self.walk.width * self.walk.tiles
+    def _several(self, c: Call) -> bool:
+        """Whether a thread has several columns in registers."""
+        return by_column(c) and not self.walk.spread and self.walk.count > 1
 
     def _end(self, k: int, c: Call) -> None:
         """What the threads of a block found, to where it belongs."""
@@ -270,11 +317,13 @@ class Nest:
             for x in c.inputs:
                 if self.stages.level[x] == Level.NUMBER:
                     self.say(f"e{k} = e{k} && nn_finite({self.names[x]});")
-        if by_column(c) and self._spread:
+        if by_column(c) and self.walk.spread:
             return
-        kind = C[c.outputs[0].dtype]
-        held = self.held(kind)
-        self.say("__syncthreads();", f"{held}[threadIdx.x] = e{k};")
+        held = self.held(C[v.dtype])
+        several = self._several(c)
+        if several:
+            self.open(f"for (int e = 0; e < {w.count}; ++e)")
+        self.say("__syncthreads();", f"{held}[threadIdx.x] = e{k}{'[e]' if several else ''};")
         unit = w.width if by_column(c) else 1
         self.open(f"for (unsigned int half = {THREADS // 2}u; half >= {unit}u; half /= 2)")
         self.say("__syncthreads();",
@@ -283,10 +332,13 @@ class Nest:
         (name, _), *others = self.into[v]
         for target in (name, *(n for n, _ in others)):
             if by_column(c):
-                at = f"blockIdx.y * {w.width}u + threadIdx.x"
-                self.say(f"if (threadIdx.x < {w.width}u && {at} < {w.length}u) {target}[blockIdx.x * {w.length}u + {at}] = {held}[threadIdx.x];")
+                at = f"{f'tile * {w.width}u + ' if w.tiles > 1 else ''}threadIdx.x"
+                at = f"({at}) * {w.count}u + e" if several else at
+                self.say(f"if (threadIdx.x < {w.width}u && {at} < {w.length}u) {target}[block * {w.length}u + {at}] = {held}[threadIdx.x];")
             else:
-                self.say(f"if (threadIdx.x == 0) {target}[blockIdx.x * {w.tiles}u + blockIdx.y] = {held}[0];")
+                self.say(f"if (threadIdx.x == 0) {target}[blockIdx.x] = {held}[0];")
+        if several:
+            self.close()
 
 
 def _joined(c: Call, a: str, b: str) -> str:

@@ -9,7 +9,7 @@ from nnspec.ir.program import Array
 from nnspec_cupy.cuda.elements import C
 
 
-def digits(index: str, shape: Sequence[int], name: str = "i", kind: str = "unsigned int") -> tuple[list[str], list[str]]:
+def digits(index: str, shape: Sequence[int], name: str = "i") -> tuple[list[str], list[str]]:
     """Lines that take a flat index apart along ``shape``, and the names of its digits, outermost first.
 
     Axes of length 1 have the digit 0.
@@ -20,7 +20,7 @@ def digits(index: str, shape: Sequence[int], name: str = "i", kind: str = "unsig
         inner = prod(shape[k + 1 :])
         text = f"{index} / {inner}" if inner > 1 else index
         names[k] = f"{name}{k}"
-        lines.append(f"const {kind} {names[k]} = {text if k == wide[0] else f'({text}) % {shape[k]}'};")
+        lines.append(f"const count {names[k]} = {text if k == wide[0] else f'({text}) % {shape[k]}'};")
     return lines, names
 
 

@@ -83,6 +83,11 @@ class Stages:
         """Whether rows are no matter: elements may be walked as they come."""
         return not self.rows and not any(by_column(c) or isinstance(c.op, OneHot) for c in self.calls)
 
+    @property
+    def alone(self) -> bool:
+        """Whether every element is by itself: nothing is reduced."""
+        return self.whole and not self.ending
+
     @cached_property
     def walks(self) -> int:
         """How often a row is walked along: once a stage of its reductions, and once more where what comes after them is of elements."""

@@ -25,8 +25,8 @@ def over_window(op: Pool, i: list[str], spatial: tuple[int, ...], inner: Sequenc
     """Loops over the places p0, p1… of one window that are inside the image; ``tap`` counts all of them."""
     around, lines = borders(op, spatial), []
     for axis, (size, stride, (low, _), n) in enumerate(zip(op.size, op.stride, around, spatial, strict=True)):
-        lines.append(f"for (int t{axis} = 0; t{axis} < {size}; ++t{axis}) {{")
-        lines.append(f"const int p{axis} = (int){i[1 + axis]} * {stride} + t{axis} - {low};")
+        lines.append(f"for (offset t{axis} = 0; t{axis} < {size}; ++t{axis}) {{")
+        lines.append(f"const offset p{axis} = (offset){i[1 + axis]} * {stride} + t{axis} - {low};")
         if low or (any(around[axis]) or (size > stride) or n % stride):
             lines.append(f"if (p{axis} < 0 || p{axis} >= {n}) continue;")
     tap = " + ".join(f"t{axis} * {prod(op.size[axis + 1 :])}" for axis in range(len(op.size)))
@@ -37,10 +37,10 @@ def over_holders(op: Pool, i: list[str], spatial: tuple[int, ...], outer: tuple[
     """Loops over the windows o0, o1… that hold one element, in order; ``tap`` is its place in each."""
     lines = []
     for axis, (size, stride, (low, _), m) in enumerate(zip(op.size, op.stride, borders(op, spatial), outer, strict=True)):
-        lines.append(f"const int q{axis} = (int){i[1 + axis]} + {low};")
-        lines.append(f"const int last{axis} = min({m - 1}, q{axis} / {stride});")
-        lines.append(f"for (int o{axis} = max(0, (q{axis} - {size} + {stride}) / {stride}); o{axis} <= last{axis}; ++o{axis}) {{")
-        lines.append(f"const int t{axis} = q{axis} - o{axis} * {stride};")
+        lines.append(f"const offset q{axis} = (offset){i[1 + axis]} + {low};")
+        lines.append(f"const offset last{axis} = min((offset){m - 1}, q{axis} / {stride});")
+        lines.append(f"for (offset o{axis} = max((offset)0, (q{axis} - {size} + {stride}) / {stride}); o{axis} <= last{axis}; ++o{axis}) {{")
+        lines.append(f"const offset t{axis} = q{axis} - o{axis} * {stride};")
         lines.append(f"if (t{axis} < 0 || t{axis} >= {size}) continue;")
     tap = " + ".join(f"t{axis} * {prod(op.size[axis + 1 :])}" for axis in range(len(op.size)))
     return [*lines, f"const int tap = {tap};", *inner, *("}" for _ in op.size)]
@@ -115,7 +115,7 @@ def avg_pool_grad(op: Pool, g: Array, y: Array, guarded: bool) -> Kernel:
 
     def lines(i: list[str]) -> Sequence[str]:
         held = " * ".join(
-            f"(min({n + low}, o{axis} * {stride} + {size}) - max({low}, o{axis} * {stride}))"
+            f"(min((offset){n + low}, o{axis} * {stride} + {size}) - max((offset){low}, o{axis} * {stride}))"
             for axis, (size, stride, (low, _), n) in enumerate(zip(op.size, op.stride, borders(op, spatial), spatial, strict=True)))
         one = [f"sum += in0[{place(g, _inside(i, 'o', len(spatial)))}] / ({held});"]
         return [f"{kind} sum = 0;", *over_holders(op, i, spatial, g.shape[1:-1], one), f"out0[{place(y, i)}] = sum;"]
