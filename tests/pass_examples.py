@@ -109,6 +109,8 @@ SIMPLIFY: Examples = {
     "a chain of constants": of(_half, M),
     "a chain read in between stays": _shared_multiple,
     "a column times a row": of(lambda a, b: a @ b, (5, 2, 1), (1, 3)),
+    "pairs of rows and columns": of(lambda a, b: a @ b, (5, 1, 4), (5, 4, 1)),
+    "a row and a column alone stay": of(lambda a, b: a @ b, (1, 1, 4), (1, 4, 1)),
     "a negative in a product": of(lambda a: -a * 3.0, M),
     "a sign in a product, summed": of(lambda a, b: sum_(a * -b), M, M),
     "a sign in a quotient": of(lambda a, b: 1.0 - -a / b, M, M),

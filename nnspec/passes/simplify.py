@@ -36,7 +36,7 @@ RULES: dict[type[Op], tuple[Rule, ...]] = {
     Slice: (moving.sliced,),
     Pad: (moving.padded,),
     Unpack: (moving.unpacked,),
-    MatMul: (arithmetic.outer,),
+    MatMul: (arithmetic.outer, arithmetic.inner),
     Sum: (moving.reduced, broadcasting.sum_of_spread, arithmetic.sum_of_negative),
     Max: (moving.reduced,),
     Min: (moving.reduced,),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.op import Constant
-from nnspec.ir.types import DType
+from nnspec.ir.types import DType, size
 from nnspec.ops.elementwise import (
     Cast,
     Multiply,
@@ -19,7 +19,8 @@ from nnspec.ops.elementwise import (
     sqrt,
     square,
 )
-from nnspec.ops.movement import broadcast_to
+from nnspec.ops.movement import broadcast_to, reshape
+from nnspec.ops.reduce import sum_
 from nnspec.passes.rewrite import Uses
 from nnspec.passes.rules.constants import filled, is_finite, is_normal, number
 
@@ -114,6 +115,17 @@ def outer(value: Value, uses: Uses) -> Value | None:
     """``a @ b   ->   a * b``, only where a has one column and b one row: each of the product's elements is one product."""
     a, b = value.inputs
     return a * b if a.shape[-1] == 1 and value.dtype.is_float else None
+
+
+def inner(value: Value, uses: Uses) -> Value | None:
+    """``a @ b   ->   sum(a * b)`` of many pairs of vectors, only where each a has one row and each b one column, and there are several:
+    one walk over both in place of a product a pair.
+    """
+    a, b = value.inputs
+    many = a.rank > 2 and a.shape[:-2] == b.shape[:-2] and size(a.shape[:-2]) != 1
+    if not (many and a.shape[-2] == b.shape[-1] == 1 and value.dtype.is_float):
+        return None
+    return sum_(a * reshape(b, a.shape), -1, keep=True)
 
 
 def divide(value: Value, uses: Uses) -> Value | None:
