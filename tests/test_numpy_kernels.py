@@ -166,6 +166,8 @@ LARGE = {
     "depthwise, wide": ((2, 9, 9, 600), (3, 3, 1, 600), 1, 600),
     "depthwise, strided": ((3, 40, 40, 24), (5, 5, 1, 48), 2, 24),
     "depthwise, strided, no border": ((3, 31, 31, 4), (3, 3, 1, 4), 2, 4),
+    "depthwise, volumes": ((2, 7, 9, 11, 40), (3, 3, 3, 1, 40), 1, 40),
+    "depthwise, volumes, strided, no border": ((3, 9, 8, 11, 20), (3, 2, 3, 1, 20), 2, 20),
 }
 
 
@@ -208,6 +210,7 @@ def test_pools_and_their_gradients_give_what_their_references_give(
 
 
 POOLED = {"halves": ((2, 2), (2, 2), "same", (9, 40, 40, 6)), "overlapping": ((3, 3), (2, 2), "same", (3, 41, 41, 16)),
+          "volumes": ((2, 2, 2), (2, 2, 2), "same", (5, 9, 8, 11, 20)), "overlapping volumes": ((3, 3, 3), (2, 2, 1), "same", (2, 9, 8, 11, 6)),
           "gaps": ((2, 2), (3, 3), ((0, 0), (0, 0)), (3, 40, 40, 16)), "whole": ((7, 7), (1, 1), ((0, 0), (0, 0)), (8, 7, 7, 300))}
 
 

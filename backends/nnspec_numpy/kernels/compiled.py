@@ -1,4 +1,4 @@
-"""Windows of up to two axes by compiled kernels, where llvmlite is installed: for float32, and windows of not too many places."""
+"""Windows of up to three axes by compiled kernels, where llvmlite is installed: for float32, and windows of not too many places."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST = 64  # places of a window, each of which is an instruction
 
 def possible(w: Windows, dtype: DType) -> bool:
     """Whether there are kernels for these windows here."""
-    return dtype == DType.float32 and len(w.spatial) <= 2 and prod(w.size) <= MOST and chosen() is not None
+    return dtype == DType.float32 and len(w.spatial) <= 3 and prod(w.size) <= MOST and chosen() is not None
 
 
 def apart(w: Windows) -> bool:
@@ -35,12 +35,12 @@ def apart(w: Windows) -> bool:
 def call(kind: str, w: Windows, *arrays: Array, back: bool = False, ending: Ending | None = None) -> Step:
     """The step over ``arrays``, of which the third is the result where there is an ``ending``; ``back`` where the result is what the windows
     look at."""
-    size, stride, dilation, low = ((1,) * (2 - len(a)) + a for a in (w.size, w.stride, w.dilation, (0,) * (2 - len(w.low)) + w.low))
-    spatial, out = ((1,) * (2 - len(a)) + a for a in (w.spatial, w.out))
+    size, stride, dilation, spatial, out = ((1,) * (2 - len(a)) + a for a in (w.size, w.stride, w.dilation, w.spatial, w.out))
+    low = (0,) * (2 - len(w.low)) + w.low
     result, source = (spatial, out) if back else (out, spatial)
-    side_by_side = kind in ("depthwise", "depthwise_kernel") and result[1] >= TOGETHER and stride[1] <= (1 if back else 2)
+    side_by_side = kind in ("depthwise", "depthwise_kernel") and result[-1] >= TOGETHER and stride[-1] <= (1 if back else 2)
     together = TOGETHER if side_by_side else 1
-    shape = Shape((size[0], size[1]), (stride[0], stride[1]), (dilation[0], dilation[1]), back, together)
+    shape = Shape(size, stride, dilation, back, together)
     kernels = library(Family(kind, shape, ending.epilogue if ending else None))
     assert kernels is not None
     return kernels.bind(kind, *arrays, w.n, *result, *source, w.channels, *low, *(ending.arguments(arrays[2]) if ending else ()))

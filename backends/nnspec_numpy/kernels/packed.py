@@ -161,7 +161,7 @@ def kernel_gradient(d: Few, x: Array, g: Array, w: Array, space: Arrays) -> list
 def largest(w: Windows, *arrays: Array) -> Step | None:
     """The step of a pool of few channels without a border, over x, y and perhaps numbers of taps; None where whole vectors of channels do as well."""
     two, lanes = direct.plane(w), direct.lanes()
-    if lanes < 8 or w.bordered or w.channels >= lanes or prod(w.size) > TAPS:
+    if lanes < 8 or len(w.spatial) > 2 or w.bordered or w.channels >= lanes or prod(w.size) > TAPS:
         return None
     kind = "packed_largest" if len(arrays) == 2 else "packed_largest_where"
     return _pool(kind, two, _packing(two.out[1], w.channels, two.stride[1] * w.channels, w.channels), *arrays)
@@ -171,7 +171,7 @@ def largest_gradient(w: Windows, g: Array, numbers: Array, x: Array) -> Step | N
     """The same for its gradient, where windows lie side by side and leave no place between or behind them."""
     two, lanes = direct.plane(w), direct.lanes()
     side_by_side = two.size == two.stride and two.spatial == tuple(n * s for n, s in zip(two.out, two.stride, strict=True))
-    if lanes < 8 or w.bordered or w.channels >= lanes or prod(w.size) > TAPS or not side_by_side:
+    if lanes < 8 or len(w.spatial) > 2 or w.bordered or w.channels >= lanes or prod(w.size) > TAPS or not side_by_side:
         return None
     return _pool("packed_largest_gradient", two, _packing(two.out[1], two.size[1] * w.channels, w.channels, w.channels), g, numbers, x)
 

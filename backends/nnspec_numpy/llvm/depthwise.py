@@ -28,9 +28,9 @@ def depthwise(shape: Shape, cpu: Cpu, epilogue: Epilogue | None = None) -> Code:
         spots = [ending.spot(walk.at(y, first)) for first in firsts]
 
         def vector(c: Register, mask: Register) -> None:
-            weights = [walk.load(walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c)), mask) for t in range(len(shape.taps))]
             totals, values = [walk.f.of(0.0)] * len(firsts), dict[Pair, Register]()
-            for t, weight in enumerate(weights):
+            for t in range(len(shape.taps)):
+                weight = walk.load(walk.at(kernel, walk.plus(walk.times(walk.channels, str(t)), c)), mask)
                 for k, keys in enumerate(asked):
                     if keys[t] not in values:
                         values[keys[t]] = walk.load(walk.at(sources[keys[t]], c), mask)

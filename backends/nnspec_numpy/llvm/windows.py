@@ -1,8 +1,9 @@
-"""What compiled kernels of windows over two axes walk along: places of a result, what their taps see, vectors of channels.
+"""What compiled kernels of windows over two or more axes walk along: places of a result, what their taps see, vectors of channels.
 
 A convolution is gathered, backwards too where it has no stride: a place of the result asks every tap where it looked. Other gradients
 are scattered, window after window. Places outside are addresses of a row that holds what a border does, or of one that nobody reads.
-Vectors run along channels, the last ones under a mask.
+Vectors run along channels, the last ones under a mask. Of a window all axes but the last make up its rows: those of an image, or of every
+plane of a volume.
 """
 
 from __future__ import annotations
@@ -20,23 +21,25 @@ from nnspec_numpy.llvm.library import Table
 from nnspec_numpy.llvm.vectors import ALL, Vectors
 
 Pair = tuple[int, int]
+Ints = tuple[int, ...]
+ALWAYS = "true"
 
 
 @dataclass(frozen=True)
 class Shape:
     """Windows; ``back`` where the result is what they look at, and their values are the source."""
 
-    size: Pair
-    stride: Pair
-    dilation: Pair = (1, 1)
+    size: Ints
+    stride: Ints
+    dilation: Ints
     back: bool = False
     together: int = 1  # places of the result at a time, side by side
 
     def offset(self, place: int, tap: int) -> int:
         """How far a tap of a place among those at a time looks; backwards it has no other's where there is a stride."""
         if not self.back:
-            return place * self.stride[1] + tap * self.dilation[1]
-        return place - tap * self.dilation[1] if self.stride[1] == 1 else place * self.size[1] + tap
+            return place * self.stride[-1] + tap * self.dilation[-1]
+        return place - tap * self.dilation[-1] if self.stride[-1] == 1 else place * self.size[-1] + tap
 
     @property
     def apart(self) -> bool:
@@ -44,8 +47,14 @@ class Shape:
         return all(s >= (k - 1) * d + 1 for s, k, d in zip(self.stride, self.size, self.dilation, strict=True))
 
     @property
+    def rows(self) -> list[Ints]:
+        """The place of each row of a window along all axes but the last."""
+        return list(product(*map(range, self.size[:-1])))
+
+    @property
     def taps(self) -> list[Pair]:
-        return list(product(range(self.size[0]), range(self.size[1])))
+        """The row of each tap, by its number, and its place in it."""
+        return list(product(range(len(self.rows)), range(self.size[-1])))
 
 
 class Reach(NamedTuple):
@@ -86,15 +95,15 @@ Vector = Callable[[Register, Register], None]  # of channels from one on, under 
 class Walk(Vectors):
     """The arguments that every kernel begins with, and loops over places and channels.
 
-    How many images there are, height and width of the result and of the source, channels, rows and columns of border before.
+    How many images there are, the sizes of the result and of the source along each axis, channels, and the border before along each.
     """
 
     def __init__(self, shape: Shape, cpu: Cpu, table: Table, code: Code) -> None:
         self.shape = shape
-        self.images, *sizes, channels, top, left = table.sizes(8)
+        axes = len(shape.size)
+        (self.images,), self.result, self.source, (channels,), self.border = (table.sizes(n) for n in (1, axes, axes, 1, axes))
         super().__init__(code, Lanes(code, DType.float32, cpu.width // 4), channels)
-        self.result, self.source, self.border = sizes[:2], sizes[2:], (top, left)
-        width, together = self.result[1], shape.together
+        width, together = self.result[-1], shape.together
         self.last = code.let(f"sub i64 {width}, {together}")
         self.blocks = self.parts(width, together)
 
@@ -120,14 +129,26 @@ class Walk(Vectors):
 
     def each_line(self, body: Callable[[Line], None]) -> None:
         """``body`` for every line of the result."""
-        def image(n: Register, _: list[Register]) -> list[Register]:
-            def line(y: Register, _: list[Register]) -> list[Register]:
-                rows = [self.seen(0, y, i) for i in range(self.shape.size[0])]
-                starts = [self.times(self.plus(self.times(n, self.source[0]), row), self.source[1]) for row, _ in rows]
-                body(Line(self.times(self.plus(self.times(n, self.result[0]), y), self.result[1]), starts, [fits for _, fits in rows]))
+        axes = len(self.shape.size) - 1
+
+        def walk(axis: int, start: Register, sources: list[Register], fits: list[Register]) -> None:
+            """The lines along the axes from one on; of the axes before, where they start, and what each place of a window sees there."""
+            if axis == axes:
+                body(Line(self.times(start, self.result[-1]), [self.times(s, self.source[-1]) for s in sources], fits))
+                return
+
+            def step(y: Register, _: list[Register]) -> list[Register]:
+                seen = [self.seen(axis, y, i) for i in range(self.shape.size[axis])]
+                further = [self.plus(self.times(s, self.source[axis]), at) for s in sources for at, _ in seen]
+                both = [fit if f == ALWAYS else self.code.let(f"and i1 {f}, {fit}") for f in fits for _, fit in seen]
+                walk(axis + 1, self.plus(self.times(start, self.result[axis]), y), further, both)
                 return []
 
-            return self.code.loop(self.result[0], line)
+            self.code.loop(self.result[axis], step)
+
+        def image(n: Register, _: list[Register]) -> list[Register]:
+            walk(0, n, [n], [ALWAYS])
+            return []
 
         self.code.loop(self.images, image)
 
@@ -142,16 +163,17 @@ class Walk(Vectors):
         again = ["false" if together == 1 else code.let(f"icmp slt i64 {x}, {start}") for x in xs]
         columns: dict[int, tuple[Register, Register]] = {}
         made: dict[Pair, Reach] = {}
+        rows, last = range(len(self.shape.rows)), len(self.shape.size) - 1
         reached = []
         for k, own in enumerate(xs):
-            offsets = [self.shape.offset(k, j) for j in range(self.shape.size[1])]
-            columns.update({o: self.seen(1, own, j) for j, o in enumerate(offsets) if o not in columns})
-            for key in ((i, o) for i in range(self.shape.size[0]) for o in offsets):
+            offsets = [self.shape.offset(k, j) for j in range(self.shape.size[-1])]
+            columns.update({o: self.seen(last, own, j) for j, o in enumerate(offsets) if o not in columns})
+            for key in ((i, o) for i in rows for o in offsets):
                 if key not in made:
                     at, inside = columns[key[1]]
                     made[key] = Reach(key, self.times(self.plus(line.sources[key[0]], at), self.channels),
                                       code.let(f"and i1 {line.fits[key[0]]}, {inside}"))
-            reached.append([[made[i, o] for o in offsets] for i in range(self.shape.size[0])])
+            reached.append([[made[i, o] for o in offsets] for i in rows])
         return Block(firsts, again, reached)
 
     def seen(self, axis: int, place: Register, tap: int) -> tuple[Register, Register]:
