@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 pytest.importorskip("llvmlite")
 from nnspec.codegen import cache
 from nnspec_numpy.llvm import build, cpu, elf
+from nnspec_numpy.llvm.call import call
 
 pytestmark = pytest.mark.compiled
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,7 +56,7 @@ def compiled(text: str) -> bytes:
 
 def ran(image: object, name: str = "first") -> list[float]:
     x = np.array([1.0, 2.0, 3.0, 4.0])
-    build.PROTOTYPE(image.get_function_address(name))(ctypes.c_void_p(x.ctypes.data))  # type: ignore[attr-defined]
+    call(image.get_function_address(name), x.ctypes.data)()  # type: ignore[attr-defined]
     return [float(v) for v in x]
 
 

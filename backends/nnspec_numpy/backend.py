@@ -20,17 +20,18 @@ from nnspec.ir.types import TensorType
 from nnspec.ops.fused import Followed, Fused, written
 from nnspec.ops.matmul import MatMul
 from nnspec.ops.normalization import Moments
+from nnspec_numpy import crew
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
 from nnspec_numpy.kernels import KERNELS, follows
 from nnspec_numpy.kernels.copies import described as described_copy
 from nnspec_numpy.kernels.kernel import Step as Fill
 from nnspec_numpy.kernels.matmul import planned
-from nnspec_numpy.llvm.build import functions
 from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.render import described
 from nnspec_numpy.llvm.rules import Nests
 from nnspec_numpy.memory import Arenas, NumpyMemory
+from nnspec_numpy.nests import functions
 from nnspec_numpy.plan import NumpyRules
 from nnspec_numpy.team import TEAM
 from nnspec_numpy.threads import core, set_threads
@@ -93,6 +94,7 @@ class NumpyExecutable:
     def _once(self) -> None:
         if self._fills and self._seen != self._memory.written:
             self._made()
+        crew.ready()
         if self._clock is not None:
             self._clock.begin()
         self._memory.written += self._writes  # before it begins: what fails half-way has written too

@@ -14,8 +14,8 @@ from nnspec.ops.conv import Conv, pads
 from nnspec_numpy.products import parts_of
 
 from . import lanes
-from .kernel import Arrays, Form, Kernel, Run, Types, elements
-from .lanes import shared_out, together, types_of
+from .kernel import Arrays, Form, Kernel, Run, Types, elements, together
+from .lanes import shared_out, types_of
 
 KEPT = 64  # places of a band, at least, where what is made of the kernel is kept and no band does it again
 UNIT = 4  # a band is a multiple of it high: no tile of Winograd's ends with it

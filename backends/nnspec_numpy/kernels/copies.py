@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from math import prod
@@ -17,9 +17,8 @@ from nnspec.ops.movement import Pad
 from nnspec_numpy.llvm.cpu import Cpu, chosen
 from nnspec_numpy.llvm.library import library
 from nnspec_numpy.llvm.moves import AXES, ZIPPED, family, squares
-from nnspec_numpy.team import TEAM
 
-from .kernel import Arrays, Kernel, Run, Step, sequence
+from .kernel import Arrays, Kernel, Run, Step, sequence, together
 
 PARTS = ((1 << 26, 4), (12 << 20, 2))  # so many bytes read and written, so many parts
 WORDS = {"runs": "runs", "turned": "squares turned", "zip": "lines laid into one another", "unzip": "lines taken out of one another"}
@@ -59,7 +58,7 @@ def way(shape: Sequence[int], y: Sequence[int], x: Sequence[int], item: int) -> 
     return found if found is not None and len(found.around) <= AXES else None
 
 
-def copy(y: Array, x: Array) -> Callable[[], object] | None:
+def copy(y: Array, x: Array) -> Step | None:
     """A call of the kernel, in parts where there is much to move; None where there is none."""
     found = way(y.shape, y.strides, x.strides, y.itemsize) if y.dtype == x.dtype else None
     kernels = library(family) if found is not None else None
@@ -74,9 +73,9 @@ def copy(y: Array, x: Array) -> Callable[[], object] | None:
         own = [a._replace(size=stop - start) if i == longest else a for i, a in enumerate(around)]
         places = x.ctypes.data + start * around[longest].x, y.ctypes.data + start * around[longest].y
         run = kernels.bind(found.name, *places, *(a.size for a in own), *(a.x for a in own), *(a.y for a in own), *found.table)
-        run.arrays = x, y  # type: ignore[attr-defined]  # whose memory the addresses are of
+        run.keep += (x, y)
         calls.append(run)
-    return calls[0] if len(calls) == 1 else partial(TEAM.run, calls)
+    return together(calls)
 
 
 def _joined(axes: list[Axis]) -> list[Axis]:

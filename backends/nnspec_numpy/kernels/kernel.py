@@ -9,9 +9,11 @@ from typing import Any, Protocol, TypeAlias
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType, Shape, TensorType, known
 from nnspec.records import dataclass
+from nnspec_numpy.crew import Step as Step
+from nnspec_numpy.crew import sequence as sequence
+from nnspec_numpy.crew import together as together
 
-Run: TypeAlias = Callable[[], None]
-Step: TypeAlias = Callable[[], object]
+Run: TypeAlias = Step
 Types: TypeAlias = Sequence[TensorType]
 Arrays: TypeAlias = Sequence[Array]
 
@@ -70,24 +72,6 @@ class Kernel:
     def wants_contiguous(self, position: int) -> bool:
         """Whether the input at ``position`` has to be C-contiguous."""
         return self.contiguous if isinstance(self.contiguous, bool) else position in self.contiguous
-
-
-def sequence(steps: Sequence[Step]) -> Run:
-    """One callable that takes the steps in order."""
-    if len(steps) == 1:
-        only = steps[0]
-
-        def single() -> None:
-            only()
-
-        return single
-    fixed = tuple(steps)
-
-    def run() -> None:
-        for step in fixed:
-            step()
-
-    return run
 
 
 def flat(size: int, dtype: DType) -> TensorType:

@@ -14,9 +14,8 @@ import numpy as np
 
 from nnspec.ir.types import DType, TensorType, known
 from nnspec_numpy.products import parts_of
-from nnspec_numpy.team import TEAM
 
-from .kernel import Arrays, Form, Kernel, Run, Types, cut, elements, flat
+from .kernel import Arrays, Form, Kernel, Run, Types, cut, elements, flat, sequence, together
 
 MOVED = 32  # multiply-adds in the time that it takes to move an element
 MOST = 2  # lanes: each has the kernel's own workspace, and the transformed weights in it
@@ -91,15 +90,7 @@ def summed(kernel: Kernel) -> Kernel:
         spaces = shared_out(space[len(others) :], [len(kernel.workspace(op, part(given, rows), made)) for rows in bounds])
         run = together([kernel.bind(op, [x[rows] for x in inputs], [out], own)
                         for rows, out, own in zip(bounds, [y, *others], spaces, strict=True)])
-        if not others:
-            return run
-
-        def added() -> None:
-            run()
-            for other in others:
-                np.add(y, other, out=y)
-
-        return added
+        return sequence([run, *(partial(np.add, y, other, out=y) for other in others)])
 
     def choice(op: Any, inputs: Types, outputs: Types) -> str:
         return kernel.choice(op, part(inputs, lanes(op, inputs, outputs)[0]), outputs)
@@ -108,11 +99,6 @@ def summed(kernel: Kernel) -> Kernel:
         return kernel.ways(op, part(inputs, lanes(op, inputs, outputs)[0]), outputs)
 
     return replace(kernel, bind=bind, workspace=workspace, choice=choice, ways=ways)
-
-
-def together(runs: list[Run]) -> Run:
-    """One callable that runs all, on several threads where there are several."""
-    return runs[0] if len(runs) == 1 else partial(TEAM.run, runs)
 
 
 def types_of(arrays: Arrays) -> list[TensorType]:

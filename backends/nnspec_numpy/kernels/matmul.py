@@ -24,8 +24,7 @@ from nnspec_numpy.products import parts_of, tiles
 
 from .ending import Ending
 from .gemm import PART, Way, blocks, crowded, keeps, lanes, most_vectors, way
-from .kernel import Arrays, Form, Kernel, Run, Step, Types, flat, sequence, sizes
-from .lanes import together
+from .kernel import Arrays, Form, Kernel, Run, Step, Types, flat, sequence, sizes, together
 
 LINE = 16  # numbers that a cache takes at a time
 
@@ -219,7 +218,7 @@ def _calls(p: Lies, made: Way, a: Array, b: Array, y: Array, space: Arrays, pane
         run = kernels.bind(NAME, *at, room, count, inner, *flat_moves, p.k, columns, *p.pitches, panels.pitch if panels else 0,
                            *cut.counts(columns), cut.parts, cut.part,
                            *(ending.arguments(y[i : i + rows, j : j + columns]) if ending else ()))
-        run.keep_too = (a, b, y, space)  # type: ignore[attr-defined]  # whose addresses it has
+        run.keep += (a, b, y, space)
         calls.append(run)
 
     parts = parts_of(prod(p.batch) * p.m * p.k * p.n)

@@ -14,8 +14,8 @@ from nnspec_numpy.llvm.library import Kernels, library
 from nnspec_numpy.llvm.moments import family
 from nnspec_numpy.products import parts_of
 
-from .kernel import Arrays, Kernel, Run, Types, cut, elements, flat, rows_of, sequence, sizes
-from .lanes import MOVED, together
+from .kernel import Arrays, Kernel, Run, Types, cut, elements, flat, rows_of, sequence, sizes, together
+from .lanes import MOVED
 
 LEAST, MOST = 32, 256  # rows of a block
 PARTS = 2  # that threads share

@@ -1,92 +1,26 @@
-"""From the fused calls of a program to functions that run: one module, object code from the cache, addresses bound once."""
+"""From the fused calls of a program to functions: one module, object code from the cache."""
 
 from __future__ import annotations
 
-import ctypes
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from nnspec.codegen.cache import OBJECT, PROGRAM, found, held_json, keep, kept
-from nnspec.ir.op import Array, Op
 from nnspec.ir.program import Program, Step
-from nnspec.ops.fused import Fused, ends
+from nnspec.ops.fused import Fused
 from nnspec.ops.random import RandomBits
-from nnspec.ops.reduce import AllFinite, Max, Min, Sum
 from nnspec_numpy.llvm import elf, philox
-from nnspec_numpy.llvm.cpu import Cpu, chosen
+from nnspec_numpy.llvm.cpu import Cpu
 from nnspec_numpy.llvm.nest import Function
 from nnspec_numpy.llvm.render import render
-from nnspec_numpy.team import TEAM
 
-Run = Callable[[], object]
 Names: TypeAlias = "dict[str, list[str]]"  # of functions, by what they are for
 DIGEST = re.compile("[0-9a-f]{64}")
-JOINS: dict[type[Op], np.ufunc] = {AllFinite: np.logical_and, Sum: np.add, Max: np.maximum, Min: np.minimum}
-PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # its calls let other threads run
-
-
-class Functions:
-    """The compiled nests of a program, by the number of their step."""
-
-    def __init__(self, program: Program, cpu: Cpu) -> None:
-        self._program = program
-
-        def write() -> tuple[str, Names]:
-            names: dict[int, list[str]] = {}
-            text = module(program, cpu, names)
-            return text, {str(index): own for index, own in names.items()}
-
-        self._engine, names = linked(program.key and b"nests " + program.key, cpu, write)
-        self.names = {int(index): own for index, own in names.items()}
-        self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for names in self.names.values() for name in names}
-
-    def __contains__(self, index: int) -> bool:
-        return index in self.names
-
-    def bind(self, index: int, inputs: Sequence[Array], outputs: Sequence[Array]) -> Run:
-        """A step's function over its arrays; or its parts, which threads share, and whose reductions are then joined in order."""
-        names = self.names[index]
-        if len(names) == 1:
-            return self._bound(names[0], (*inputs, *outputs))
-        op = self._program.steps[index].call.op
-        assert isinstance(op, Fused)
-        reduced = {i: JOINS[type(v.op)] for i, v in enumerate(op.body.outputs.values()) if ends(v.call)}
-        own = [[np.zeros_like(y) if i in reduced and part else y for i, y in enumerate(outputs)] for part in range(len(names))]
-        runs = [self._bound(name, (*inputs, *part)) for name, part in zip(names, own, strict=True)]
-        joins = [partial(join, outputs[i], part[i], out=outputs[i]) for i, join in reduced.items() for part in own[1:]]
-        if not joins:
-            return partial(TEAM.run, runs)
-
-        def run() -> None:
-            TEAM.run(runs)
-            for join in joins:
-                join()
-
-        return run
-
-    def _bound(self, name: str, arrays: Sequence[Array]) -> Run:
-        """One function over its arrays, whose addresses are read here and never again."""
-        table = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
-        run = partial(self._functions[name], ctypes.c_void_p(ctypes.addressof(table)))
-        run.keep = (self, table, arrays)  # type: ignore[attr-defined]  # what the address leads to
-        return run
-
-
-def functions(program: Program) -> Functions | None:
-    """The compiled nests and draws of a program; None where it has none, or there is no llvmlite."""
-    cpu = chosen()
-    fused = any(isinstance(s.call.op, Fused) for s in program.steps)
-    assert cpu is not None or not fused, "a program of fused calls was planned where nothing is fused"
-    if cpu is None or not (fused or any(philox.takes(s.call.op) for s in program.steps)):
-        return None
-    return Functions(program, cpu)
 
 
 def module(program: Program, cpu: Cpu, names: dict[int, list[str]]) -> str:

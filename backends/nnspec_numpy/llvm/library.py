@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import TypeAlias
 
 from nnspec.codegen import stored
 from nnspec.codegen.stored import fingerprint
 from nnspec.ir.op import Array
-from nnspec_numpy.llvm.build import PROTOTYPE, Names, linked
+from nnspec_numpy.llvm.build import Names, linked
+from nnspec_numpy.llvm.call import Call, call
 from nnspec_numpy.llvm.code import Code, Register
 from nnspec_numpy.llvm.cpu import Cpu, chosen
 
@@ -33,18 +34,16 @@ class Kernels:
             text = "\n\n".join([*(function(name, code, cpu.x86) for name, code in written), "\n".join(declares)]) + "\n"
             return text, {"": [name for name, _ in written]}
 
-        self._engine, names = linked(_called(family, cpu), cpu, write)
-        self._functions = {name: PROTOTYPE(self._engine.get_function_address(name)) for name in names[""]}
+        self._engine, names = linked(called(family, cpu), cpu, write)
+        self._functions = {name: self._engine.get_function_address(name) for name in names[""]}
 
-    def bind(self, name: str, *arguments: Array | int) -> Callable[[], object]:
+    def bind(self, name: str, *arguments: Array | int) -> Call:
         """A call over arrays, whose addresses are read here and never again, and whole numbers."""
         table = (ctypes.c_int64 * len(arguments))(*(a if isinstance(a, int) else a.ctypes.data for a in arguments))
-        run = partial(self._functions[name], ctypes.c_void_p(ctypes.addressof(table)))
-        run.keep = (self, table, arguments)  # type: ignore[attr-defined]  # what the address leads to
-        return run
+        return call(self._functions[name], ctypes.addressof(table), self, table, arguments)
 
 
-def _called(family: Family, cpu: Cpu) -> bytes:
+def called(family: Callable[..., object], cpu: Cpu) -> bytes:
     """What tells a family's functions from all others, but for their text: its name, its fields where it has some, and the sources."""
     name = f"{family.__module__}.{getattr(family, '__qualname__', '') or repr(family)}"
     sources = fingerprint() if stored.KEEPS and "<" not in name else ""
