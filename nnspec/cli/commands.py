@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import NoReturn
 
 import click
@@ -24,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "compare": "What runs differ in, and what each has reached.",
     "predict": "Answers of a run for csv or npz files, or typed rows.",
     "export": "A run as an ONNX model, or its weights.",
+    "import": "An ONNX model as a spec with its weights.",
     "new": "Write a starter spec.",
     "zoo": "Published networks that come as specs.",
     "schema": "The language as JSON Schema, for editors.",
@@ -35,7 +37,6 @@ LATER: dict[str, str] = {
     "gradcheck": "gradients against differences",
     "view": "runs in a browser",
     "rule": "explain a rule of check",
-    "import": "a spec from ONNX",
 }
 
 
@@ -47,7 +48,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            command: click.Command = import_module(f"nnspec.cli.{cmd_name}").command
+            command: click.Command = import_module(f"nnspec.cli.{cmd_name}{'_' * iskeyword(cmd_name)}").command
             return command
         return _later(cmd_name) if cmd_name in LATER else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from nnspec.ir.graph import Graph, Value, abstract, call, origin
 from nnspec.ir.interpret import run
 from nnspec.ir.op import Array, Constant, ShapeError
 from nnspec.ir.types import TensorType
+from nnspec.records import dataclass
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
@@ -26,12 +27,31 @@ MOST_NODES = 100_000  # with those of functions that are written out
 DEEPEST = 16  # functions and branches within one another
 
 
-def literal(model: ModelProto, feeds: Mapping[str, Array], name: str = "model") -> Graph:
+@dataclass(frozen=True)
+class Seen:
+    """A node of a model as it was read: where it stands, what a rule saw of it, and the values that were made of it."""
+
+    where: str
+    called: str
+    node: Node
+    outputs: Sequence[Value | None]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who sees every node when it has been read, each behind those that it reads; a function's nodes, unless it is among ``whole``."""
+
+    each: Callable[[Seen], None]
+    whole: Container[str] = ()
+
+
+def literal(model: ModelProto, feeds: Mapping[str, Array], name: str = "model", watch: Watch | None = None) -> Graph:
     """The model's graph for inputs like ``feeds``; shapes, axes and bounds that it is fed, or that follow from small ones, become part of it.
 
-    Raises DataError, naming the node, for what is not in scope.
+    Of feeds that somebody watches only the shapes do. Raises DataError, naming the node, for what is not in scope.
     """
     reading = Reading(model, name)
+    reading.watch = watch
     values = reading.initializers(model.graph.initializer)
     for i in model.graph.input:
         if i.name in values:
@@ -42,7 +62,8 @@ def literal(model: ModelProto, feeds: Mapping[str, Array], name: str = "model") 
             raise wrong(name, f"the input '{i.name[:100]}' is no tensor, which is not in this version")
         a = np.asarray(feeds[i.name])
         values[i.name] = abstract(TensorType(a.shape, dtype_of(a, name, i.name)), i.name)
-        reading.fed[values[i.name]] = a
+        if watch is None:
+            reading.fed[values[i.name]] = a
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
     reading.nodes(model.graph.node, values, opset)
     return Graph({o.name: reading.made(values, o.name) for o in model.graph.output})
@@ -54,6 +75,7 @@ class Reading:
     def __init__(self, model: ModelProto, name: str) -> None:
         self.name, self.count, self.fed = name, 0, dict[Value, Array]()
         self.functions = {(f.domain, f.name): f for f in model.functions}
+        self.watch: Watch | None = None
 
     def initializers(self, tensors: Iterable[TensorProto]) -> dict[str, Value]:
         """Stored tensors as constants."""
@@ -89,10 +111,22 @@ class Reading:
             values.update({proto.output[i]: outputs[i] for i in wanted})
 
     def node(self, proto: NodeProto, values: dict[str, Value], opset: int, where: str, depth: int) -> Sequence[Value | None]:
-        """What a node makes: by its rule, or by the functions of which it is made."""
+        """What a node makes; who watches is shown it."""
         inputs = [values[i] if i else None for i in proto.input]
         own = proto.domain in ("", "ai.onnx")
         node = Node(proto, inputs, self.fed, self.name, opset)
+        watch = self.watch
+        if watch is None or not own or (proto.op_type not in RULES and proto.op_type not in watch.whole):
+            return self.read(proto, node, inputs, own, values, opset, where, depth)
+        self.watch = None
+        outputs = self.read(proto, node, inputs, own, values, opset, where, depth)
+        self.watch = watch
+        watch.each(Seen(where, proto.name, node, outputs))
+        return outputs
+
+    def read(self, proto: NodeProto, node: Node, inputs: list[Value | None], own: bool, values: dict[str, Value], opset: int, where: str,
+             depth: int) -> Sequence[Value | None]:
+        """What a node makes: by its rule, or by the functions of which it is made."""
         with origin(proto.name[:200]):
             if (proto.domain, proto.op_type) in self.functions:
                 return self.function(self.functions[proto.domain, proto.op_type], (), proto, inputs, where, depth)

@@ -1,0 +1,26 @@
+"""``nnspec import``: an ONNX model as a spec that a person can read and edit, with its weights beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nnspec.cli.options import Folder
+
+
+@click.command("import")
+@click.argument("file", type=Folder, metavar="FILE")
+@click.option("-o", "--out", required=True, type=Folder, metavar="DIR", help="The folder; it is made where it is not there.")
+@click.option("--channels-last", is_flag=True, help="Inputs of images take (height, width, channels), whatever the model takes.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+def command(file: Path, out: Path, channels_last: bool, force: bool) -> None:
+    """Raise an ONNX model to a spec.
+
+    DIR/NAME.yaml has layers for the model's nodes, blocks where they repeat, and inputs in the model's own order of axes; DIR/NAME.safetensors
+    has the weights. Both go wherever a spec goes: nnspec check, graph, predict from Python, and run once data and a loss are added.
+    """
+    from nnspec.runtime.imported import import_onnx
+
+    for path in import_onnx(file, out, channels_last, force):
+        click.echo(f"{path}  {path.stat().st_size:,} bytes")

@@ -1,0 +1,71 @@
+"""An ONNX model raised to a spec that a person can read and edit, with its weights as safetensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nnspec.compiler import loads
+from nnspec.errors import SpecError
+from nnspec.interop.onnx_read import wrong
+from nnspec.interop.raising.model import draft as drafted
+from nnspec.interop.raising.structure import structured
+from nnspec.interop.raising.tidy import tidy
+from nnspec.interop.raising.tree import Item, layers
+from nnspec.interop.raising.write import text
+from nnspec.ir.op import Array
+from nnspec.records import dataclass
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from nnspec.compiler import Spec
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A spec's text, and its weights by the paths of its parameters."""
+
+    name: str
+    text: str
+    weights: dict[str, Array]
+
+
+def raised(model: ModelProto, file: str, name: str, channels_last: bool = False) -> Raised:
+    """The spec of a model; ``file`` stands in errors. Raises DataError where a node has no layer."""
+    draft = drafted(model, file, channels_last)
+    tidy(draft)
+    items, outputs = structured(draft)
+    header = [f"Raised from an ONNX model{f' that {model.producer_name[:60]} has written' if printable(model.producer_name) else ''}."]
+    if not channels_last and any(len(e.shape) > 1 for e in draft.inputs):
+        header.append("Inputs have the order of axes of the model.")
+    held = f"{name}.safetensors" if any(x.entry.weights for x in layers(items)) else ""
+    written = text(draft, items, outputs, {}, name, held, header)
+    try:
+        spec = loads(written.replace(f"weights: {held}\n", "") if held else written, f"{name}.yaml")
+    except SpecError as e:
+        raise wrong(file, "the model cannot be raised to a spec", str(e.problems[0].message)) from None
+    return Raised(name, written, named(spec, items, file))
+
+
+def printable(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable()
+
+
+def named(spec: Spec, items: list[Item], file: str) -> dict[str, Array]:
+    """Every weight under the path of its parameter."""
+    found: dict[str, Array] = {}
+    given = [x.entry for x in layers(items)]
+    leaves = [leaf for leaf in spec.built.network.leaves if leaf.entry.kind in {e.kind for e in given}]
+    mine = [e for e in given if e.weights]
+    leaves = [leaf for leaf in leaves if leaf.own]
+    if len(mine) != len(leaves):
+        raise wrong(file, "the spec has other weights than the model", f"{len(leaves)} layers", f"{len(mine)}")
+    for leaf, e in zip(leaves, mine, strict=True):
+        for p in leaf.own:
+            values = e.weights.get(p.name)
+            if leaf.entry.kind != e.kind or values is None or tuple(values.shape) != tuple(p.shape):
+                raise wrong(file, f"{e.where}: its weights do not fit the layer '{leaf.path}'")
+            found[f"{leaf.path}/{p.name}"] = np.ascontiguousarray(values)
+    return found

@@ -1,0 +1,222 @@
+"""Layers brought together that a person would write as one: biases, activations, formulas, and moves that follow one another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from nnspec.interop.raising.draft import Draft, Entry, Source
+from nnspec.ir.op import Array
+from nnspec.layers.activations import Activation
+from nnspec.layers.layer import Entry as Layer
+
+KERNELS = re.compile(r"(conv\dd|depthwise_conv\dd|conv_transpose\dd|dense)\Z")
+LONGEST = 200  # characters of a formula
+
+
+def tidy(draft: Draft) -> None:
+    """Every rule over every layer, in the order of the list."""
+    for rule in RULES:
+        for entry in list(draft.entries):
+            rule(draft, entry)
+        draft.drop_dead()
+
+
+def alone(draft: Draft, source: Source, reader: Entry) -> bool:
+    """Whether nobody but ``reader`` reads an entry."""
+    return all(e is reader or all(s.entry is not source.entry for s in e.inputs) for e in draft.entries) and all(
+        s.entry is not source.entry for s in draft.outputs.values())
+
+
+def absorb(draft: Draft, e: Entry) -> None:
+    """Numbers a channel behind a layer that has such numbers: ``dense, add: parameter`` is ``dense`` with a bias."""
+    if e.kind not in ("add", "multiply", "subtract") or len(e.inputs) != 2:
+        return
+    first, second = e.inputs if e.inputs[1].entry.kind == "parameter" else e.inputs[::-1]
+    x, c = first.entry, second.entry
+    if c.kind != "parameter" or (e.kind == "subtract" and second is not e.inputs[1]) or not (KERNELS.match(x.kind) or x.kind == "batch_norm"):
+        return
+    values = c.weights["value"]
+    channels = x.shape[-1]
+    if "activation" in x.fields or values.size != channels or values.shape[-1] != channels or not alone(draft, first, e):
+        return
+    values = values.reshape(-1)
+    if e.kind == "multiply" and x.kind.startswith("conv_transpose") and "groups" in x.fields:
+        return
+    if e.kind == "multiply":
+        scale(x, values)
+    else:
+        shift(x, values if e.kind == "add" else -values)
+    draft.replace(e.main, first)
+
+
+def scale(x: Entry, values: Array) -> None:
+    """A factor a channel, into the weights."""
+    if x.kind == "batch_norm":
+        x.weights["gamma"] = x.weights["gamma"] * values
+        x.weights["beta"] = x.weights["beta"] * values
+        return
+    kernel = x.weights["kernel"]
+    if x.kind.startswith("depthwise"):
+        x.weights["kernel"] = kernel * values.reshape(kernel.shape[-2:])
+    elif x.kind.startswith("conv_transpose"):
+        x.weights["kernel"] = kernel * values[:, None]
+    else:
+        x.weights["kernel"] = kernel * values
+    if "bias" in x.weights:
+        x.weights["bias"] = x.weights["bias"] * values
+
+
+def shift(x: Entry, values: Array) -> None:
+    """A summand a channel, into the bias."""
+    key = "beta" if x.kind == "batch_norm" else "bias"
+    x.weights[key] = x.weights[key] + values if key in x.weights else np.array(values)
+    if key == "bias":
+        x.fields.pop("bias", None)
+
+
+def gated(draft: Draft, e: Entry) -> None:
+    """``x * sigmoid(x)`` is silu, and its kin."""
+    if e.kind != "multiply" or len(e.inputs) != 2:
+        return
+    for x, gate in (e.inputs, e.inputs[::-1]):
+        kinds = {"sigmoid": "silu", "hard_sigmoid": "hard_silu"}
+        if gate.entry.kind in kinds and gate.entry.inputs == [x] and alone(draft, gate, e):
+            e.kind, e.inputs = kinds[gate.entry.kind], [x]
+            return
+
+
+def inline(draft: Draft, e: Entry) -> None:
+    """A formula that one formula reads stands in it."""
+    if e.kind != "math":
+        return
+    for i, s in enumerate(e.inputs):
+        inner = s.entry
+        if inner.kind != "math" or not alone(draft, s, e) or e.inputs.count(s) > 1 or e.fields["formula"].count(f"{{{i}}}") > 1:
+            continue
+        if len(e.fields["formula"]) + len(inner.fields["formula"]) > LONGEST:
+            continue
+        together = list(dict.fromkeys([*e.inputs[:i], *inner.inputs, *e.inputs[i + 1 :]]))
+        own = filled(inner.fields["formula"], [f"{{{together.index(v)}}}" for v in inner.inputs])
+        own = own if re.fullmatch(r"\w+\([^()]*\)|\{\d+\}", own) else f"({own})"
+        e.fields["formula"] = filled(e.fields["formula"], [own if v == s else f"{{{together.index(v)}}}" for v in e.inputs])
+        e.inputs = together
+        return inline(draft, e)
+
+
+def filled(formula: str, texts: list[str]) -> str:
+    """A formula with texts in place of its marks."""
+    return re.sub(r"\{(\d+)\}", lambda m: texts[int(m[1])], formula)
+
+
+def averaged(draft: Draft, e: Entry) -> None:
+    """A sum divided by how many there are: a mean, over all places a global pool."""
+    found = re.fullmatch(r"\{0\} (\*|/) ([0-9.e-]+)", e.fields.get("formula", "")) if e.kind == "math" else None
+    x = e.inputs[0].entry if found else e
+    if not found or x.kind != "reduce_sum" or not alone(draft, e.inputs[0], e):
+        return
+    axes = x.fields["axes"] if isinstance(x.fields["axes"], list) else [x.fields["axes"]]
+    shape = x.inputs[0].entry.shape
+    if x.inputs[0].output or not shape:
+        return
+    n, factor = prod(shape[a] for a in axes), float(found[2])
+    if abs((factor if found[1] == "*" else 1 / max(factor, 1e-30)) * n - 1) > 1e-6:
+        return
+    places = len(shape) - 1
+    if axes == list(range(places)) and 1 <= places <= 3:
+        e.kind, e.fields = f"global_avg_pool{places}d", ({"keep": True} if x.fields.get("keep") else {})
+    else:
+        e.kind, e.fields = "reduce_mean", dict(x.fields)
+    e.inputs = list(x.inputs)
+
+
+def activate(draft: Draft, e: Entry) -> None:
+    """An activation behind a layer that takes one."""
+    if e.kind not in Activation.activations or len(e.inputs) != 1 or e.kind == "identity":
+        return
+    x = e.inputs[0].entry
+    if x.kind not in Layer.registry or "activation" not in Layer.registry[x.kind].model_fields or x.kind == "activation" or "activation" in x.fields:
+        return
+    if e.inputs[0].output or not alone(draft, e.inputs[0], e) or len(e.fields) > 1 or (e.kind == "softmax" and KERNELS.match(x.kind) is None):
+        return
+    primary = Activation.activations[e.kind].primary
+    if e.fields and primary not in e.fields:
+        return
+    x.fields["activation"] = {e.kind: e.fields[primary]} if e.fields and primary else e.kind
+    x.weights |= e.weights
+    draft.replace(e.main, e.inputs[0])
+
+
+def narrow(draft: Draft, e: Entry) -> None:
+    """A global pool that keeps its axes, and whoever takes them away: one that does not keep them."""
+    if e.kind not in ("flatten", "reshape", "squeeze") or len(e.inputs) != 1:
+        return
+    x = e.inputs[0].entry
+    if x.kind.startswith("global_") and x.fields.get("keep") and e.shape == x.shape[-1:] and alone(draft, e.inputs[0], e):
+        del x.fields["keep"]
+        x.shape = e.shape
+        draft.replace(e.main, e.inputs[0])
+
+
+def moved_twice(draft: Draft, e: Entry) -> None:
+    """A reshape of a reshape, a permute of a permute; one that moves nothing."""
+    if e.kind in ("reshape", "flatten"):
+        x = e.inputs[0].entry
+        if x.kind in ("reshape", "flatten") and prod(e.shape) == prod(x.shape):
+            e.inputs = list(x.inputs)
+            x = e.inputs[0].entry
+        if x.shape == e.shape and x.shape and not e.inputs[0].output:
+            draft.replace(e.main, e.inputs[0])
+    elif e.kind == "permute" and e.inputs[0].entry.kind == "permute":
+        x = e.inputs[0].entry
+        e.fields["axes"] = [x.fields["axes"][a] for a in e.fields["axes"]]
+        e.inputs = list(x.inputs)
+        if e.fields["axes"] == list(range(len(e.fields["axes"]))):
+            draft.replace(e.main, e.inputs[0])
+
+
+def resized_twice(draft: Draft, e: Entry) -> None:
+    """One axis resized, then another: both at once."""
+    x = e.inputs[0].entry if e.inputs else e
+    if not re.match(r"(resize|pad)\dd", e.kind) or x.kind != e.kind or not alone(draft, e.inputs[0], e):
+        return
+    key = next((k for k in ("size", "scale") if k in e.fields), "")
+    others = [{k: v for k, v in f.items() if k != key} for f in (e.fields, x.fields)]
+    if key not in x.fields or others[0] != others[1]:
+        return
+    mine, before = e.fields[key], x.fields[key]
+    if e.kind.startswith("pad"):
+        if not (isinstance(mine, list) and isinstance(before, list)) or any(a and b for a, b in zip(mine, before, strict=True)):
+            return
+        e.fields["size"] = [a + b for a, b in zip(mine, before, strict=True)]
+    elif key == "scale":
+        e.fields[key] = [a * b for a, b in zip(mine, before, strict=True)]
+    e.inputs = list(x.inputs)
+
+
+def compact(draft: Draft, e: Entry) -> None:
+    """Lists of one number repeated as that number."""
+    for key in ("size", "scale", "factor"):
+        value: Any = e.fields.get(key)
+        if isinstance(value, list) and len(value) > 1 and len(set(value)) == 1 and re.match(r"(resize|pad|upsample)\dd", e.kind):
+            e.fields[key] = value[0]
+
+
+def transposed_factor(draft: Draft, e: Entry) -> None:
+    """A product with a matrix whose last two axes were exchanged before: ``transpose: true``."""
+    if e.kind != "matmul" or "transpose" in e.fields:
+        return
+    x = e.inputs[1].entry
+    if x.kind == "permute":
+        n = len(x.fields["axes"])
+        if x.fields["axes"] == [*range(n - 2), n - 1, n - 2]:
+            e.inputs, e.fields["transpose"] = [e.inputs[0], x.inputs[0]], True
+
+
+RULES: tuple[Callable[[Draft, Entry], None], ...] = (
+    absorb, gated, averaged, inline, moved_twice, narrow, moved_twice, resized_twice, resized_twice, compact, transposed_factor, activate,
+)  # fmt: skip

@@ -1,0 +1,144 @@
+"""ONNX models raised to specs: what we export, graphs as PyTorch writes them, and ONNX's own models answer as in onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnspec
+from nnspec.cli import status
+from nnspec.runtime.export import onnx_model
+from nnspec.runtime.session import Model, compile
+from tests.drawn import shipped
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402  # it needs onnx
+
+from nnspec.interop.onnx_raise import Raised, raised  # noqa: E402
+from nnspec.runtime.imported import write  # noqa: E402
+
+ROOT = Path(__file__).parent.parent / "specs"
+
+
+@pytest.fixture
+def nnspec_command(capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*args: object) -> SimpleNamespace:
+        code = status([str(a) for a in args])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return call
+
+
+def moved(model: Model, seed: int = 0) -> Model:
+    """Statistics, biases and scales that say something."""
+    rng = np.random.default_rng(seed)
+    held = {p: model.read(p) for p in model.parameters}
+    model.restore({f"parameters/{p}": (v + rng.uniform(0.05, 0.3, v.shape)).astype(v.dtype) for p, v in held.items() if v.ndim == 1})
+    return model
+
+
+def agrees(made: Any, folder: Path, name: str = "found", rows: int = 2, channels_last: bool = False) -> Raised:
+    """The model, raised, written, loaded and compiled, answers as onnxruntime does."""
+    found = raised(made, f"{name}.onnx", name, channels_last)
+    write(found, folder / f"{name}.yaml", folder / f"{name}.safetensors")
+    spec = nnspec.load(folder / f"{name}.yaml")
+    session = ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(1)
+    theirs, ours = {}, {}
+    for entry, own in zip(session.get_inputs(), spec.inputs, strict=True):
+        shape = [d if isinstance(d, int) and d > 0 else rows for d in entry.shape]
+        values = rng.standard_normal(shape).astype(np.float32) if "float" in entry.type else rng.integers(0, 3, shape).astype(np.int64)
+        theirs[entry.name], ours[own] = values, np.moveaxis(values, 1, -1) if channels_last and values.ndim > 2 else values
+    answers = compile(spec).predict(ours, raw=True)
+    for y, wanted in zip(answers.values() if isinstance(answers, dict) else [answers], session.run(None, theirs), strict=True):
+        assert y.shape == wanted.shape
+        assert np.abs(y - wanted).max() <= 1e-5 * max(np.abs(wanted).max(), 1e-6)
+    return found
+
+
+class Graph:
+    """A model written node by node, as PyTorch's exporter does."""
+
+    def __init__(self, *shape: int) -> None:
+        self.rng = np.random.default_rng(3)
+        self.nodes: list[Any] = []
+        self.held: list[Any] = []
+        self.shape, self.count = shape, 0
+
+    def weight(self, *shape: int, scale: float = 0.0, shift: float = 0.0) -> str:
+        return self.array(self.rng.standard_normal(shape) * (scale or 1 / np.sqrt(max(np.prod(shape[1:]), 1))) + shift)
+
+    def array(self, values: Any, dtype: Any = np.float32) -> str:
+        self.held.append(numpy_helper.from_array(np.asarray(values, dtype), f"w{len(self.held)}"))
+        return str(self.held[-1].name)
+
+    def node(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        names = [f"/{kind}_{self.count}_output_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(kind, list(inputs), names, name=f"/features/{kind}_{self.count}", **attributes))
+        self.count += 1
+        return names[0] if outputs == 1 else names
+
+    def conv(self, x: str, before: int, after: int, size: int = 3, stride: int = 1, pad: int | None = None, groups: int = 1, bias: bool = False) -> str:
+        pad = size // 2 if pad is None else pad
+        held = [self.weight(after, before // groups, size, size), *([self.weight(after, scale=0.1)] if bias else [])]
+        return str(self.node("Conv", x, *held, kernel_shape=[size] * 2, strides=[stride] * 2, pads=[pad] * 4, group=groups, dilations=[1, 1]))
+
+    def norm(self, x: str, channels: int) -> str:
+        held = [self.weight(channels, scale=0.1, shift=1.0), self.weight(channels, scale=0.1), self.weight(channels, scale=0.1)]
+        return str(self.node("BatchNormalization", x, *held, self.array(self.rng.uniform(0.5, 1.5, channels)), epsilon=1e-5, momentum=0.9))
+
+    def model(self, *outputs: str, rows: int | str = "batch", opset: int = 17) -> Any:
+        info = helper.make_tensor_value_info("input", TensorProto.FLOAT, [rows, *self.shape])
+        made = [helper.make_empty_tensor_value_info(o) for o in outputs]
+        graph = helper.make_graph(self.nodes, "main_graph", [info], made, self.held)
+        return onnx.shape_inference.infer_shapes(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8, producer_name="pytorch"))
+
+
+@pytest.mark.parametrize("name", ["iris", "digits_mlp", "digits_cnn", "residual", "denoising_autoencoder"])
+def test_what_is_exported_comes_back_as_a_spec_of_equal_answers(name: str, tmp_path: Path) -> None:
+    agrees(onnx_model(moved(compile(nnspec.load(shipped(name)))), raw=True), tmp_path)
+
+
+def test_a_perceptron_of_pytorch_s_is_three_dense_layers(tmp_path: Path) -> None:
+    g = Graph(1, 4, 5)
+    x = g.node("Flatten", "input", axis=1)
+    for before, after in ((20, 8), (8, 6), (6, 3)):
+        x = g.node("Gemm", x, g.weight(after, before), g.weight(after), transB=1, alpha=1.0, beta=1.0)
+        x = g.node("Relu", x) if after > 3 else x
+    found = agrees(g.model(x), tmp_path)
+    assert found.text.splitlines()[-6:] == [
+        "layers:", "  - flatten", "  - dense: {units: 8, activation: relu}", "  - dense: {units: 6, activation: relu}", "  - dense: 3", "weights: found.safetensors"]
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_lenet_of_pytorch_s_is_channels_last_with_the_rows_behind_flatten_in_order(channels_last: bool, tmp_path: Path) -> None:
+    g = Graph(3, 12, 14)
+    x = g.node("MaxPool", g.node("Relu", g.conv("input", 3, 6, 5, bias=True)), kernel_shape=[2, 2], strides=[2, 2], pads=[0] * 4)
+    x = g.node("MaxPool", g.node("Tanh", g.conv(x, 6, 8, 3, pad=0, bias=True)), kernel_shape=[2, 2], strides=[2, 2], pads=[0] * 4)
+    x = g.node("Gemm", g.node("Flatten", x, axis=1), g.weight(5, 8 * 2 * 2), g.weight(5), transB=1)
+    found = agrees(g.model(x), tmp_path, channels_last=channels_last)
+    assert found.text.count("permute") == (not channels_last)
+
+
+def test_the_command_writes_a_spec_that_other_commands_take(tmp_path: Path, nnspec_command: Any) -> None:
+    g = Graph(6)
+    (tmp_path / "my net.onnx").write_bytes(g.model(g.node("Gemm", "input", g.weight(6, 4), g.weight(4))).SerializeToString())
+    done = nnspec_command("import", tmp_path / "my net.onnx", "-o", tmp_path / "there")
+    assert done.code == 0 and "my_net.yaml" in done.out, done.err
+    assert sorted(p.name for p in (tmp_path / "there").iterdir()) == ["my_net.safetensors", "my_net.yaml"]
+    assert nnspec_command("check", tmp_path / "there" / "my_net.yaml").code == 0
+    again = nnspec_command("import", tmp_path / "my net.onnx", "-o", tmp_path / "there")
+    assert again.code == 2 and "exists already" in again.err and "--force" in again.err
+    assert nnspec_command("import", tmp_path / "my net.onnx", "-o", tmp_path / "there", "--force").code == 0
+
+
+def test_a_file_that_is_not_there_leaves_no_folder(tmp_path: Path, nnspec_command: Any) -> None:
+    done = nnspec_command("import", tmp_path / "none.onnx", "-o", tmp_path / "there")
+    assert done.code == 3 and "there is no such file" in done.err and not (tmp_path / "there").exists()
