@@ -18,9 +18,9 @@ SMALLER = ("mobilenet_v2", "lenet5_original")  # networks of the index that ever
 
 
 def specs(large: bool = True) -> list[Path]:
-    """Every shipped spec: neither the files of blocks nor the index. Without ``large`` networks of the index are left out, whose plans
+    """Every shipped spec: neither the files of blocks and of renames nor the index. Without ``large`` networks of the index are left out, whose plans
     take seconds each; tests of their own run them small (test_zoo_training)."""
-    found = sorted(p for p in SPECS.rglob("*.yaml") if p.parent.name != "blocks" and p.name != "index.yaml")
+    found = sorted(p for p in SPECS.rglob("*.yaml") if p.parent.name not in ("blocks", "renames") and p.name != "index.yaml")
     index = (ZOO / "index.yaml").read_text("utf-8")
     return found if large else [p for p in found if p.parent != ZOO or p.stem in SMALLER or f"{{spec: {p.name}" not in index]
 

@@ -152,6 +152,8 @@ class _Load:
                     Problem("a rename counts on from what is no number", place, found=e.found, wanted="a number for '*+'", rule=NAMES)
                 )
                 break
+            if own is None:
+                continue
             renamed.append(own)
             layer, word = place_of(own, layout)
             if self._except(f"{layer}/{word}" if layer else word) or self._except(own) or word in LEFT_OUT[layout]:
@@ -196,7 +198,7 @@ class _Load:
     def _idle(self, rules: tuple[Rule, ...], used: set[Rule], file: TensorFile, renamed: list[str]) -> None:
         """Renames and exceptions that match nothing: misspelt, most likely."""
         given = self.part.given
-        for rule in rules:
+        for rule in rules if given.table is None else ():  # a family's table holds more than a member needs
             if rule not in used:
                 hint = nearest(rule.pattern.text, [*list(file.tensors)[:COMPARED], *_prefixes(list(file.tensors)[:COMPARED])])
                 self.problems.append(

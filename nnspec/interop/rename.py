@@ -53,21 +53,21 @@ class NoNumberError(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """``pattern -> becomes``."""
+    """``pattern -> becomes``; what becomes nothing is left out."""
 
     pattern: Pattern
-    becomes: str
+    becomes: str | None
 
     def problem(self) -> str:
         """What is wrong with the rule as it stands, or nothing."""
-        stars = self.becomes.count("*")
+        stars = (self.becomes or "").count("*")
         few = f"{stars} stars, where the pattern has {self.pattern.stars}" if stars > self.pattern.stars else ""
         return self.pattern.problem() or few
 
     def apply(self, name: str) -> str | None:
-        """The new name, or None where the pattern does not match. Raises NoNumberError where ``*+1`` stands for no number."""
+        """The new name, or None where the pattern does not match, or leaves it out. Raises NoNumberError where ``*+1`` is no number."""
         found = self.pattern.match(name)
-        if found is None:
+        if found is None or self.becomes is None:
             return None
         parts = iter(found.groups())
 
@@ -82,10 +82,12 @@ class Rule:
         return _STAR.sub(star, self.becomes) + name[found.end() :]
 
 
-def rename(name: str, rules: tuple[Rule, ...], used: set[Rule]) -> str:
-    """A name after every rule in order, each over what those before it made; ``used`` collects those that matched."""
+def rename(name: str, rules: tuple[Rule, ...], used: set[Rule]) -> str | None:
+    """A name after every rule in order, each over what those before it made, or None: left out; ``used`` collects those that matched."""
     for rule in rules:
         if rule.pattern.match(name):
             used.add(rule)
+            if rule.becomes is None:
+                return None
             name = rule.apply(name) or ""
     return name

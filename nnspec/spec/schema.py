@@ -29,7 +29,7 @@ from nnspec.spec.load import ALIEN
 from nnspec.spec.model import Config, Kind
 from nnspec.spec.settings import Checkpoint, EarlyStopping, Settings
 from nnspec.spec.sweep import SCALES, parse_axis
-from nnspec.spec.transfer import Weights
+from nnspec.spec.transfer import Renames, Weights
 from nnspec.training.losses import Loss
 from nnspec.training.metrics import Metric
 from nnspec.training.optimizers import Optimizer, WeightDecay
@@ -255,6 +255,8 @@ def _typed(of: Any, metadata: tuple[Any, ...] = ()) -> Schema:
         return AXIS
     if any(getattr(m, "func", None) is parse_paths for m in metadata):
         return any_of({"type": "string", "minLength": 1}, closed(dict.fromkeys(SPLITS, PLAIN[str]), ["train"]))
+    if any(isinstance(m, Renames) for m in metadata):
+        return any_of({"type": "string", "minLength": 1}, _typed(of))
     if origin is Annotated:
         return _typed(args[0], (*args[1:], *metadata))
     if origin is Literal:

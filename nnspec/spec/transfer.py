@@ -9,7 +9,12 @@ from nnspec.errors import Place, Problem, SpecError
 from nnspec.records import dataclass
 from nnspec.spec.explain import describe, validate
 from nnspec.spec.model import Config
+from nnspec.spec.renames import table
 from nnspec.spec.source import Mapping, Node, Scalar, Sequence
+
+
+class Renames:
+    """Marks a field that a file may hold: the text that names it is replaced by what it holds before it is checked."""
 
 
 class Weights(Config):
@@ -21,7 +26,8 @@ class Weights(Config):
     ``rename: {pattern: name}`` changes names in order, each rule over what those before it made. Names are segments between
     ``/`` and ``.``; a pattern begins where the name begins and ends where a segment ends, what comes behind it stays. A ``*``
     stands for characters within one segment; the first star of the new name is what the first star stood for, and so on, and
-    ``*+1`` is that number plus one. ``{"features.*.": "stage_*/"}`` makes ``stage_3/weight`` of ``features.3.weight``.
+    ``*+1`` is that number plus one. ``{"features.*.": "stage_*/"}`` makes ``stage_3/weight`` of ``features.3.weight``; what becomes
+    ``null`` is left out. ``rename: renames/yolov8.yaml`` is a file of such pairs, for a family of which no member needs all.
 
     ``strict`` (true): every weight is used and every parameter filled. With ``strict: false`` what fits by its name is taken.
     ``except`` are patterns over names after renaming: such parameters stay as initialised, such weights are left out.
@@ -29,7 +35,7 @@ class Weights(Config):
 
     source: Annotated[str, Field(alias="from", min_length=1, max_length=4096)]
     layout: Literal["nnspec", "torch", "keras"] = "nnspec"
-    rename: dict[str, str] = {}
+    rename: Annotated[dict[str, str | None], Renames()] = {}
     strict: bool = True
     leave: Annotated[tuple[str, ...], Field(alias="except")] = ()
 
@@ -41,6 +47,7 @@ class Transfer:
     weights: Weights
     path: Path
     node: Mapping
+    table: Path | None = None  # the file of ``rename``
 
     @property
     def place(self) -> Place:
@@ -60,7 +67,8 @@ class Transfer:
         """The section in its canonical spelling, its path absolute."""
         w = self.weights
         tree: dict[str, Any] = {"from": str(self.path)}
-        for key, value, default in (("layout", w.layout, "nnspec"), ("rename", dict(w.rename), {}), ("strict", w.strict, True),
+        names = str(self.table) if self.table else dict(w.rename)
+        for key, value, default in (("layout", w.layout, "nnspec"), ("rename", names, {}), ("strict", w.strict, True),
                                     ("except", list(w.leave), [])):  # fmt: skip
             if value != default:
                 tree[key] = value
@@ -75,7 +83,11 @@ def transfer(node: Node, folder: Path, what: str = "'weights'") -> Transfer:
         raise SpecError(
             Problem(f"{what} does not fit", node.place, found=describe(node), wanted="{from: FILE or the folder of a run}", rule="bad-value")
         )
+    named, file = node.pairs.get("rename"), None
+    if isinstance(named, Scalar) and isinstance(named.value, str):
+        pairs, file = table(named, folder)
+        node = Mapping(node.place, {**node.pairs, "rename": pairs}, node.keys, node.flow)
     weights = validate(Weights, node, node.place, what)
     if "\x00" in weights.source:
         raise SpecError(Problem(f"'from' of {what} does not fit", node.pairs["from"].place, wanted="a path", rule="bad-value"))
-    return Transfer(weights, folder / Path(weights.source).expanduser(), node)
+    return Transfer(weights, folder / Path(weights.source).expanduser(), node, file)

@@ -1,0 +1,86 @@
+"""YOLO networks, filled by rule or with a file as ultralytics writes it, answer in double precision what ultralytics answers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnspec.cli.zoo import works
+from nnspec.runtime.session import Model, compile
+from tests.published import filled, held, shape_of, spec_of
+from tests.reference.fingerprint import compare, fill, image
+
+FULL = bool(os.environ.get("NNSPEC_FULL"))
+REFERENCE: dict[str, Any] = held("yolo")  # of each: what it answers to an image, and of some what their convolutions are called
+WORKS = works()
+KNOWN = [name for name in REFERENCE if name in WORKS]
+NAMED = [name for name in KNOWN if "names" in REFERENCE[name] and (FULL or name != "Ultralytics yolov3")]
+
+
+def table(name: str) -> str:
+    return f"renames/{WORKS[name].spec.name}"
+
+
+def state_dict(name: str) -> dict[str, np.ndarray[Any, Any]]:
+    """What ultralytics saves of a network that is filled by rule."""
+    gain, weights = REFERENCE[name]["conv_gain"], dict[str, np.ndarray[Any, Any]]()
+    for layer, shape in REFERENCE[name]["names"].items():
+        n, bins = shape[1] if layer.endswith("upsample") else shape[0], layer.endswith("dfl.conv")
+        role = "convT_kernel" if layer.endswith("upsample") else "conv_kernel"
+        weights[f"{layer}.weight"] = fill(role, shape, conv_gain=gain) if len(shape) == 4 else fill("dense_kernel", shape[::-1]).T
+        if layer.endswith(".conv") and not bins:
+            norm = layer.removesuffix("conv") + "bn"
+            roles = {"weight": "bn_gamma", "bias": "bn_beta", "running_mean": "bn_mean", "running_var": "bn_var"}
+            weights |= {f"{norm}.{word}": fill(role, (n,)) for word, role in roles.items()}
+            weights[f"{norm}.num_batches_tracked"] = np.array(0)
+        elif bins:
+            weights[f"{layer}.weight"] = np.arange(16.0).reshape(1, 16, 1, 1)
+        else:
+            weights[f"{layer}.bias"] = fill("bias", (n,))
+    if name.startswith("YOLOv5 original"):
+        weights["model.24.anchors"] = np.zeros((3, 3, 2))
+    return weights
+
+
+def loaded(name: str, folder: Path, **settings: Any) -> Model:
+    """A network of the index with a file of its weights."""
+    from safetensors.numpy import save_file
+
+    save_file({k: np.ascontiguousarray(v) for k, v in state_dict(name).items()}, folder / "yolo.safetensors")
+    weights = {"from": str(folder / "yolo.safetensors"), "layout": "torch", "rename": table(name)}
+    return compile(spec_of(name, shape_of(REFERENCE[name]["input"])[1:], precision="float64", weights=weights, **settings))
+
+
+def by_rule(name: str) -> Model:
+    """A network of the index, filled by rule."""
+    model = Model(spec_of(name, shape_of(REFERENCE[name]["input"])[1:], precision="float64"), start=False)
+    network = model.spec.built.network
+    gain = REFERENCE[name]["conv_gain"]
+    model.restore({f"parameters/{path}": filled(network.nodes[p.layer]["leaf"], p, gain) for path, p in network.parameters.items()})
+    return model
+
+
+def answered(name: str, model: Model) -> dict[str, Any]:
+    """What a network makes of the image that the reference was made with."""
+    n, *shape = shape_of(REFERENCE[name]["input"])
+    y = model.predict(image(n, *shape).transpose(0, 2, 3, 1), raw=True)
+    return y if isinstance(y, dict) else {"logits": y}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_ultralytics_saves_is_loaded_by_the_table_of_its_family(name: str, tmp_path: Path) -> None:
+    model = loaded(name, tmp_path)
+    mine = by_rule(name)
+    for path, values in model.parameters.items():
+        np.testing.assert_array_equal(np.asarray(values), np.asarray(mine.parameters[path]), err_msg=path)
+
+
+@pytest.mark.parametrize("name", [n for n in KNOWN if n.endswith("cls")])
+def test_a_filled_network_answers_as_ultralytics(name: str) -> None:
+    y = answered(name, by_rule(name))
+    for output, recorded in REFERENCE[name]["outputs"].items():
+        assert max(compare(recorded, y[output]).values()) < 1e-9, output
