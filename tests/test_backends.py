@@ -14,8 +14,10 @@ from nnspec.ir.graph import Graph, abstract, constant
 from nnspec.ir.interpret import interpret
 from nnspec.ir.op import Op, Sample
 from nnspec.ir.types import DType, TensorType
+from nnspec.ops.conv import Conv
 from nnspec.ops.elementwise import exp, where
 from nnspec.ops.index import gather
+from nnspec.ops.matmul import matmul
 from nnspec.ops.movement import reshape, transpose
 from nnspec.passes import run_pipeline
 from nnspec_cupy import CupyBackend
@@ -88,6 +90,23 @@ def test_a_step_that_would_ruin_the_weights_leaves_them(backend: Any) -> None:
     assert not run.outputs["finite"]
     for label in ("parameters", "mean", "square"):
         np.testing.assert_array_equal(memory.read(label), feed[label])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("fine", [True, False])
+def test_what_a_library_multiplies_is_no_state_unless_its_condition_holds(backend: Any, fine: bool) -> None:
+    x, w, ok = abstract(TensorType((4, 6)), "x"), abstract(TensorType((6, 5)), "w"), abstract(TensorType((), DType.bool), "ok")
+    old, filters, image = abstract(TensorType((4, 5)), "old", "state"), abstract(TensorType((3, 2, 4)), "filters", "state"), abstract(TensorType((2, 7, 2)), "image")
+    made = Conv((1,), "same", (1,)).one(image, abstract(TensorType((3, 2, 4)), "k"))
+    seen = abstract(made.type, "seen", "state")
+    graph = Graph({"ok": ok, "update:old": where(ok, matmul(x, w), old), "update:seen": where(ok, made, seen), "update:filters": where(ok, filters + 1.0, filters)})
+    feed = fed(Graph({**graph.outputs}))
+    feed["ok"] = np.array(fine)
+    check_equal(graph, feed, 1e-5, backend)
+    run, memory = bound(graph, feed, backend)
+    run.run()
+    for label in ("old", "seen", "filters"):
+        assert np.array_equal(memory.read(label), feed[label]) is not fine
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -120,3 +120,14 @@ def test_a_convolution_is_a_graph_that_cudnn_takes(cls: Any, spatial: Any, taps:
     for t, a in zip(tensors, (*reads, y), strict=True):
         n, *inner, c = a.shape
         assert t.get_dim() == [n, c, *([1] if rank == 1 else []), *inner]
+
+
+@needs_lt
+def test_the_library_says_which_it_is() -> None:
+    assert LT.cublasLtGetVersion() >= 120000, "as a run's tune file names it: 120904"
+
+
+@needs_lt
+def test_what_is_described_is_destroyed_by_the_librarys_names() -> None:
+    for name in ("MatmulDescDestroy", "MatrixLayoutDestroy", "MatmulPreferenceDestroy", "MatmulAlgoGetHeuristic", "Matmul", "Create"):
+        assert getattr(LT, f"cublasLt{name}")

@@ -16,7 +16,10 @@ from nnspec.ir.graph import Call, Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import Program, Step
 from nnspec.ir.types import TensorType
+from nnspec.ops.conv import Convolution
+from nnspec.ops.matmul import Linear, MatMul
 from nnspec_cupy import convolution
+from nnspec_cupy.commands import Product, named
 from nnspec_cupy.device import Device
 from nnspec_cupy.emulated import EmulatedDevice
 from nnspec_cupy.executable import SLOTS, DeviceExecutable
@@ -24,7 +27,7 @@ from nnspec_cupy.lowerings import LOWERINGS
 from nnspec_cupy.memory import DeviceMemory
 from nnspec_cupy.nests import Nests
 from nnspec_cupy.plan import DeviceRules
-from nnspec_cupy.source import kernels, source
+from nnspec_cupy.source import apart, kernels, source
 
 RESERVED = ("array", "kernel", "step", "clock")
 SWITCH = "NNSPEC_GPU"  # "emulated" runs every plan on NumPy, in the order and within the rules of a GPU
@@ -76,12 +79,15 @@ class CupyBackend:
         return source(program) + "".join(f"# {line}".rstrip() + "\n" for line in ["", *text.splitlines()])
 
     def ways(self, call: Call) -> tuple[str, ...]:
-        """There is one way for each."""
-        return ()
+        """Of what is multiplied, the algorithms that the device's library names, the one it takes by itself first; there is one way for the rest."""
+        if not isinstance(call.op, MatMul | Linear | Convolution):
+            return ()
+        most = max((self.device.algorithms(c) for c in apart(call) if isinstance(c, Product)), default=0)
+        return tuple(map(named, range(most))) if most > 1 else ()
 
-    def machine(self) -> dict[str, str]:
-        """What kernels are compiled for, and where they run."""
-        return {"gpu": self.device.name, "arch": self.device.arch}
+    def machine(self, tf32: bool = False) -> dict[str, str]:
+        """The device and its libraries, and how products may round."""
+        return {**self.device.words(), "math": "tf32" if tf32 else "float32"}
 
     def memory(self, types: Mapping[str, TensorType], tf32: bool = False) -> DeviceMemory:
         return DeviceMemory(types, self.device, tf32)

@@ -62,7 +62,8 @@ class Launch:
 class Product:
     """``y = a @ b``, and a bias added to every row, or ``more`` to what ``y`` holds.
 
-    With three axes a batch, each matrix a fixed step from the one before; of ``a`` and ``b`` one with two axes is that of all.
+    With three axes a batch, each matrix a fixed step from the one before; of ``a`` and ``b`` one with two axes is that of all. ``algorithm`` counts
+    those that a library's heuristic names for it, the best first; beyond the last it is the last.
     """
 
     a: Array
@@ -70,9 +71,26 @@ class Product:
     y: Array
     bias: Array | None = None
     more: bool = False
+    algorithm: int = 0
 
     def __str__(self) -> str:
-        return f"matmul {'x'.join(map(str, self.a.shape))} @ {'x'.join(map(str, self.b.shape))}"
+        way = f" by {named(self.algorithm)}" if self.algorithm else ""
+        return f"matmul {'x'.join(map(str, self.a.shape))} @ {'x'.join(map(str, self.b.shape))}{way}"
+
+
+ALGORITHMS = 8  # of a product, at most
+FIRST, NEXT = "heuristic", "candidate "  # names of the ways that a call's products can go
+
+
+def named(algorithm: int) -> str:
+    """``heuristic``, then ``candidate 2``…"""
+    return f"{NEXT}{algorithm + 1}" if algorithm else FIRST
+
+
+def numbered(way: str) -> int:
+    """The algorithm of a name; the first of what is none."""
+    found = way.removeprefix(NEXT)
+    return int(found) - 1 if found.isdecimal() and 1 < int(found) <= ALGORITHMS else 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad, Convolution
 from nnspec_cupy.commands import Command, Convolve, Kernel, Launch, Product
 from nnspec_cupy.cuda import columns
 from nnspec_cupy.cuda.flat import THREADS, blocks, flat, grid
+from nnspec_cupy.products import by_algorithm
 
 SWITCH = "NNSPEC_CUDNN"  # "none" leaves it out
 ROOM = 256 << 20  # bytes that the columns of so many images may take
@@ -91,7 +92,21 @@ def commands(step: Step) -> tuple[Command, ...]:
         kernel = columns.depthwise if isinstance(op, Conv) else columns.depthwise_input
         return (_launch(kernel(op, a, b, y, step.guarded), (a, b), y, op.reference, step.guard),)
     make: dict[type[Any], Callable[..., Iterator[Command]]] = {Conv: _forward, ConvInputGrad: _input_grad, ConvKernelGrad: _kernel_grad}
-    return tuple(make[type(op)](op, s, a, b, y, step.workspace[0] if step.workspace else None))
+    return by_algorithm(step, make[type(op)](op, s, a, b, y, step.workspace[0] if step.workspace else None))
+
+
+def choice(step: Step) -> str:
+    """The way of a convolution."""
+    op, x, y = step.call.op, [a.type for a in step.inputs], [a.type for a in step.outputs]
+    assert isinstance(op, Convolution)
+    s = Shapes(op, x, y)
+    if by_library(op, x):
+        return "cuDNN"
+    if _small(op, s.kernel) and not isinstance(op, ConvKernelGrad):
+        return "taps: every channel by itself"
+    pieces = -(-s.image[0] // s.images)
+    way = "one product: a window is one place" if not step.workspace else f"columns and {pieces} product{'s' if pieces > 1 else ''}"
+    return f"{op.way}: tuned; {way}" if op.way else way
 
 
 def _by_library(op: Convolution, s: Shapes, a: Array, b: Array, y: Array, filters: Array) -> Iterator[Command]:

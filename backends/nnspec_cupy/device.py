@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nnspec.codegen.backend import Speed
 from nnspec.ir.program import Array
-from nnspec_cupy.commands import Command, Kernel
+from nnspec_cupy.commands import Command, Kernel, Product
 
 CPU = "--backend numpy runs the same spec on the CPU"
 Run: TypeAlias = Callable[[], None]
@@ -29,6 +29,9 @@ class Device(Protocol):
 
     name: str
     arch: str  # what kernels are compiled for: "sm_90"
+
+    def words(self) -> dict[str, str]:
+        """What decides, beside shapes, how fast it is and what its libraries choose, in words that are equal on equal devices."""
 
     def memory(self) -> tuple[int, int]:
         """Bytes that are free, and all."""
@@ -57,6 +60,9 @@ class Device(Protocol):
     def bind(self, command: Command, find: Find, tf32: bool = False) -> Run:
         """What enqueues a command over memory; with ``tf32`` a library may round float32 operands to 10 bits."""
 
+    def algorithms(self, product: Product) -> int:
+        """How many ways of computing a product there are, ``ALGORITHMS`` at most; only its types and how its arrays lie are looked at."""
+
     def capture(self, work: Run) -> Run:
         """What ``work`` enqueues, as one call that enqueues it all."""
 
@@ -68,6 +74,9 @@ class Device(Protocol):
 
     def wait(self, mark: Any) -> None:
         """Until all before a mark is done."""
+
+    def hold(self, seconds: float) -> None:
+        """Keeps what is enqueued from here on waiting for so long, so that meanwhile all of it can be enqueued and then runs without gaps."""
 
     def seconds(self, first: Any, last: Any) -> float:
         """The time between two marks that are both done."""

@@ -6,6 +6,7 @@ A batch goes up on the stream of copies, to a block beside the program's, while 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from nnspec_cupy.memory import Arenas, DeviceMemory, over
 from nnspec_cupy.source import kernels, source
 
 SLOTS = 2  # batches that are on their way at once
+LONGER = 1.3  # than enqueuing a step took the last time
 STAGED = 1 << 16  # bytes of a batch from which its upload goes beside: waiting for another stream costs more than copying less
 
 
@@ -38,6 +40,7 @@ class DeviceExecutable:
         self.inputs: Mapping[str, NDArray[Any]] = _Inputs(self)
         self.outputs: Mapping[str, NDArray[Any]] = _Outputs(self)
         self._marks: list[Any] = []
+        self._enqueued = 0.0  # seconds that the host may take to enqueue a step that is under the clock
 
         def kernel(index: int, inputs: Sequence[Any], outputs: Sequence[Any], workspace: Sequence[Any]) -> Run:
             return self._bound(index)
@@ -88,9 +91,12 @@ class DeviceExecutable:
         """Enqueues one step; what it reads was written before, what it writes is waited for when it is read."""
         slot = self.next
         slot.upload(self.last)
+        start = perf_counter()
         if self._seconds is not None:
+            self.device.hold(self._enqueued)
             self._marks = [self.device.mark()]
         self._step()
+        self._enqueued = LONGER * (perf_counter() - start)
         slot.download()
         self.last, self._now = slot, (self._now + 1) % len(self._slots)
         if self._seconds is not None:

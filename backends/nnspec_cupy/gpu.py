@@ -25,6 +25,14 @@ from nnspec_cupy.device import CPU, Bytes, Find, Run
 CLOCK_KHZ, MEMORY_KHZ, BUS_BITS = 13, 36, 37  # cudaDeviceAttr
 UP, DOWN, OVER = 1, 2, 3  # cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice
 
+LONGEST = 0.5  # seconds that a stream is held
+HOLD = Kernel("hold", "const unsigned long long* in0", """#ifdef __CUDA_ARCH__
+    unsigned long long first, now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(first));
+    do asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now)); while (now - first < *in0);
+#endif
+""")  # nanoseconds
+
 
 def cupy() -> Any:
     """CuPy. Raises MissingExtraError where it is not installed or cannot be loaded."""
@@ -71,6 +79,11 @@ class Gpu:
     def convolutions(self) -> Cudnn:
         """cuDNN, where a plan asks for it."""
         return Cudnn(self)
+
+    def words(self) -> dict[str, str]:
+        """The name, what kernels are compiled for, its processors, and the library that chooses algorithms."""
+        processors = self.runtime.getDeviceProperties(0)["multiProcessorCount"]
+        return {"gpu": self.name, "arch": self.arch, "processors": str(processors), "cublasLt": self.products.version}
 
     def memory(self) -> tuple[int, int]:
         """What is free, less what cuDNN will ask for."""
@@ -144,6 +157,9 @@ class Gpu:
     def _launch(self, blocks: Any, function: Any, grid: Any, block: Any, places: Any, shared: int) -> None:
         function(grid, block, places, shared, self.stream)
 
+    def algorithms(self, product: Product) -> int:
+        return self.products.candidates(product, False)
+
     def capture(self, work: Run) -> Run:
         self.stream.synchronize()
         self.stream.begin_capture()
@@ -167,6 +183,18 @@ class Gpu:
 
     def wait(self, mark: Any) -> None:
         mark.synchronize()
+
+    def hold(self, seconds: float) -> None:
+        word, block = self._held
+        word.view(np.uint64)[0] = int(1e9 * min(seconds, LONGEST))
+        self.load([HOLD])
+        self.upload(word, block)()
+        self._launch((), self._functions[HOLD.name], (1, 1, 1), (1, 1, 1), (np.uint64(block.ptr),), 0)
+
+    @cached_property
+    def _held(self) -> tuple[Bytes, Any]:
+        """How long, on the host and on the device."""
+        return self.pinned(8), self.allocate(8)
 
     def seconds(self, first: Any, last: Any) -> float:
         return float(self.cupy.cuda.get_elapsed_time(first, last)) / 1000

@@ -34,7 +34,9 @@ def no_space(op: Any, x: Types, y: Types) -> Space:
 
 @dataclass(frozen=True)
 class Lowering:
-    """``commands`` of a step, in order. ``in_place``: the inputs whose memory the first output may take. ``workspace``: memory besides."""
+    """``commands`` of a step, in order. ``in_place``: the inputs whose memory the first output may take. ``workspace``: memory besides.
+    ``waits``: whether the commands look at the condition of their step. Libraries know none: they run anyway, and write no state that waits.
+    """
 
     commands: Callable[[Step], Sequence[Command]]
     in_place: Callable[[Any], tuple[int, ...]] = lambda op: ()
@@ -42,3 +44,4 @@ class Lowering:
     writes: Callable[[Op, int, Layout], bool] = anywhere
     workspace: Callable[[Any, Types, Types], Space] = no_space
     choice: Callable[[Step], str] = lambda step: ""
+    waits: bool = True

@@ -49,6 +49,11 @@ def reduction(step: Step) -> tuple[Launch]:
     return launched(step, reduce.reduction(op, x, y, step.guarded), reduce.grid(op, x.shape))
 
 
+def algorithm(step: Step) -> str:
+    """What a tune file says."""
+    return f"{step.call.op.way}: tuned" if step.call.op.way else ""
+
+
 def argmax(step: Step) -> tuple[Launch]:
     (x,), (y,), op = step.inputs, step.outputs, step.call.op
     assert isinstance(op, ArgMax)
@@ -140,11 +145,11 @@ LOWERINGS: dict[type[Op], Lowering] = {
     **{op: Lowering(numbered) for op in (OneHot, Pick, Gather, TakeRows, TopK)},
     **{op: Lowering(numbered, reads=plain) for op in (ScatterAdd, AddRows, Largest)},
     **{op: Lowering(pooled) for op in (MaxPool, WindowMax, MaxPoolGrad, MaxPoolPick, AvgPool, AvgPoolGrad)},
-    **{op: Lowering(convolution.commands, reads=plain, writes=plain, workspace=convolution.workspace)
+    **{op: Lowering(convolution.commands, reads=plain, writes=plain, workspace=convolution.workspace, choice=convolution.choice, waits=False)
        for op in (Conv, ConvInputGrad, ConvKernelGrad)},
     **{op: Lowering(read_along, workspace=places_along) for op in (Resample, ResampleGrad)},
     Pad: Lowering(padded),
     RandomBits: Lowering(drawn, writes=plain),
-    MatMul: Lowering(product, reads=matrices, writes=matrices),
-    Linear: Lowering(product, reads=matrices, writes=matrices),
+    MatMul: Lowering(product, reads=matrices, writes=matrices, choice=algorithm, waits=False),
+    Linear: Lowering(product, reads=matrices, writes=matrices, choice=algorithm, waits=False),
 }

@@ -30,5 +30,8 @@ class DeviceRules:
     def in_place(self, op: Op) -> tuple[int, ...]:
         return LOWERINGS[type(op)].in_place(op)
 
+    def waits(self, op: Op) -> bool:
+        return LOWERINGS[type(op)].waits
+
     def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType], layouts: Sequence[Layout | None]) -> Space:
         return LOWERINGS[type(op)].workspace(op, inputs, outputs)

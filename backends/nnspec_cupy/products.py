@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product as every
 from math import prod
@@ -17,7 +17,7 @@ from nnspec.ir.op import Op
 from nnspec.ir.program import Array, Copy, Step
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.elementwise import Add
-from nnspec_cupy.commands import Command, Launch, Product
+from nnspec_cupy.commands import Command, Launch, Product, numbered
 from nnspec_cupy.cuda.flat import THREADS, flat, grid
 
 EPILOGUE = (DType.float32,)  # of which the library promises to add a bias
@@ -26,7 +26,13 @@ EPILOGUE = (DType.float32,)  # of which the library promises to add a bias
 def product(step: Step) -> tuple[Command, ...]:
     """The commands of ``MatMul`` and ``Linear``."""
     a, b, *more = step.inputs
-    return tuple(products(a, b, step.outputs[0], more[0] if more else None, step.guard))
+    return by_algorithm(step, products(a, b, step.outputs[0], more[0] if more else None, step.guard))
+
+
+def by_algorithm(step: Step, commands: Iterable[Command]) -> tuple[Command, ...]:
+    """The commands of a step, its products by the algorithm that a tune file says."""
+    algorithm = numbered(step.call.op.way)
+    return tuple(replace(c, algorithm=algorithm) if algorithm and isinstance(c, Product) else c for c in commands)
 
 
 def products(a: Array, b: Array, y: Array, bias: Array | None = None, guard: Array | None = None) -> Iterator[Command]:

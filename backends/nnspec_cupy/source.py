@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from nnspec.codegen.emit import Line, emit, safe
 from nnspec.codegen.module import RESERVED, module
-from nnspec.ir.program import Program
+from nnspec.ir.graph import Call
+from nnspec.ir.program import Array, Program, Step, row_major
+from nnspec.ir.types import TensorType, known
 from nnspec_cupy.commands import Command, Kernel, Launch
 from nnspec_cupy.lowerings import LOWERINGS
 
@@ -26,6 +28,18 @@ def commands(program: Program) -> Iterator[Command]:
     """All that a program enqueues, in order."""
     for step in program.steps:
         yield from LOWERINGS[type(step.call.op)].commands(step)
+
+
+def apart(call: Call) -> Sequence[Command]:
+    """The commands of a call whose arrays lie plainly, each by itself."""
+
+    def arrays(word: str, types: Iterable[TensorType]) -> tuple[Array, ...]:
+        return tuple(Array(f"{word}{k}", t, f"{word}{k}", 0, row_major(known(t.shape))) for k, t in enumerate(types))
+
+    inputs, outputs = [v.type for v in call.inputs], [v.type for v in call.outputs]
+    lowering = LOWERINGS[type(call.op)]
+    space = [w for w in lowering.workspace(call.op, inputs, outputs) if isinstance(w, TensorType)]
+    return lowering.commands(Step(call, arrays("x", inputs), arrays("y", outputs), arrays("w", space)))
 
 
 def kernels(program: Program) -> dict[str, Kernel]:

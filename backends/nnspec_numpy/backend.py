@@ -160,7 +160,7 @@ class NumpyBackend:
         first = own.choice(op, *types).partition(":")[0]
         return first, *(name for name in found if name != first)
 
-    def machine(self) -> dict[str, str]:
+    def machine(self, tf32: bool = False) -> dict[str, str]:
         """What decides which way is the fastest: the processor that code is made for, its vectors, and the kernels of BLAS."""
         cpu = chosen()
         return {"cpu": cpu.name if cpu else "NumPy alone", "vectors": f"{8 * cpu.width} bits" if cpu else "none", "blas": core()}

@@ -54,6 +54,9 @@ class NumpyRules:
             return nests.in_place(op)
         return STATEMENTS[type(op)].in_place if type(op) in STATEMENTS else ()
 
+    def waits(self, op: Op) -> bool:
+        return True  # conditions stand in the source
+
     def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType],
                   layouts: Sequence[Layout | None]) -> Sequence[TensorType | NDArray[Any] | Kept]:
         if isinstance(op, Fused) or philox.takes(op) and chosen() is not None:

@@ -45,7 +45,7 @@ def command(
     sizes = lengths(axes, open_axes(parsed))
     tuning = None if tune is None else read_tuning(tune)
     if tuning is not None:
-        tuning.refuse_other(device.machine())
+        tuning.refuse_other(device.machine(parsed.settings.tf32))
     stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, sizes), device, parsed.settings.strict, tuning))
     found = kept(parsed, stages, device)
     if source:

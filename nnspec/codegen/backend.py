@@ -105,8 +105,8 @@ class Backend(Protocol):
     def ways(self, call: Call) -> tuple[str, ...]:
         """The names of all ways that a call of a program can go (``op.way``), first what is chosen without; none where there is one."""
 
-    def machine(self) -> Mapping[str, str]:
-        """What decides, beside shapes, which way is the fastest, in words that are equal on equal machines."""
+    def machine(self, tf32: bool = False) -> Mapping[str, str]:
+        """What decides, beside shapes, which way is the fastest, in words that are equal on equal machines; ``tf32`` as for ``memory``."""
 
     def source(self, program: Program) -> str:
         """Python that a person can read, and that ``bind`` runs."""

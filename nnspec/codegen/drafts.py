@@ -41,6 +41,9 @@ class Rules(Protocol):
     def in_place(self, op: Op) -> tuple[int, ...]:
         """The inputs whose memory the first output may take, where type and layout are equal."""
 
+    def waits(self, op: Op) -> bool:
+        """Whether a step that waits for a condition does nothing where that is false; else it writes no state that waits."""
+
     def workspace(self, op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType],
                   layouts: Sequence[Layout | None]) -> Sequence[TensorType | NDArray[Any] | Kept]:
         """Memory that one call needs besides, what is kept for it, and constants that it reads; ``layouts`` of inputs and outputs."""

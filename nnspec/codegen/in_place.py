@@ -52,6 +52,8 @@ def _may_write(drafts: list[Draft], maker: int, update: Draft, to: Spot, reads: 
         return False
     if (d.guard and d.guard.value) != (update.guard and update.guard.value):
         return False
+    if d.guard and not rules.waits(d.call.op):
+        return False
     overlapping = [k for k, o in enumerate(d.reads) if o.spot and o.spot.buffer is to.buffer]
     allowed = rules.in_place(d.call.op)
     return all(k in allowed and d.reads[k].spot == to for k in overlapping)

@@ -69,7 +69,7 @@ def replay_choices(model: Model, folder: RunFolder) -> tuple[str, ...]:
     model.tuning = parse_tuning(folder.read(TUNE), str(path))
     if _digest(model) != before:
         raise DataError(Problem(f"{path}: this is not what the run was started with", wanted="a run's folder with all its files", rule="resume"))
-    different = model.tuning.differs(model.backend.machine())
+    different = model.tuning.differs(model.backend.machine(model.spec.settings.tf32))
     return (f"the ways of this run were timed on another machine ({different}): it goes on with them",) if different else ()
 
 

@@ -89,7 +89,7 @@ def _tune(model: Model, folder: Path) -> None:
     if model.interpreted or (text := _read(folder, TUNE)) is None:
         return
     found = parse_tuning(text, str(folder / TUNE))
-    if different := found.differs(model.backend.machine()):
+    if different := found.differs(model.backend.machine(model.spec.settings.tf32)):
         model.notes = (*model.notes, f"{folder / TUNE} is of another machine and not used here, last bits may differ: {different}")
     else:
         model.tuning = found

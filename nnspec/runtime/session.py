@@ -66,7 +66,7 @@ def tuned(path: str | Path, model: Model) -> Tuning:
         problem = Problem("a tune file says how programs compute, and the interpreter has none", found=str(path), hint="leave one of the two out")
         raise SpecError(problem)
     found = read_tuning(path)
-    found.refuse_other(model.backend.machine())
+    found.refuse_other(model.backend.machine(model.spec.settings.tf32))
     return found
 
 
@@ -98,7 +98,7 @@ class Model(Steps, Answers):
         declared = spec.built.network.parameters
         refuse_parameters(types, sorted(((p, size({p: TensorType(d.param.shape, dtype)})) for p, d in declared.items()), key=lambda x: -x[1]),
                           None if self.interpreted else self.backend.room())
-        self.memory = HostMemory(types) if self.interpreted else self.backend.memory(types, spec.settings.math == "tf32")
+        self.memory = HostMemory(types) if self.interpreted else self.backend.memory(types, spec.settings.tf32)
         self.parameters: Mapping[str, Parameter] = {path: Parameter(self, d) for path, d in declared.items()}
         if start:
             begin(self, lambda path: self._initial(path, declared[path]).astype(dtype.numpy))

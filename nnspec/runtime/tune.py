@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nnspec.codegen.backend import Executable
+from nnspec.codegen.backend import Executable, results
 from nnspec.codegen.tuning import Timed, Tuning
 from nnspec.compiler import pass_graph
 from nnspec.ir.op import Array
@@ -102,7 +102,8 @@ class _Timing:
     def turn(self, number: int) -> None:
         """One turn of a variant: the median of each call's time is kept where it is the least so far."""
         program, run, seconds = self.bound.get(number) or self.bind(self.variant(number))
-        if 2 * self.variants * program.peak < memory.available() * memory.SPARE:
+        room = self.model.backend.room()
+        if 2 * self.variants * program.peak < (memory.available() if room is None else room.bytes) * memory.SPARE:
             self.bound[number] = program, run, seconds
         runs = []
         for _ in range(WARM + RUNS):
@@ -143,8 +144,16 @@ class _Timing:
             for run, own in zip(runs, times, strict=True):
                 start = perf_counter()
                 run.run()
+                _wait(run)
                 own.append(perf_counter() - start)
         return Gain(self.kind, self.rows, *(min(median(own[i : i + RUNS]) for i in range(WARM, len(own) - RUNS + 1)) for own in times))
+
+
+def _wait(run: Executable) -> None:
+    """Until what was enqueued is done, where a run is only that: its results are read."""
+    if hasattr(run, "results"):
+        found = results(run).outputs
+        found[next(iter(found))]
 
 
 def tune(model: Model, rows: Mapping[str, Array], kinds: Iterable[tuple[Kind, int]], seconds: float, say: Say) -> Tuned:
@@ -170,7 +179,7 @@ def tune(model: Model, rows: Mapping[str, Array], kinds: Iterable[tuple[Kind, in
                 found = {text: replace(c, way=c.model) for text, c in found.items()}
         calls |= found
     times = sum((t.times for t in timings), Counter[str]())
-    machine = dict(model.backend.machine())
+    machine = dict(model.backend.machine(model.spec.settings.tf32))
     return Tuned(Tuning(model.spec.name, machine, model.threads, calls, version("nnspec")), times, tuple(gains))
 
 

@@ -97,3 +97,8 @@ class Settings(Config):
     def strict(self) -> bool:
         """Whether nothing may be reordered."""
         return self.math == "strict"
+
+    @property
+    def tf32(self) -> bool:
+        """Whether products of float32 may round what they read to 10 bits, on a GPU."""
+        return self.math == "tf32"

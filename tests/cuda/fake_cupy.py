@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, product
 from math import prod
-from time import perf_counter
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from nnspec.ir.types import DType
 from nnspec_cupy.commands import Kernel
+from nnspec_cupy.emulated import HELD, numbers, store
 from tests.cuda.shim import library
 
 FREE, TOTAL = 3 << 30, 4 << 30
@@ -35,6 +37,7 @@ class Machine:
         self.numbers = count(16)
         self.launched: list[str] = []
         self.used = 0
+        self.now = 0.0  # seconds by its own clock, which is no busy machine's
 
     def allocate(self, size: int, counted: bool) -> int:
         assert size > 0
@@ -71,6 +74,7 @@ class Stream:
     def next(self) -> None:
         first = self.items.popleft()
         if not isinstance(first, Event):
+            self.machine.now += 1e-6
             with np.errstate(all="ignore"):
                 first()
             return
@@ -121,7 +125,8 @@ class Event:
         stream.enqueue(self._pass)
 
     def _pass(self) -> None:
-        self.at = perf_counter()
+        assert self.stream is not None
+        self.at = self.stream.machine.now
 
     def synchronize(self) -> None:
         while self.at is None:
@@ -214,8 +219,9 @@ def cupy(machine: Machine) -> Any:
 # cublasLt
 
 SIZES = {"MatmulDesc": {3: 4, 4: 4, 7: 4, 8: 8}, "MatrixLayout": {5: 4, 6: 8}, "MatmulPreference": {1: 8, 5: 4, 6: 4, 7: 4, 8: 4}}
-DTYPES = {0: np.float32, 1: np.float64}
+DTYPES: dict[int, Any] = {0: np.dtype(np.float32), 1: np.dtype(np.float64), 2: HELD[DType.float16], 14: HELD[DType.bfloat16]}
 COMPUTES = {(68, 0), (77, 0), (70, 1)}  # of which scale
+SCALES = {(0, 0): 0, (1, 1): 1, (2, 2): 0, (2, 0): 0, (14, 14): 0, (14, 0): 0}  # by the types of what is read and written
 INVALID, UNSUPPORTED = 7, 15
 
 
@@ -225,6 +231,22 @@ class CublasLt:
     def __init__(self, machine: Machine) -> None:
         self.machine, self.made = machine, dict[int, dict[Any, Any]]()
         self.products = 0
+        self.candidates = 3  # that the heuristic names
+        self.slow: dict[int, float] = {}  # seconds that a candidate takes besides
+        self.used: list[int] = []  # candidates, in the order of the products
+
+    def cublasLtGetVersion(self) -> int:
+        return 130100
+
+    def _destroy(self, kind: str, what: Any) -> int:
+        assert self.made.pop(what.value)["kind"] == kind
+        return 0
+
+    def cublasLtMatmulDescDestroy(self, what: Any) -> int:
+        return self._destroy("MatmulDesc", what)
+
+    def cublasLtMatrixLayoutDestroy(self, what: Any) -> int:
+        return self._destroy("MatrixLayout", what)
 
     def _new(self, into: Any, **what: Any) -> int:
         number = next(self.machine.numbers)
@@ -248,8 +270,7 @@ class CublasLt:
         return self._new(into, kind="MatmulPreference")
 
     def cublasLtMatmulPreferenceDestroy(self, what: Any) -> int:
-        del self.made[what.value]
-        return 0
+        return self._destroy("MatmulPreference", what)
 
     def _set(self, kind: str, what: Any, attribute: int, value: Any, size: Any) -> int:
         made = self.made[what.value]
@@ -272,17 +293,20 @@ class CublasLt:
         m, k = (a["rows"], a["columns"])[:: -1 if d.get(3) else 1]
         k2, n = (b["rows"], b["columns"])[:: -1 if d.get(4) else 1]
         fits = (m, n, k) == (y["rows"], y["columns"], k2) and len({x.get(5, 1) for x in (a, b, y)}) == 1
-        return (d, a, b, y) if fits and a["dtype"] == b["dtype"] == y["dtype"] == d["scale"] else None
+        known = a["dtype"] == b["dtype"] and SCALES.get((a["dtype"], y["dtype"])) == d["scale"]
+        return (d, a, b, y) if fits and known else None
 
     def cublasLtMatmulAlgoGetHeuristic(self, handle: Any, description: Any, a: Any, b: Any, c: Any, y: Any, wish: Any, wanted: int, into: Any, found: Any) -> int:
-        assert self.made[handle.value]["kind"] == "handle" and wanted == 1 and c.value == y.value
+        assert self.made[handle.value]["kind"] == "handle" and 1 <= wanted <= len(into) and c.value == y.value
         sides = self._sides(description, (a, b, y))
-        if sides is None or sides[0].get(7) == 4 and sides[0]["scale"] != 0:
+        if sides is None or sides[0].get(7) == 4 and (sides[0]["scale"] != 0 or not sides[0].get(8)):
             return UNSUPPORTED
         wish = self.made[wish.value]
-        for i in range(4):
-            into._obj.algorithm[i] = wish.get(5 + i, 256)
-        into._obj.workspace, into._obj.state, found._obj.value = wish[1], 0, 1
+        found._obj.value = min(wanted, self.candidates)
+        for number in range(found._obj.value):
+            for i in range(4):
+                into[number].algorithm[i] = wish.get(5 + i, 256)
+            into[number].algorithm[4], into[number].workspace, into[number].state = number, wish[1], 0
         return 0
 
     def cublasLtMatmul(self, handle: Any, description: Any, alpha: Any, a: Any, first: Any, b: Any, second: Any, beta: Any, c: Any, third: Any, y: Any,
@@ -297,20 +321,25 @@ class CublasLt:
                 return INVALID
             views.append(self._view(at.value, layout))
         bias = self._vector(d[8], sides[3]) if d.get(7) == 4 else None
+        candidate = int(algorithm._obj[4])
+        assert candidate < self.candidates
 
         def run() -> None:
             self.products += 1
-            x, w, to = views
+            self.used.append(candidate)
+            sleep(self.slow.get(candidate, 0.0))
+            self.machine.now += self.slow.get(candidate, 0.0)
+            x, w, to = numbers(views[0]), numbers(views[1]), views[2]
             found = alpha._obj.value * ((x.swapaxes(1, 2) if d.get(3) else x) @ (w.swapaxes(1, 2) if d.get(4) else w))
             found = found if bias is None else found + bias[:, None]
-            to[...] = found + beta._obj.value * to if beta._obj.value else found
+            store(found + beta._obj.value * numbers(to) if beta._obj.value else found, to)
 
         self.machine.streams[stream.value].enqueue(run)
         return 0
 
     def _view(self, at: int, layout: dict[Any, Any]) -> Any:
         """Columns of a batch of matrices."""
-        dtype = np.dtype(DTYPES[layout["dtype"]])
+        dtype = DTYPES[layout["dtype"]]
         batch, step = layout.get(5, 1), layout.get(6, 0)
         last = step * (batch - 1) + layout["leading"] * (layout["columns"] - 1) + layout["rows"]
         self.machine.inside(at, last * dtype.itemsize)
@@ -318,7 +347,7 @@ class CublasLt:
                           tuple(n * dtype.itemsize for n in (step, 1, layout["leading"])))
 
     def _vector(self, at: int, layout: dict[Any, Any]) -> Any:
-        dtype = np.dtype(DTYPES[layout["dtype"]])
+        dtype = DTYPES[layout["dtype"]]
         self.machine.inside(at, layout["rows"] * dtype.itemsize)
         return np.frombuffer((ctypes.c_char * (layout["rows"] * dtype.itemsize)).from_address(at), dtype)
 
