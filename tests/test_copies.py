@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nnspec.ops.movement import Pad
 from nnspec_numpy.kernels.copies import bind_pad, copy, step, way
-from tests.test_numpy_kernels import processor
+from tests.processors import processor
 
 CPUS = ["", "avx2", "baseline", "none"]
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "uint16")
@@ -38,7 +38,7 @@ def compare(shape: tuple[int, ...], order: tuple[int, ...], low: int, step_: int
 
 @pytest.mark.parametrize("cpu", CPUS)
 def test_every_order_of_axes_is_copied(cpu: str) -> None:
-    with processor(cpu):
+    with processor(cpu, skip=False):
         names = {compare(shape, order, low, step_, dtype) for shape in ((5, 33, 18), (3, 4, 70), (17, 1, 16), (2, 2, 9)) for order in permutations(range(3))
                  for low, step_ in ((0, 1), (2, 2)) for dtype in DTYPES}
     assert cpu == "none" or {"runs"} < names and any(n.startswith("turned4") for n in names) and any(n.startswith("turned8") for n in names)
@@ -47,7 +47,7 @@ def test_every_order_of_axes_is_copied(cpu: str) -> None:
 @pytest.mark.parametrize("cpu", CPUS)
 @pytest.mark.parametrize("count", [2, 3, 4, 8])
 def test_lines_are_laid_into_one_another_and_taken_apart(cpu: str, count: int) -> None:
-    with processor(cpu):
+    with processor(cpu, skip=False):
         for n in (1, 15, 16, 17, 40):
             apart, joined = numbers((3, count, n), "float32"), np.zeros((3, n, count), "float32")
             into, out = step(joined.transpose(0, 2, 1), apart), np.zeros_like(apart)
@@ -86,7 +86,7 @@ def test_parts_of_a_large_copy_are_the_whole() -> None:
 
 @pytest.mark.parametrize("cpu", CPUS)
 def test_borders_are_written_once_and_around_the_inside(cpu: str) -> None:
-    with processor(cpu):
+    with processor(cpu, skip=False):
         for low, high, inner in (((0, 1, 2), (0, 3, 0), (0, 0, 0)), ((1, 0, 0), (0, 0, 1), (0, 0, 0)), ((0, 0, 0), (0, 0, 0), (0, 0, 0)), ((1, 2, 0), (0, 1, 1), (1, 2, 0))):
             op, x = Pad(low=low, high=high, inner=inner, value=-1.5), numbers((3, 5, 6), "float32")
             wanted = op.reference(x)

@@ -17,7 +17,7 @@ from nnspec.ir.interpret import evaluate
 from nnspec.ir.types import DType, TensorType
 from nnspec.layers.layer import Entry, Mode, Values, applied
 from nnspec.ops.reduce import sum_
-from nnspec.runtime.session import compile
+from nnspec.runtime.session import Model, compile
 from tests.test_layers import Sample, built
 from tests.test_layers_small import same_as_torch
 
@@ -192,10 +192,8 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_compiled_steps_equal_interpreted_ones_and_padding_is_not_seen(name: str) -> None:
-    text, rng = HEAD + SPECS[name] + TAIL, np.random.default_rng(0)
-    feeds = {"x": rng.standard_normal((5, 4, 6)), "target": rng.integers(0, 3, 5)}
+def learn_alike(text: str, feeds: dict[str, Any]) -> tuple[Model, ...]:
+    """The same spec compiled, interpreted, and compiled for padded batches, after three steps that were alike."""
     models = compile(loads(text)), compile(loads(text), backend="interpret"), compile(loads(text + "batch_size: 7\n"))
     for _ in range(3):
         losses = [m.train_batch(feeds)["loss"] for m in models]
@@ -203,6 +201,14 @@ def test_compiled_steps_equal_interpreted_ones_and_padding_is_not_seen(name: str
     for path in models[0].parameters:
         for other in models[1:]:
             np.testing.assert_allclose(models[0].read(path), other.read(path), rtol=1e-9, atol=1e-12)
+    return models
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_compiled_steps_equal_interpreted_ones_and_padding_is_not_seen(name: str) -> None:
+    text, rng = HEAD + SPECS[name] + TAIL, np.random.default_rng(0)
+    feeds = {"x": rng.standard_normal((5, 4, 6)), "target": rng.integers(0, 3, 5)}
+    models = learn_alike(text, feeds)
     first, *others = [m.predict(feeds["x"], raw=True) for m in models]
     for other in others:
         np.testing.assert_allclose(first, other, rtol=1e-9, atol=1e-12)

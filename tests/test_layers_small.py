@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from nnspec.autodiff import gradients
 from nnspec.compiler import loads
 from nnspec.errors import SpecError
-from nnspec.ir.graph import constant
 from nnspec.ir.interpret import evaluate
 from nnspec.ir.types import DType
 from nnspec.layers.layer import Entry
 from nnspec.ops.reduce import sum_
 from nnspec.runtime.session import compile
-from tests.test_layers import Sample, built
+from tests.test_layers import Sample, beside_torch, built
 
 torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
 F = torch.nn.functional
@@ -26,18 +25,8 @@ F = torch.nn.functional
 
 def same_as_torch(entry: Entry, sample: Sample) -> None:
     """Value and every gradient of a random weighing, to 1e-10 of the largest."""
-    x, params, y, fed = built(entry, sample)
-    tensors = {v: torch.tensor(fed[v], requires_grad=True) for v in (*x, *params.values())}
-    assert sample.torch is not None
-    theirs = sample.torch(*(tensors[v] for v in x), **{n: tensors[v] for n, v in params.items()})
-    weight = np.random.default_rng(4).standard_normal(y.shape)
-    wrt = [*x, *params.values()]
-    found = gradients(sum_(y * constant(weight, DType.float64)), wrt)
-    values = evaluate([y, *(g for g in found if g is not None)], fed)
-    close(values[y], theirs.detach().numpy())
-    (theirs * torch.tensor(weight)).sum().backward()
-    for v, g in zip(wrt, found, strict=True):
-        close(np.zeros(fed[v].shape) if g is None else values[g], np.zeros(fed[v].shape) if tensors[v].grad is None else tensors[v].grad.numpy())
+    for ours, theirs in beside_torch(entry, sample):
+        close(ours, np.zeros_like(ours) if theirs is None else theirs)
 
 
 def close(a: Any, b: Any) -> None:

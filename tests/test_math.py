@@ -20,6 +20,7 @@ from nnspec.ops.reduce import sum_
 from nnspec.runtime.session import compile
 from nnspec.spec.grammar import parse
 from nnspec.spec.tensor_formulas import names_of, read
+from tests.test_layers_sayable import learn_alike
 from tests.test_layers_small import close
 
 torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
@@ -187,13 +188,7 @@ def test_compiled_steps_equal_interpreted_ones_and_padding_is_not_seen(name: str
     blocks, layers = LAYERS[name]
     text, rng = f"{HEAD}{blocks}layers:\n{layers}{TAIL}", np.random.default_rng(0)
     feeds = {"image": rng.standard_normal((5, 4, 3)), "target": rng.integers(0, 3, 5)}
-    models = compile(loads(text)), compile(loads(text), backend="interpret"), compile(loads(text + "batch_size: 7\n"))
-    for _ in range(3):
-        losses = [m.train_batch(feeds)["loss"] for m in models]
-        assert losses == pytest.approx([losses[0]] * 3, rel=1e-11)
-    for path in models[0].parameters:
-        for other in models[1:]:
-            np.testing.assert_allclose(models[0].read(path), other.read(path), rtol=1e-9, atol=1e-12)
+    learn_alike(text, feeds)
 
 
 def test_a_block_of_two_inputs_reads_them_by_name() -> None:

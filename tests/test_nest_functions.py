@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
-from nnspec.errors import SpecError
 from nnspec.ir.graph import Graph, abstract, constant
 from nnspec.ir.op import Op
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops import elementwise as e
 from nnspec.passes.fuse_loops import fuse_loops
 from nnspec_numpy import BACKEND
-from nnspec_numpy.llvm.cpu import chosen
+from tests.processors import processor
 
 SIZE = 1 << 20
 LIMIT = 4.0
@@ -58,6 +57,13 @@ def compiled(op: Op) -> Callable[[Any], Any]:
     return function
 
 
+@pytest.fixture(params=["", "avx2", "baseline"])
+def mask(request: pytest.FixtureRequest) -> Iterator[str]:
+    """On this processor, and on lesser ones, which scale by powers of two otherwise and may not fuse products."""
+    with processor(request.param):
+        yield request.param
+
+
 def samples(parts: int, every: bool) -> Iterator[Any]:
     """Bit patterns: every one, or those that the golden ratio spreads over all."""
     if every:
@@ -83,15 +89,8 @@ def units(found: Any, wanted: Any) -> Any:
         return np.where(np.isnan(wanted), np.where(np.isnan(found), 0.0, np.inf), away)
 
 
-@pytest.mark.parametrize("mask", ["", "avx2", "baseline"])
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_is_right_to_four_units_in_the_last_place(name: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On this processor, and on lesser ones, which scale by powers of two otherwise and may not fuse products."""
-    monkeypatch.setenv("NNSPEC_CPU", mask)
-    try:
-        chosen()
-    except SpecError:
-        pytest.skip("not on this processor")
+def test_a_function_is_right_to_four_units_in_the_last_place(name: str, mask: str) -> None:
     op, reference = FUNCTIONS[name]
     function = compiled(op)
     worst, where = 0.0, 0.0
@@ -152,15 +151,9 @@ def flushed(x: Any) -> Any:
     return np.where(np.abs(x) < SMALLEST, np.copysign(np.float32(0), x), x)
 
 
-@pytest.mark.parametrize("mask", ["", "avx2", "baseline"])
 @pytest.mark.parametrize("kind", ["bits", "like", "whole", "special"])
-def test_a_power_is_that_of_double_precision(kind: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_power_is_that_of_double_precision(kind: str, mask: str) -> None:
     """To four units, and exactly where it is a whole number that single precision holds."""
-    monkeypatch.setenv("NNSPEC_CPU", mask)
-    try:
-        chosen()
-    except SpecError:
-        pytest.skip("not on this processor")
     a, b = (flushed(x) for x in pairs(kind))
     found = two(e.Raise())(a, b)
     with np.errstate(all="ignore"):
@@ -175,15 +168,9 @@ def test_a_power_is_that_of_double_precision(kind: str, mask: str, monkeypatch: 
         np.testing.assert_array_equal(found[exact], wanted[exact].astype(np.float32))
 
 
-@pytest.mark.parametrize("mask", ["", "avx2", "baseline"])
 @pytest.mark.parametrize("kind", ["bits", "like", "whole", "special"])
 @pytest.mark.parametrize("op", [e.Remainder(), e.FloorDivide()])
-def test_what_is_left_and_the_quotient_rounded_down_are_numpys(op: Op, kind: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NNSPEC_CPU", mask)
-    try:
-        chosen()
-    except SpecError:
-        pytest.skip("not on this processor")
+def test_what_is_left_and_the_quotient_rounded_down_are_numpys(op: Op, kind: str, mask: str) -> None:
     a, b = (flushed(x) for x in pairs(kind))
     n = 20_000  # of huge quotients the reference takes its time
     found = two(op)(a, b)[:n]
@@ -196,14 +183,8 @@ def test_what_is_left_and_the_quotient_rounded_down_are_numpys(op: Op, kind: str
     np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("mask", ["", "avx2", "baseline"])
 @pytest.mark.parametrize("op", [e.Floor(), e.Round()])
-def test_whole_numbers_are_numpys(op: Op, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NNSPEC_CPU", mask)
-    try:
-        chosen()
-    except SpecError:
-        pytest.skip("not on this processor")
+def test_whole_numbers_are_numpys(op: Op, mask: str) -> None:
     function = compiled(op)
     for x in samples(1, False):
         x = flushed(x)

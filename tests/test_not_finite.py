@@ -11,7 +11,8 @@ from nnspec.ir.op import Array, Op
 from nnspec.ops.conv import Conv
 from nnspec.ops.pool import AvgPool, MaxPool
 from nnspec_numpy.kernels import KERNELS
-from tests.test_numpy_kernels import bound, processor, type_of
+from tests.processors import processor
+from tests.test_numpy_kernels import bound, type_of
 
 # Rows, height, width, channels, filters, window, stride, groups: by Winograd's tiles of both sizes, directly, by lines, columns and single taps
 CONVOLUTIONS = [(5, 13, 12, 32, 48, 3, 1, 1), (4, 24, 20, 64, 64, 3, 1, 1), (4, 20, 20, 3, 16, 3, 1, 1), (4, 9, 9, 16, 32, 1, 1, 1), (3, 12, 12, 32, 32, 3, 2, 1),
@@ -56,7 +57,7 @@ def stays(op: Op, x: Array, *others: Array, row: int, bad: float) -> None:
 @pytest.mark.parametrize("cpu", ["", "avx2", "none"])
 def test_a_number_that_is_not_finite_reaches_no_other_row(cpu: str, bad: float) -> None:
     rng = np.random.default_rng(0)
-    with processor(cpu):
+    with processor(cpu, skip=False):
         for n, height, width, channels, filters, size, stride, groups in CONVOLUTIONS:
             op = Conv((stride,) * 2, "same", (1, 1), groups)
             x, w = (rng.normal(size=s).astype(np.float32) for s in ((n, height, width, channels), (size, size, channels // groups, filters)))
@@ -77,7 +78,7 @@ def test_a_number_that_is_not_finite_reaches_no_other_row(cpu: str, bad: float) 
 @pytest.mark.parametrize("kind", [MaxPool, AvgPool])
 def test_a_pool_keeps_nan_in_its_windows(kind: Any, cpu: str) -> None:
     x = np.random.default_rng(0).normal(size=(4, 9, 8, 20)).astype(np.float32)
-    with processor(cpu):
+    with processor(cpu, skip=False):
         for size, stride in ((2, 2), (3, 2), (3, 1)):
             for row in (0, 3):
                 stays(kind((size,) * 2, (stride,) * 2, "same"), x, row=row, bad=np.nan)

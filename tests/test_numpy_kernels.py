@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -15,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnspec.ops  # noqa: F401  # registers the ops
-from nnspec.errors import NnspecError, SpecError
+from nnspec.errors import SpecError
 from nnspec.ir.op import Array, Op, ShapeError
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad, Padding
@@ -27,24 +26,13 @@ from nnspec.ops.resample import Resample, ResampleGrad
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.kernels.move import turn
 from nnspec_numpy.llvm.cpu import chosen
+from tests.processors import processor
 
 CLOSE = {"float64": 1e-12, "float32": 2e-5}
 LIMIT = 4096  # bytes that a call may ask for
 SAMPLES = [pytest.param(op, i, id=f"{op.__name__}-{i}") for op in KERNELS for i in range(len(op.samples))]
 DTYPES = st.sampled_from(["float64", "float32"])
 CPUS = st.sampled_from(["", "avx2", "baseline", "none"])  # compiled kernels for this processor and for shorter vectors, and NumPy alone
-
-
-@contextmanager
-def processor(cpu: str) -> Iterator[None]:
-    """As if the processor were that, where it can be."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NNSPEC_CPU", cpu)
-        try:
-            chosen()
-        except NnspecError:
-            patch.setenv("NNSPEC_CPU", "")
-        yield
 
 
 def spoiled(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
@@ -141,7 +129,7 @@ def test_convolution_and_both_gradients_give_what_their_references_give(
     w = numbers((*at["size"], share, groups * filters), dtype, 1)
     forward = Conv(*fields)
     g = numbers(known(forward.infer(type_of(x), type_of(w)).shape), dtype, 2)
-    with processor(cpu):
+    with processor(cpu, skip=False):
         check(forward, x, w)
         check(ConvInputGrad(*fields, at["spatial"]), g, w)
         check(ConvKernelGrad(*fields, at["size"]), x, g)
@@ -201,7 +189,7 @@ def test_pools_and_their_gradients_give_what_their_references_give(
     except ShapeError:
         return
     index = op.reference(x)[1]
-    with processor(cpu):
+    with processor(cpu, skip=False):
         check(op, x)
         check(MaxPoolGrad(*fields, at["spatial"]), g, index)
         check(MaxPoolPick(*fields), x, index)
@@ -315,7 +303,7 @@ def test_random_bits_follow_the_seed_and_the_step_that_the_host_writes_between_r
        st.sampled_from(["int64", "int32", "uint8"]), DTYPES, CPUS)
 def test_rows_are_added_as_the_reference_adds_them(rows: int, places: list[int], row: list[int], ids: str, dtype: str, cpu: str) -> None:
     which = np.random.default_rng([rows, *places]).integers(0, rows, places).astype(ids)
-    with processor(cpu):
+    with processor(cpu, skip=False):
         check(ScatterAdd(rows), numbers((*places, *row), dtype), which)
 
 

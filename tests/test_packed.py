@@ -6,7 +6,6 @@ import ctypes
 import mmap
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -14,15 +13,14 @@ import numpy as np
 import pytest
 
 import nnspec.ops  # noqa: F401  # registers the ops
-from nnspec.errors import NnspecError
 from nnspec.ir.op import Array, Op
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from nnspec.ops.pool import MaxPool, MaxPoolGrad, WindowMax
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.kernels.direct import block
-from nnspec_numpy.llvm.cpu import chosen
 from nnspec_numpy.llvm.packed import Packing
+from tests.processors import processor
 
 pytestmark = pytest.mark.compiled
 CASES = [  # images, height and width, channels, filters, window, stride, border
@@ -36,18 +34,6 @@ CASES = [  # images, height and width, channels, filters, window, stride, border
     (2, (33, 20), 1, 10, (7, 7), 2, 3),
     (4, (50,), 1, 7, (9,), 1, 4),
 ]
-
-
-@contextmanager
-def processor(cpu: str) -> Iterator[None]:
-    """As if the processor were that; skipped where it cannot be."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NNSPEC_CPU", cpu)
-        try:
-            chosen()
-        except NnspecError:
-            pytest.skip(f"no {cpu} here")
-        yield
 
 
 def type_of(a: Array) -> TensorType:

@@ -190,6 +190,19 @@ IN_LANES: list[tuple[Op, tuple[tuple[int, ...], ...]]] = [
 ]  # fmt: skip
 
 
+def right_and_the_same(op: Op, x: list[Any]) -> None:
+    """A kernel gives what its reference gives, and the same bits from 1, 2 and 4 threads."""
+    found = []
+    for threads in (1, 2, 4):
+        set_threads(threads)
+        check(op, *x)
+        run, y, _ = bound(op, *x)
+        with np.errstate(all="ignore"):
+            run()
+        found.append([a.tobytes() for a in y])
+    assert found[0] == found[1] == found[2]
+
+
 @pytest.mark.parametrize("parts", [2, 3])
 @pytest.mark.parametrize(("op", "shapes"), IN_LANES, ids=lambda value: type(value).__name__ if isinstance(value, Op) else "")
 def test_a_kernel_in_lanes_gives_what_its_reference_gives_and_the_same_bits_from_any_number_of_threads(
@@ -200,15 +213,7 @@ def test_a_kernel_in_lanes_gives_what_its_reference_gives_and_the_same_bits_from
     monkeypatch.setattr("nnspec_numpy.kernels.lanes.MOST", parts)
     x = [numbers(shape, "float64", i) for i, shape in enumerate(shapes)]
     assert len(lanes(op, [type_of(a) for a in x], op.types(*map(type_of, x)))) == parts
-    found = []
-    for threads in (1, 2, 4):
-        set_threads(threads)
-        check(op, *x)
-        run, y, _ = bound(op, *x)
-        with np.errstate(all="ignore"):
-            run()
-        found.append([a.tobytes() for a in y])
-    assert found[0] == found[1] == found[2]
+    right_and_the_same(op, x)
 
 
 @pytest.mark.parametrize(("x", "w", "wanted"), [
@@ -260,15 +265,7 @@ def test_a_convolution_of_one_row_in_bands_gives_what_its_reference_gives_and_th
     types = [type_of(a) for a in given]
     found = bands(op, types, op.types(*types))
     assert len(found) >= 2 and [i for b in found for i in range(b.target.start, b.target.stop)] == list(range(op.types(*types)[0].shape[1]))
-    bits = []
-    for threads in (1, 2, 4):
-        set_threads(threads)
-        check(op, *given)
-        run, y, _ = bound(op, *given)
-        with np.errstate(all="ignore"):
-            run()
-        bits.append([a.tobytes() for a in y])
-    assert bits[0] == bits[1] == bits[2]
+    right_and_the_same(op, given)
 
 
 @pytest.mark.parametrize(("x", "w", "kept", "wanted"), [
