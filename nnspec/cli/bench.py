@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnspec.cli.options import backend_name, backend_option, json_option, print_json, read, spec_options, tune_option
-from nnspec.errors import Problem, SpecError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,17 +46,13 @@ def command(
     """
     parsed = read(spec, settings, allowed)
 
-    from nnspec.cli.plan import lengths
-    from nnspec.cli.traced import open_axes, trains
+    from nnspec.cli.plan import timed
+    from nnspec.cli.traced import trains
     from nnspec.runtime.bench import measure, rows
     from nnspec.runtime.machine import peak
     from nnspec.runtime.session import compile
 
-    sizes = lengths(axes, open_axes(parsed))
-    if missing := [name for name in open_axes(parsed) if name not in sizes and parsed.document.data is None]:
-        raise SpecError(Problem(f"the axis '{missing[0]}' has no length here", hint=f"--axis {missing[0]}=64"))
-    if only == "train" and not trains(parsed):
-        raise SpecError(Problem(f"{parsed.name} is not trained", wanted="a loss and an optimizer", hint="--only infer"))
+    sizes = timed(parsed, axes, only)
     parsed = parsed.with_(batch_size=batch)
     model = compile(parsed.fold(1) if parsed.folds else parsed, backend=backend_name(backend, parsed), threads=threads, weights=False, tune=tune)
     most = peak(model.segments.dtype.numpy, model.threads)

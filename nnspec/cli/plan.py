@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nnspec.codegen.backend import Backend
     from nnspec.codegen.budget import Budget, Kept
     from nnspec.codegen.tuning import Tuning
+    from nnspec.compiler import Spec
     from nnspec.ir.program import Program
 
 ROWS = 10  # of each table
@@ -66,6 +67,18 @@ def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
             raise SpecError(Problem(f"no axis is called '{name}'", wanted=wanted, hint=nearest(name, known)))
         found[name] = int(value)
     return found
+
+
+def timed(spec: Spec, axes: tuple[str, ...], only: str | None) -> dict[str, int]:
+    """The lengths of named axes that what is timed needs; without data each. Raises SpecError for what cannot be timed."""
+    from nnspec.cli.traced import open_axes, trains
+
+    sizes = lengths(axes, open_axes(spec))
+    if missing := [name for name in open_axes(spec) if name not in sizes and spec.document.data is None]:
+        raise SpecError(Problem(f"the axis '{missing[0]}' has no length here", hint=f"--axis {missing[0]}=64"))
+    if only == "train" and not trains(spec):
+        raise SpecError(Problem(f"{spec.name} is not trained", wanted="a loss and an optimizer", hint="--only infer"))
+    return sizes
 
 
 def report(kept: Kept, budget: Budget | None, stages: list[Stage], device: Backend, tuning: Tuning | None = None) -> Iterator[str]:

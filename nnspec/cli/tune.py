@@ -51,17 +51,13 @@ def command(
     path = target(spec) if out is None else out
     check_target(path)
 
-    from nnspec.cli.plan import lengths
-    from nnspec.cli.traced import open_axes, trains
+    from nnspec.cli.plan import timed
+    from nnspec.cli.traced import trains
     from nnspec.runtime.bench import rows
     from nnspec.runtime.session import compile
     from nnspec.runtime.tune import tune
 
-    sizes = lengths(axes, open_axes(parsed))
-    if missing := [name for name in open_axes(parsed) if name not in sizes and parsed.document.data is None]:
-        raise SpecError(Problem(f"the axis '{missing[0]}' has no length here", hint=f"--axis {missing[0]}=64"))
-    if only == "train" and not trains(parsed):
-        raise SpecError(Problem(f"{parsed.name} is not trained", wanted="a loss and an optimizer", hint="--only infer"))
+    sizes = timed(parsed, axes, only)
     parsed = parsed.with_(batch_size=batch)
     model = compile(parsed.fold(1) if parsed.folds else parsed, backend=backend_name(backend, parsed), threads=threads, weights=False)
     given = rows(model, sizes)

@@ -12,7 +12,7 @@ from nnspec.data.config import ColumnKind, Prepare
 from nnspec.data.source_kinds import Source
 from nnspec.data.words import not_ours, only
 from nnspec.errors import DataError, Place, Problem, SpecError, one_of
-from nnspec.spec.explain import build, choose, describe, split, validate
+from nnspec.spec.explain import build, choose, describe, inward, split, validate
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence
 
@@ -203,16 +203,8 @@ def _check_open(name: str, example: str, place: Place, body: Node | None) -> Non
 
 def at(node: Node | None, *path: str | int) -> Place | None:
     """The place of what lies at a path of keys and indices; of the last part that is there. None for no node."""
-    place = node.place if node else None
-    for part in path:
-        if isinstance(node, MappingNode) and part in node.pairs:
-            node = node.pairs[str(part)]
-        elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
-            node = node.items[part]
-        else:
-            break
-        place = node.place
-    return place
+    reached = [node, *inward(node, path)]
+    return reached[-1].place if reached[-1] else None
 
 
 def find(node: Node, word: str) -> Place:

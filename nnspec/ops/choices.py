@@ -88,9 +88,7 @@ class Maximum(Elementwise):
     function = np.maximum
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
-        a, b = x
-        share = _share(greater(a, b), equal(a, b), g)
-        return unbroadcast(share, a.shape), unbroadcast(g - share, b.shape)
+        return _shared(g, greater(*x), *x)
 
 
 class Minimum(Elementwise):
@@ -101,13 +99,13 @@ class Minimum(Elementwise):
     function = np.minimum
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
-        a, b = x
-        share = _share(less(a, b), equal(a, b), g)
-        return unbroadcast(share, a.shape), unbroadcast(g - share, b.shape)
+        return _shared(g, less(*x), *x)
 
 
-def _share(wins: Value, ties: Value, g: Value) -> Value:
-    return where(wins, g, where(ties, g * 0.5, as_value(0.0, g)))
+def _shared(g: Value, wins: Value, a: Value, b: Value) -> Gradients:
+    """The gradient to who wins, half of it to each where neither does."""
+    share = where(wins, g, where(equal(a, b), g * 0.5, as_value(0.0, g)))
+    return unbroadcast(share, a.shape), unbroadcast(g - share, b.shape)
 
 
 class Relu(Elementwise):

@@ -121,15 +121,15 @@ def many(n: int, what: str, ending: str = "s") -> str:
     return f"{n} {what}{'' if n == 1 else ending}"
 
 
-class Live(Callback):
+class Live(Plain):
     """A bar over the whole run with the metrics beside it; epochs scroll by above it, at most one a second."""
 
     passive = True
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+        super().__init__(stream)
         self.bar: Bar | None = None
-        self.shown, self.at, self.moved = 0, float("-inf"), float("-inf")
+        self.moved = float("-inf")
 
     def on_start(self, state: State) -> None:
         from rich.console import Console
@@ -161,23 +161,10 @@ class Live(Callback):
                 self.task, completed=state.step, description=at, text=f"{numbers(state.metrics)}  {speed}", refresh=True
             )
 
-    def on_epoch(self, state: State) -> None:
-        if time.monotonic() - self.at >= EVERY:
-            self.epoch(state)
-
     def on_end(self, state: State) -> None:
-        if self.bar is None:
-            return
-        self.bar.stop()
-        if state.epoch > self.shown:
-            self.epoch(state)
-        if state.stop:
-            self.say(state.stop)
-
-    def epoch(self, state: State) -> None:
-        """Shows the last epoch above the bar."""
-        self.shown, self.at = state.epoch, time.monotonic()
-        self.say(line(state, self.pace))
+        if self.bar is not None:
+            self.bar.stop()
+            super().on_end(state)
 
     def say(self, text: str) -> None:
         """One line above the bar."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -107,21 +107,24 @@ def validate(cls: type[C], node: MappingNode, place: Place, what: str, known: It
     return model
 
 
+def inward(node: Node | None, path: Iterable[Any]) -> Iterator[Node]:
+    """What lies at the keys and indices of a path, one behind the other, as far as they are there."""
+    for part in path:
+        if isinstance(node, MappingNode) and part in node.pairs:
+            node = node.pairs[str(part)]
+        elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
+            node = node.items[part]
+        else:
+            return
+        yield node
+
+
 def _problem(error: Any, node: MappingNode, place: Place, what: str, cls: type[Config]) -> Problem:
     """One pydantic error in our words."""
     loc = [part for part in error["loc"] if not (isinstance(part, str) and "[" in part)]
-    at: Node = node
-    where = place
-    path: list[str] = []
-    for part in loc[:-1] if error["type"] == "extra_forbidden" else loc:
-        if isinstance(at, MappingNode) and part in at.pairs:
-            at = at.pairs[str(part)]
-        elif isinstance(at, Sequence) and isinstance(part, int) and part < len(at.items):
-            at = at.items[part]
-        else:
-            break
-        path.append(str(part))
-        where = at.place
+    within = list(inward(node, loc[:-1] if error["type"] == "extra_forbidden" else loc))
+    path = [str(part) for part in loc[: len(within)]]
+    at, where = (within[-1], within[-1].place) if within else (node, place)
     kind, ctx = error["type"], error.get("ctx", {})
     field = ".".join(path) or (str(loc[0]) if loc else "")
     if kind == "missing":

@@ -5,7 +5,7 @@ A row of columns is a window; its elements are taps outermost, then the channels
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 
 from nnspec.ir.program import Array
@@ -52,15 +52,11 @@ def image(op: Convolution, x: Array, y: Array, size: Sizes, outer: Sizes) -> Ker
     """Each element of an image as the sum of what its windows' rows say of it, tap after tap."""
     groups, channels, count = op.groups, y.shape[-1] // op.groups, together(op, y, x)
     rank, kind = len(size), vector(y, count)
-    around = pads(op.padding, y.shape[1:-1], size, op.stride, op.dilation)
     rows, width = y.shape[0] * prod(outer), prod(size) * channels
 
     def lines(i: list[str]) -> Sequence[str]:
         found = [f"{kind} sum = {{}};"]
-        for k in range(rank):
-            found.append(f"for (offset t{k} = 0; t{k} < {size[k]}; ++t{k}) {{")
-            found.append(f"const offset q{k} = (offset){i[1 + k]} + {around[k][0]} - t{k} * {op.dilation[k]};")
-            found.append(f"if (q{k} < 0 || q{k} % {op.stride[k]} || q{k} / {op.stride[k]} >= {outer[k]}) continue;")
+        found += _holders(op, i[1:-1], y.shape[1:-1], size, outer)
         window = " + ".join([f"{i[0]} * {prod(outer)}u", *(f"q{k} / {op.stride[k]} * {prod(outer[k + 1 :])}" for k in range(rank))])
         tap = " + ".join(f"t{k} * {prod(size[k + 1 :])}" for k in range(rank))
         own = f"({i[-1]} * {count})"
@@ -94,14 +90,10 @@ def depthwise_input(op: Convolution, g: Array, w: Array, y: Array, guarded: bool
     """The gradient of a depthwise convolution in its input: an element looks at the windows that hold it."""
     size, rank = w.shape[:-2], len(w.shape) - 2
     many, kind = w.shape[-1] // op.groups, C[y.type.dtype]
-    around = pads(op.padding, y.shape[1:-1], size, op.stride, op.dilation)
 
     def lines(i: list[str]) -> Sequence[str]:
         found = [f"{kind} sum = 0;"]
-        for k in range(rank):
-            found.append(f"for (offset t{k} = 0; t{k} < {size[k]}; ++t{k}) {{")
-            found.append(f"const offset q{k} = (offset){i[1 + k]} + {around[k][0]} - t{k} * {op.dilation[k]};")
-            found.append(f"if (q{k} < 0 || q{k} % {op.stride[k]} || q{k} / {op.stride[k]} >= {g.shape[1 + k]}) continue;")
+        found += _holders(op, i[1:-1], y.shape[1:-1], size, g.shape[1:-1])
         o = [f"(q{k} / {op.stride[k]})" for k in range(rank)]
         channel = f"({i[-1]} * {many} + m)"
         found.append(f"for (count m = 0; m < {many}u; ++m) sum += in0[{place(g, [i[0], *o, channel])}] * "
@@ -109,6 +101,14 @@ def depthwise_input(op: Convolution, g: Array, w: Array, y: Array, guarded: bool
         return [*found, *("}" for _ in size), f"out0[{place(y, i)}] = sum;"]
 
     return each("depthwise_input", [g, w], [y], guarded, lines)
+
+
+def _holders(op: Convolution, at: Sequence[str], spatial: Sizes, size: Sizes, outer: Sizes) -> Iterator[str]:
+    """The heads of loops over the windows that hold a place: window ``q / stride`` does at tap ``t``."""
+    for k, (low, _) in enumerate(pads(op.padding, spatial, size, op.stride, op.dilation)):
+        yield f"for (offset t{k} = 0; t{k} < {size[k]}; ++t{k}) {{"
+        yield f"const offset q{k} = (offset){at[k]} + {low} - t{k} * {op.dilation[k]};"
+        yield f"if (q{k} < 0 || q{k} % {op.stride[k]} || q{k} / {op.stride[k]} >= {outer[k]}) continue;"
 
 
 def _places(op: Convolution, o: Sequence[str], t: Sequence[str], spatial: Sizes, size: Sizes) -> tuple[list[str], str]:

@@ -14,7 +14,7 @@ from nnspec.ops.pool import AvgPool, AvgPoolGrad, Pool
 from . import compiled
 from .grid import Grid
 from .kernel import Arrays, Kernel, Run, Types, sequence
-from .pool import Read, Write, apart, backward, cleared, forward, grid_of, native, piece
+from .pool import Read, Write, alone_workspace, apart, backward, cleared, grid_of, native, piece
 
 
 def counts(op: Pool, grid: Grid) -> Array:
@@ -26,11 +26,6 @@ def counts(op: Pool, grid: Grid) -> Array:
     spread = np.ones((grid.images, *grid.extent, w.channels), grid.dtype.numpy)
     grid.valid(spread.reshape(-1), slice(0, grid.images))[...] = each
     return spread.reshape(-1)
-
-
-def avg_workspace(op: AvgPool, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
-    grid = forward(op, inputs, outputs)
-    return () if native(grid) else (*grid.grids(), *grid.starts())
 
 
 def bind_avg(op: AvgPool, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
@@ -75,4 +70,4 @@ def bind_avg_grad(op: AvgPoolGrad, inputs: Arrays, outputs: Arrays, workspace: A
     return sequence(write.steps)
 
 
-AVERAGE: dict[type[Any], Kernel] = {AvgPool: Kernel(bind_avg, avg_workspace), AvgPoolGrad: Kernel(bind_avg_grad, avg_grad_workspace)}
+AVERAGE: dict[type[Any], Kernel] = {AvgPool: Kernel(bind_avg, alone_workspace), AvgPoolGrad: Kernel(bind_avg_grad, avg_grad_workspace)}

@@ -162,7 +162,7 @@ def _largest(seen: list[Array], best: Array, codes: Array, number: Array, larger
         yield partial(np.maximum, best, view, out=best)
 
 
-def alone_workspace(op: WindowMax, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
+def alone_workspace(op: Pool, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     grid = forward(op, inputs, outputs)
     return () if native(grid) else (*grid.grids(), *grid.starts())
 
