@@ -21,7 +21,7 @@ from nnspec.layers.layer import Layer
 torch = pytest.importorskip("torch", reason="PyTorch is the reference; install the extra 'test'")
 pytest.importorskip("sklearn", reason="scikit-learn is the reference; install the extra 'test'")
 
-from tests.judged import batch_norm, graphs, joined, learned, losses, metrics, moved, networks, places, training, windows  # noqa: E402, F401  # layers fill MAKERS
+from tests.judged import batch_norm, boxes, graphs, joined, learned, losses, metrics, moved, networks, places, training, windows  # noqa: E402, F401  # layers fill MAKERS
 from tests.judged.cases import MAKERS, Case  # noqa: E402
 from tests.judged.judge import judge  # noqa: E402
 

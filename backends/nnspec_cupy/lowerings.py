@@ -9,7 +9,8 @@ from typing import Any
 from nnspec.ir.graph import Graph, abstract
 from nnspec.ir.op import REGISTRY, Op
 from nnspec.ir.program import Copy, Step
-from nnspec.ir.types import known
+from nnspec.ir.types import DType, TensorType, known
+from nnspec.ops.boxes import NonMaxSuppression
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from nnspec.ops.elementwise import Elementwise
 from nnspec.ops.fused import Fused
@@ -20,10 +21,11 @@ from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad, MaxPoolP
 from nnspec.ops.random import RandomBits
 from nnspec.ops.reduce import AllFinite, ArgMax, Max, Min, Sum
 from nnspec.ops.resample import Resample, ResampleGrad
+from nnspec.ops.roi_align import RoiAlign, RoiAlignGrad
 from nnspec.ops.rows import AddRows, Largest, TakeRows
 from nnspec_cupy import convolution, nest
 from nnspec_cupy.commands import Kernel, Launch, Three
-from nnspec_cupy.cuda import index, movement, reduce, windows
+from nnspec_cupy.cuda import boxes, index, movement, reduce, roi_align, windows
 from nnspec_cupy.cuda.flat import THREADS, blocks, flat, grid
 from nnspec_cupy.cuda.nest import partial_of
 from nnspec_cupy.lowering import Lowering, Types, plain
@@ -135,6 +137,23 @@ def places_along(op: Resample | ResampleGrad, x: Types, y: Types) -> Sequence[An
     return movement.tables(op, n, m, x[0].dtype.numpy)
 
 
+def suppressed(step: Step) -> tuple[Launch]:
+    """A block a row; which boxes are left is scratch."""
+    op, (numbers, counts), (left,) = step.call.op, step.outputs, step.workspace
+    assert isinstance(op, NonMaxSuppression)
+    kernel = boxes.non_max_suppression(op, step.inputs, (numbers, counts, left), step.guarded)
+    rows = (max(1, numbers.shape[0]), 1, 1)
+    return (Launch(kernel, rows, (THREADS, 1, 1), step.inputs, (numbers, counts, left), lambda *x: (*op.reference(*x), x[1] < x[1]), step.guard),)
+
+
+def regions(step: Step) -> tuple[Launch]:
+    """A thread an element of the result."""
+    op, x, (y,) = step.call.op, step.inputs, step.outputs
+    assert isinstance(op, RoiAlign | RoiAlignGrad)
+    kernel = roi_align.forward(op, x, y, step.guarded) if isinstance(op, RoiAlign) else roi_align.backward(op, x, y, step.guarded)
+    return launched(step, kernel, blocks(prod(y.shape)))
+
+
 LOWERINGS: dict[type[Op], Lowering] = {
     **{op: Lowering(elementwise, lambda op: tuple(range(len(op.samples[0].inputs)))) for op in REGISTRY.values() if issubclass(op, Elementwise)},
     Copy: Lowering(elementwise),
@@ -148,6 +167,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     **{op: Lowering(convolution.commands, reads=plain, writes=plain, workspace=convolution.workspace, choice=convolution.choice, waits=False)
        for op in (Conv, ConvInputGrad, ConvKernelGrad)},
     **{op: Lowering(read_along, workspace=places_along) for op in (Resample, ResampleGrad)},
+    NonMaxSuppression: Lowering(suppressed, reads=plain, writes=plain, workspace=lambda op, x, y: (TensorType(x[1].shape, DType.bool),)),
+    **{op: Lowering(regions) for op in (RoiAlign, RoiAlignGrad)},
     Pad: Lowering(padded),
     RandomBits: Lowering(drawn, writes=plain),
     MatMul: Lowering(product, reads=matrices, writes=matrices, choice=algorithm, waits=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from nnspec.interop import onnx_axes, onnx_elements, onnx_rows, onnx_windows
+from nnspec.interop import onnx_axes, onnx_boxes, onnx_elements, onnx_rows, onnx_windows
 from nnspec.interop.onnx_elements import Rule, elementwise
 from nnspec.interop.onnx_writer import Writer
 from nnspec.ir.graph import Call
@@ -12,7 +12,7 @@ from nnspec.ir.op import Composite, Op
 from nnspec.ops import activation, normalization, softmax
 from nnspec.ops import elementwise as e
 
-RULES: Mapping[type[Op], Rule] = {**onnx_elements.RULES, **onnx_axes.RULES, **onnx_windows.RULES, **onnx_rows.RULES}
+RULES: Mapping[type[Op], Rule] = {**onnx_elements.RULES, **onnx_axes.RULES, **onnx_windows.RULES, **onnx_rows.RULES, **onnx_boxes.RULES}
 WHOLE: Mapping[type[Op], Callable[[Call], bool]] = {  # composites that are one node, and when
     softmax.Softmax: lambda c: True,
     softmax.LogSoftmax: lambda c: True,

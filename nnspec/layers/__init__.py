@@ -4,6 +4,7 @@ from nnspec.layers import (
     activations,
     adaptive,
     borders,
+    boxes,
     convolution,
     dense,
     dropout,
@@ -17,13 +18,16 @@ from nnspec.layers import (
     pixels,
     pooling,
     reduction,
+    regions,
     resizing,
     selection,
     shape,
     source,
     sparse,
+    suppression,
     transposed,
 )
 
-__all__ = ["activations", "adaptive", "borders", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "math", "merge", "noise",
-           "normalization", "pixels", "pooling", "reduction", "resizing", "selection", "shape", "source", "sparse", "transposed"]
+__all__ = ["activations", "adaptive", "borders", "boxes", "convolution", "dense", "dropout", "einsum", "embedding", "flow", "math", "merge", "noise",
+           "normalization", "pixels", "pooling", "reduction", "regions", "resizing", "selection", "shape", "source", "sparse",
+           "suppression", "transposed"]

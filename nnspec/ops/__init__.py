@@ -2,6 +2,7 @@
 
 from nnspec.ops import (
     activation,
+    boxes,
     conv,
     elementwise,
     grid_sample,
@@ -13,9 +14,10 @@ from nnspec.ops import (
     random,
     reduce,
     resample,
+    roi_align,
     rows,
     softmax,
 )
 
-__all__ = ["activation", "conv", "elementwise", "grid_sample", "index", "matmul", "movement", "normalization", "pool", "random", "reduce",
-           "resample", "rows", "softmax"]
+__all__ = ["activation", "boxes", "conv", "elementwise", "grid_sample", "index", "matmul", "movement", "normalization", "pool", "random", "reduce",
+           "resample", "roi_align", "rows", "softmax"]

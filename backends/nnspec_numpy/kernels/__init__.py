@@ -6,6 +6,7 @@ from typing import Any
 
 from .average import AVERAGE
 from .bands import by_places
+from .boxes import BOXES
 from .conv import CONV
 from .conv_input_grad import CONV_INPUT_GRAD
 from .conv_kernel_grad import CONV_KERNEL_GRAD
@@ -20,6 +21,7 @@ from .moments import MOMENTS
 from .pointwise import POINTWISE
 from .pool import POOL
 from .resample import RESAMPLE
+from .roi_align import ROI_ALIGN
 from .rows import ROWS
 
 __all__ = ["KERNELS", "Kernel", "follows"]
@@ -30,4 +32,5 @@ SHARED: dict[type[Any], Kernel] = {
     **{op: summed(kernel) for op, kernel in CONV_KERNEL_GRAD.items()},
     **{op: by_rows(kernel) for op, kernel in {**POOL, **AVERAGE}.items()},
 }
-KERNELS: dict[type[Any], Kernel] = {**SHARED, **FOLLOWED, **MATMUL, **POINTWISE, **COUNTED, **COPIES, **INDEX, **RESAMPLE, **ROWS, **MOMENTS}
+KERNELS: dict[type[Any], Kernel] = {**SHARED, **FOLLOWED, **MATMUL, **POINTWISE, **COUNTED, **COPIES, **INDEX, **RESAMPLE, **ROWS, **MOMENTS,
+                                   **BOXES, **ROI_ALIGN}
