@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nnspec.codegen.backend import Results
 from nnspec.codegen.module import load
-from nnspec.ir.program import Array, Program
+from nnspec.ir.program import STATE, Array, Program
 from nnspec_cupy.device import Run
 from nnspec_cupy.halt import FINITE, halting
 from nnspec_cupy.lowerings import LOWERINGS
@@ -33,6 +33,7 @@ class DeviceExecutable:
         self.program, self.device, self._tf32 = program, memory.device, memory.tf32
         self._arenas, self._seconds, self.memory = Arenas(program, memory), seconds, memory
         self._halt = halting(program)
+        self._writes = any(a.arena.startswith(STATE) for s in program.steps for a in s.outputs)
         self.device.load([*kernels(program).values(), *(c.kernel for c in self._halt.values())])
         self._fill_constants()
         self._slots = [_Slot(self, seconds is None) for _ in range(SLOTS if seconds is None else 1)]
@@ -95,6 +96,7 @@ class DeviceExecutable:
         if self._seconds is not None:
             self.device.hold(self._enqueued)
             self._marks = [self.device.mark()]
+        self.memory.written += self._writes
         self._step()
         self._enqueued = LONGER * (perf_counter() - start)
         slot.download()

@@ -20,7 +20,18 @@ class DeviceMemory:
     def __init__(self, types: Mapping[str, TensorType], device: Device, tf32: bool = False) -> None:
         self.types, self.device, self.tf32 = dict(types), device, tf32
         self._blocks = {label: device.allocate(_bytes(t)) for label, t in self.types.items()}
+        self.follows: dict[str, TensorType] = {}
+        self.written = 0  # how often any state was
         self._sound: Block = None
+
+    def hold(self, types: Mapping[str, TensorType]) -> None:
+        """Room for what follows from states, where there is none yet."""
+        for label, t in types.items():
+            if label not in self.follows:
+                self.follows[label], self._blocks[label] = t, self.device.allocate(_bytes(t))
+
+    def type(self, label: str) -> TensorType:
+        return self.types[label] if label in self.types else self.follows[label]
 
     def block(self, label: str) -> Block:
         return self._blocks[label]
@@ -48,6 +59,7 @@ class DeviceMemory:
         self._put(label, offset, array)
 
     def _put(self, label: str, offset: int, array: NDArray[Any]) -> None:
+        self.written += 1
         self._fill(self._blocks[label], offset * array.itemsize, np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
     def _fill(self, block: Block, offset: int, content: Bytes) -> None:
@@ -84,8 +96,8 @@ class Arenas:
     def __init__(self, program: Program, memory: DeviceMemory) -> None:
         self._memory, self._blocks = memory, dict[str, Block]()
         for label, a in program.state.items():
-            if memory.types[label] != a.type:
-                raise ValueError(f"state '{label}' is {memory.types[label]}, but the program expects {a.type}")
+            if memory.type(label) != a.type:
+                raise ValueError(f"state '{label}' is {memory.type(label)}, but the program expects {a.type}")
         for name, size in program.arenas.items():
             if name.startswith(STATE):
                 self._blocks[name] = memory.block(name.removeprefix(STATE))

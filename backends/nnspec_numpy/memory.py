@@ -29,9 +29,19 @@ class NumpyMemory:
     def __init__(self, types: Mapping[str, TensorType]) -> None:
         self.types = dict(types)
         self._bytes = {label: zeroed(prod(known(t.shape)) * t.dtype.size) for label, t in self.types.items()}
+        self.follows: dict[str, TensorType] = {}
         self._kept: dict[str, Bytes] = {}
         self.written = 0  # how often any state was
         self.made: dict[str, int] = {}  # when what is kept was made, counted in that
+
+    def hold(self, types: Mapping[str, TensorType]) -> None:
+        """Room for what follows from states, where there is none yet."""
+        for label, t in types.items():
+            if label not in self.follows:
+                self.follows[label], self._bytes[label] = t, zeroed(prod(known(t.shape)) * t.dtype.size)
+
+    def type(self, label: str) -> TensorType:
+        return self.types[label] if label in self.types else self.follows[label]
 
     def bytes(self, label: str) -> Bytes:
         return self._bytes[label]
@@ -75,8 +85,8 @@ class Arenas:
             else:
                 self._bytes[name] = memory.kept(name, size) if name.startswith(KEPT) else zeroed(size)
         for label, a in program.state.items():
-            if memory.types[label] != a.type:
-                raise ValueError(f"state '{label}' is {memory.types[label]}, but the program expects {a.type}")
+            if memory.type(label) != a.type:
+                raise ValueError(f"state '{label}' is {memory.type(label)}, but the program expects {a.type}")
         for a in program.arrays:
             if a.arena == "constants" and a.data is not None:
                 np.copyto(self.of(a), a.data)

@@ -23,6 +23,10 @@ class Memory(Protocol):
     """State that outlives a step: one flat array a label, zeroed at first, shared by every program bound to it."""
 
     types: Mapping[str, TensorType]
+    written: int  # how often any state was, by whatever program
+
+    def hold(self, types: Mapping[str, TensorType]) -> None:
+        """Room for what follows from states and is no part of ``types``, where there is none yet."""
 
     def read(self, label: str) -> NDArray[Any]:
         """A copy, in the host's memory."""

@@ -98,7 +98,7 @@ class _Finish:
             return spot.buffer.arena.removeprefix(STATE)
         if isinstance(v.op, Copy):
             return self._wanted(v.inputs[0], spot) + ("" if spot.buffer.arena == "segments" else "_copy")
-        return self.spoken.get(v, v.op.name.lower())
+        return self.spoken.get(v, v.op.label if isinstance(v.op, Input) else v.op.name.lower())
 
     def workspace(self, y: Array, type: TensorType, spot: Spot) -> Array:
         if spot.buffer in self.owners:

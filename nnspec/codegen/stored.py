@@ -110,6 +110,11 @@ def written(program: Program) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode()
 
 
+def spelled(graph: Graph) -> bytes:
+    """How a graph is made, op by op: equal for equal graphs alone."""
+    return json.dumps(_graph(graph), separators=(",", ":")).encode()
+
+
 def _graph(graph: Graph) -> list[Any]:
     """All calls in their order, and the outputs by name; values are counted."""
     numbers: dict[Value, int] = {}

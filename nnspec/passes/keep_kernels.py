@@ -42,4 +42,6 @@ def _how(w: Value) -> str:
 
 
 def _parameter(v: Value) -> bool:
-    return isinstance(v.op, Unpack) and isinstance(v.inputs[0].op, Input) and v.inputs[0].op.role == "state"
+    """Whether ``v`` is a state, or a part of one."""
+    held = v.inputs[0] if isinstance(v.op, Unpack) else v
+    return isinstance(held.op, Input) and held.op.role == "state"

@@ -22,6 +22,7 @@ from nnspec.records import dataclass
 from nnspec.runtime import memory
 from nnspec.runtime.answers import CHUNK
 from nnspec.runtime.feeds import limits
+from nnspec.runtime.following import Following
 from nnspec.runtime.loading import dataset, epochs
 from nnspec.runtime.programs import Ready
 from nnspec.runtime.session import Model
@@ -161,6 +162,8 @@ def _costs(model: Model, ready: Ready, times: int, repeats: int) -> Iterator[Cos
     clocked: Any = model.backend.bind(program, model.memory, seconds)  # type: ignore[arg-type]  # the backend's own memory
     for name, held in ready.run.inputs.items():
         clocked.inputs[name][...] = held
+    if isinstance(ready.run, Following):
+        ready.run.renew()
     runs = []
     for _ in range(WARM + max(CLOCKED, repeats)):
         clocked.run()

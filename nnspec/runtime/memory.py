@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nnspec.codegen.backend import Room
+from nnspec.codegen.standing import MADE
 from nnspec.errors import Problem, ResourceError
 from nnspec.ir.program import STATE, Program
 from nnspec.ir.types import TensorType, known
@@ -78,7 +79,8 @@ def refuse(program: Program, rows: int, plan: Callable[[int], Program] | None, r
     def needs(p: Program) -> int:
         if room is None:
             return p.peak
-        return sum(n for arena, n in p.arenas.items() if not arena.startswith(STATE)) + room.copies * p.arenas.get("data", 0)
+        own = sum(n for arena, n in p.arenas.items() if not arena.startswith(STATE) or arena.startswith(STATE + MADE))
+        return own + room.copies * p.arenas.get("data", 0)
 
     need, (have, where, *_) = needs(program), room or (available(), "")
     if need <= have * SPARE:

@@ -13,6 +13,7 @@ from weakref import WeakSet
 import numpy as np
 
 from nnspec.codegen.backend import Executable, results
+from nnspec.codegen.standing import Parted, folded
 from nnspec.compiler import compile_graph, kept_program
 from nnspec.errors import Problem
 from nnspec.ir.graph import Graph
@@ -24,6 +25,7 @@ from nnspec.network.phases import Phase
 from nnspec.network.scalars import RATE, SEED, STEP, WEIGHT, loss_weight, updates
 from nnspec.records import dataclass
 from nnspec.runtime.feeds import Ends, Indexing, check_limits, check_ranges, ends, limits
+from nnspec.runtime.following import Following
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse
 from nnspec.runtime.replay import blame as first_wrong
@@ -35,14 +37,16 @@ MOST = 16
 Method = TypeVar("Method", bound=Callable[..., Any])
 COMPARING = ("train", "gather", "score", "gradients")  # what is fed targets
 BUDGETED = ("train", "gather")  # what the spec's `memory` bounds
+ANSWERING = ("predict", "score")  # what leaves the weights as they are
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A program that can run, with what its inputs must keep to."""
+    """A program that can run, with what its inputs must keep to: ``program`` of ``main``, which is ``graph`` without what weights alone decide."""
 
     run: Executable | Interpreted
     graph: Graph
+    main: Graph
     program: Program | None
     limits: Mapping[Indexing, int]
     ends: tuple[Ends, ...] = ()  # of the targets that it is fed
@@ -67,6 +71,7 @@ class Programs:
         self.tuned = 0, 0  # how many calls with several ways a tune file knew, and how many there were
         _ALL.add(self)
         self._kept: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
+        self._made: dict[frozenset[str], int] = {}  # when what follows from weights was made, counted in writes of states
 
     def __getstate__(self) -> Model:
         """A copy of a model makes its own programs: those here know addresses of this one's memory."""
@@ -137,10 +142,11 @@ class Programs:
         graph = self.graph(kind, types, weighted, stretch)
         bounds = ends(types, self.model.spec.built.losses) if kind in COMPARING else ()
         if isinstance(self.model.memory, HostMemory):
-            return Ready(Interpreted(graph, self.model.memory), graph, None, limits(graph), bounds)
+            return Ready(Interpreted(graph, self.model.memory), graph, graph, None, limits(graph), bounds)
         strict = self.model.spec.settings.strict
         budget = self.model.spec.budget if kind in BUDGETED else None
-        program = kept_program(graph, self.model.backend, self._title(kind, rows), strict, budget, self.model.tuning)
+        parted = folded(graph) if kind in ANSWERING and not strict else Parted(None, graph)
+        program = kept_program(parted.rest, self.model.backend, self._title(kind, rows), strict, budget, self.model.tuning)
 
         if self.model.tuning is not None:
             known, there = self.model.tuning.knows(program, self.model.backend)
@@ -151,7 +157,17 @@ class Programs:
             return compile_graph(self.graph(kind, other, weighted, stretch), self.model.backend, "", strict)
 
         refuse(program, rows, plan if types else None, self.model.backend.room())
-        return Ready(self.model.backend.bind(program, self.model.memory), graph, program, limits(graph), bounds)
+        return Ready(self._bound(program, parted), graph, parted.rest, program, limits(graph), bounds)
+
+    def _bound(self, program: Program, parted: Parted) -> Executable:
+        """The program over the model's memory, behind what makes its part of the weights."""
+        model = self.model
+        assert not isinstance(model.memory, HostMemory)
+        if parted.first is None:
+            return model.backend.bind(program, model.memory)
+        first = kept_program(parted.first, model.backend, f"what follows from the weights of {model.spec.name}", model.spec.settings.strict)
+        model.memory.hold(parted.made)
+        return Following(model.backend.bind(first, model.memory), model.backend.bind(program, model.memory), model.memory, self._made)
 
     def fill(self, ready: Ready, arrays: Mapping[str, Array], n: int, capacity: int, weights: Array | None) -> None:
         """Writes a batch into a program's inputs; rows that are missing repeat the first at weight 0."""

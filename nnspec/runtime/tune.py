@@ -26,6 +26,7 @@ from nnspec.records import dataclass, replace
 from nnspec.runtime import memory
 from nnspec.runtime.bench import Kind, filled
 from nnspec.runtime.feeding import parted
+from nnspec.runtime.following import Following
 from nnspec.runtime.programs import Ready
 from nnspec.runtime.session import Model
 
@@ -66,7 +67,7 @@ class _Timing:
 
     def __init__(self, model: Model, kind: str, ready: Ready, rows: int) -> None:
         self.model, self.kind, self.ready, self.rows = model, kind, ready, rows
-        self.passed = pass_graph(ready.graph, model.backend, model.spec.settings.strict)
+        self.passed = pass_graph(ready.main, model.backend, model.spec.settings.strict)
         self.ways: dict[str, tuple[str, ...]] = {}  # by call: first that of the cost model
         self.layers: dict[str, dict[str, None]] = {}
         self.times: Counter[str] = Counter()
@@ -97,6 +98,8 @@ class _Timing:
         run = self.model.backend.bind(program, own, seconds if clocked else None)
         for name, held in self.ready.run.inputs.items():
             run.inputs[name][...] = held
+        if isinstance(self.ready.run, Following):
+            self.ready.run.renew()
         return program, run, seconds
 
     def turn(self, number: int) -> None:
