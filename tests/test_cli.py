@@ -292,6 +292,11 @@ def test_the_plan_names_passes_memory_and_buffers(nnspec: Any) -> None:
     assert all(word in done.out for word in ("passes", "fuse_l", "kernels", "memory", "largest buffers", "FLOP"))
 
 
+def test_the_plan_of_an_answer_knows_no_update(nnspec: Any) -> None:
+    out = nnspec("plan", "small.yaml", "--predict", "--batch", "1").out
+    assert out.startswith("prediction of small") and "folded" in out and "update" not in out
+
+
 def test_the_plan_s_source_is_python(nnspec: Any) -> None:
     import ast
 

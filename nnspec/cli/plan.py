@@ -30,10 +30,11 @@ LONGEST, WIDE = 110, 32  # letters of an expression, and of a name
 @tune_option
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rows of a batch; by default the spec's.")
 @click.option("--axis", "axes", multiple=True, metavar="NAME=N", help="The length of a named axis.")
+@click.option("--predict", is_flag=True, help="The program of an answer, not that of a training step.")
 @click.option("--source", is_flag=True, help="Print the program as Python source, and nothing else.")
 def command(
     spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, tune: Path | None, batch: int | None,
-    axes: tuple[str, ...], source: bool,
+    axes: tuple[str, ...], predict: bool, source: bool,
 ) -> None:  # fmt: skip
     """Say what the compiler did: passes, kernels, buffers, peak memory, FLOPs."""
     parsed = read(spec, settings, allowed)
@@ -47,12 +48,12 @@ def command(
     tuning = None if tune is None else read_tuning(tune)
     if tuning is not None:
         tuning.refuse_other(device.machine(parsed.settings.tf32))
-    stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, sizes), device, parsed.settings.strict, tuning))
+    stages = list(passed(trace(parsed, batch or parsed.settings.batch_size, sizes, predict), device, parsed.settings.strict, tuning))
     found = kept(parsed, stages, device)
     if source:
         click.echo(device.source(found.program), nl=False)
         return
-    click.echo("\n".join(report(found, parsed.budget if trains(parsed) else None, stages, device, tuning)))
+    click.echo("\n".join(report(found, parsed.budget if trains(parsed) and not predict else None, stages, device, tuning)))
 
 
 def lengths(axes: tuple[str, ...], known: list[str]) -> dict[str, int]:
@@ -83,7 +84,8 @@ def timed(spec: Spec, axes: tuple[str, ...], only: str | None) -> dict[str, int]
 
 def report(kept: Kept, budget: Budget | None, stages: list[Stage], device: Backend, tuning: Tuning | None = None) -> Iterator[str]:
     """The plan as a person reads it."""
-    from nnspec.ir.program import KEPT
+    from nnspec.codegen.standing import MADE
+    from nnspec.ir.program import KEPT, STATE
     from nnspec.view import amounts
 
     program = kept.program
@@ -108,9 +110,11 @@ def report(kept: Kept, budget: Budget | None, stages: list[Stage], device: Backe
     yield from nests(program, device)
     yield from ways(program, device, tuning)
     yield "\nmemory"
-    held = {name: size for name, size in program.arenas.items() if not name.startswith(KEPT)}
-    made = [size for name, size in program.arenas.items() if name.startswith(KEPT)]
-    for name, size in [*held.items(), *([(f"kept: {len(made)} kernels", sum(made))] if made else [])]:
+    held = {name: size for name, size in program.arenas.items() if not name.startswith((KEPT, STATE + MADE))}
+    for start, word in ((STATE + MADE, "made of weights: {} tensors"), (KEPT, "kept: {} kernels")):
+        if made := [size for name, size in program.arenas.items() if name.startswith(start)]:
+            held[word.format(len(made))] = sum(made)
+    for name, size in held.items():
         yield f"   {name:<32} {amounts.memory(size):>12}"
     yield from recomputed(kept, budget, again)
     yield "\nlargest buffers"

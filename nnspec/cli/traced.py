@@ -31,8 +31,8 @@ def open_axes(spec: Spec) -> list[str]:
     return sorted({str(d) for t in spec.inputs.values() for d in t.shape if isinstance(d, Symbol)})
 
 
-def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
-    """The graph of the training step, or of prediction where nothing is trained, before any pass."""
+def trace(spec: Spec, rows: int, sizes: Mapping[str, int], predict: bool = False) -> Graph:
+    """The graph of the training step, or of prediction where that is asked for or nothing is trained, before any pass."""
     from nnspec.network.phases import Phase, bound
     from nnspec.network.segments import arrange
 
@@ -42,7 +42,7 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
     segments = arrange(spec.built.network, optimizer, spec.settings.dtype, spec.built.frozen, spec.settings.half)
     phase = Phase(spec.built, segments, optimizer, {})
     types = dict(spec.built.network.inputs)
-    if not trains(spec):
+    if predict or not trains(spec):
         return phase.prediction(bound(types, rows, sizes))
     types |= {t.feed: t.type for t in spec.built.targets if t.type is not None}
     step = phase.gathering if segments.gathers else phase.training
@@ -50,13 +50,17 @@ def trace(spec: Spec, rows: int, sizes: Mapping[str, int]) -> Graph:
 
 
 def passed(graph: Graph, backend: Backend, strict: bool = False, tuning: Tuning | None = None) -> Iterator[Stage]:
-    """The graph before, and after each pass by its name, the ways of a tune file last."""
+    """The graph before, and after each pass by its name, the ways of a tune file last. Of an answer, what weights alone decide is taken out."""
+    from nnspec.codegen.standing import folded
     from nnspec.passes import pipeline
     from nnspec.passes.bound_tiles import bound_tiles
     from nnspec.passes.keep_kernels import keep_kernels
 
-    graph = keep_kernels(bound_tiles(graph, strict))
     yield "", graph
+    if not strict and not _writes(graph):
+        graph = folded(graph).rest
+        yield "folded", graph
+    graph = keep_kernels(bound_tiles(graph, strict))
     for step in pipeline(partial(backend.claims, strict=strict), backend.loops(strict)):
         graph = step(graph)
         yield step.__name__, graph
@@ -66,15 +70,23 @@ def passed(graph: Graph, backend: Backend, strict: bool = False, tuning: Tuning 
 
 def planned(spec: Spec, stages: list[Stage], backend: Backend) -> Program:
     """The program of the last stage, whatever budget the spec has."""
-    return backend.plan(stages[-1][1], _title(spec))
+    return backend.plan(stages[-1][1], _title(spec, stages))
 
 
 def kept(spec: Spec, stages: list[Stage], backend: Backend) -> Kept:
     """The program of the last stage as a run has it: within the budget of a training step."""
     from nnspec.codegen.budget import keep_to
 
-    return keep_to(spec.budget if trains(spec) else None, stages[-1][1], _title(spec), backend.plan)
+    budget = spec.budget if _writes(stages[0][1]) else None
+    return keep_to(budget, stages[-1][1], _title(spec, stages), backend.plan)
 
 
-def _title(spec: Spec) -> str:
-    return f"{'training step' if trains(spec) else 'prediction'} of {spec.name}"
+def _writes(graph: Graph) -> bool:
+    """Whether running it changes weights, or what is gathered for them."""
+    from nnspec.passes.schedule import UPDATE
+
+    return any(name.startswith(UPDATE) for name in graph.outputs)
+
+
+def _title(spec: Spec, stages: list[Stage]) -> str:
+    return f"{'training step' if _writes(stages[0][1]) else 'prediction'} of {spec.name}"
