@@ -20,6 +20,7 @@ from nnspec.ir.types import TensorType
 from nnspec.ops.fused import Followed, Fused, written
 from nnspec.ops.matmul import MatMul
 from nnspec.ops.normalization import Moments
+from nnspec.ops.resample import ResampleAxes, ResampleAxesGrad
 from nnspec_numpy import crew
 from nnspec_numpy.clock import Clock
 from nnspec_numpy.emit import WORDS, source
@@ -114,8 +115,10 @@ class NumpyBackend:
     late = False
 
     def claims(self, op: Composite, strict: bool = False) -> bool:
-        """Whether there is a kernel for the whole composite. That for moments adds up in an order of its own; NumPy alone is no faster by it."""
-        return type(op) in KERNELS and not (isinstance(op, Moments) and (strict or chosen() is None))
+        """Whether there is a kernel for the whole composite. That for moments adds up in an order of its own; NumPy alone has none."""
+        if isinstance(op, Moments | ResampleAxes | ResampleAxesGrad) and chosen() is None:
+            return False
+        return type(op) in KERNELS and not (isinstance(op, Moments) and strict)
 
     def loops(self, strict: bool = False) -> Nests | None:
         """What loop nests take; None without llvmlite. Where it is ``strict`` they reorder nothing."""

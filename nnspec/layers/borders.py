@@ -10,7 +10,7 @@ from nnspec.ir.types import show
 from nnspec.layers.layer import Layer, Mode, Values
 from nnspec.layers.windows import Around, Ends, Spatial
 from nnspec.ops import movement as ops
-from nnspec.ops.resample import Resample
+from nnspec.ops.resample import Resample, resample
 
 Size1 = Annotated[Around, BeforeValidator(Ends(1, what="size"))]
 Size2 = Annotated[Around, BeforeValidator(Ends(2, what="size"))]
@@ -28,14 +28,15 @@ class Pad(Layer, Spatial):
         if self.mode == "constant":
             ends = ((0, 0), *self.size, (0, 0))
             return ops.Pad(tuple(a for a, _ in ends), tuple(b for _, b in ends), (0,) * x.rank).one(x)
+        parts = []
         for axis, (low, high) in enumerate(self.size, 1):
             n = x.shape[axis]
             if self.mode == "reflect" and isinstance(n, int) and max(low, high) >= n:
                 raise ShapeError("the border is as long as what it reflects", f"{max(low, high)} places of an axis of {n}: {show(x.shape)}",
                                  f"at most {n - 1}: the end itself is not repeated", "mode: edge repeats the end as often as you like")
             if low or high:
-                x = Resample(axis=axis, rule=self.mode, low=low, length=n + (low + high)).one(x)
-        return x
+                parts.append(Resample(axis=axis, rule=self.mode, low=low, length=n + (low + high)))
+        return resample(x, parts)
 
 
 class Pad1d(Pad, kind="pad1d", primary="size"):

@@ -11,7 +11,7 @@ from nnspec.ir.op import ShapeError
 from nnspec.ir.types import Dim, show
 from nnspec.layers.layer import Layer, Mode, Values, rank
 from nnspec.layers.windows import Spatial, wrong
-from nnspec.ops.resample import Repeat, Resample
+from nnspec.ops.resample import Repeat, Resample, resample
 from nnspec.spec.model import Count, Pair, Single, Triple, each
 
 Factor = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -31,10 +31,8 @@ class Upsample(Layer, Spatial):
         self.check(x)
         if self.method == NEAREST:
             return Repeat(self.factor).one(x) if prod(self.factor) > 1 else x
-        for axis, factor in enumerate(self.factor, 1):
-            if factor > 1:
-                x = Resample(axis=axis, rule="linear", step=(1, factor), length=x.shape[axis] * factor).one(x)
-        return x
+        return resample(x, [Resample(axis=axis, rule="linear", step=(1, factor), length=x.shape[axis] * factor)
+                            for axis, factor in enumerate(self.factor, 1) if factor > 1])
 
 
 class Upsample1d(Upsample, kind="upsample1d", primary="factor"):
@@ -98,6 +96,7 @@ class Sized(Layer):
     def resized(self, x: Value, size: tuple[int, ...] | None, scale: tuple[float, ...] | None) -> Value:
         """The axes after the batch at the size, or by the scale, one after the other."""
         rule = "corners" if self.align == "corners" else NEAREST if self.method == NEAREST else "linear"
+        parts = []
         for i in range(len(size or scale or ())):
             n = x.shape[i + 1]
             length: Dim
@@ -111,8 +110,8 @@ class Sized(Layer):
                 if length == 0:
                     raise ShapeError("the scale leaves nothing", f"{float(factor):g} times an axis of {n}: {show(x.shape)}", "an axis of at least 1")
             if length != n:  # what a scale leaves as long as it was is as it was, as in PyTorch's images
-                x = Resample(axis=i + 1, rule=rule, step=step, length=length).one(x)
-        return x
+                parts.append(Resample(axis=i + 1, rule=rule, step=step, length=length))
+        return resample(x, parts)
 
 
 class ResizeAxes(Sized, Spatial):

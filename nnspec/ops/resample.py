@@ -1,10 +1,11 @@
 """Ops in which every place of an axis reads one or two places of the input's: resizing, and borders that repeat the image.
 
-The two are linear in the image, and each is the other's gradient.
+The two are linear in the image, and each is the other's gradient. Of several axes they are one op each, which a backend may take in one walk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -104,6 +105,70 @@ class ResampleGrad(Along):
 
     def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
         return (Resample(self.axis, self.rule, self.step, self.low, x[0].shape[self.axis])(g),)
+
+
+class ResampleAxes(Composite):
+    """``Resample`` by one rule along several axes behind the first, one after the other, in the order of ``axes``, which ascend."""
+
+    axes: tuple[int, ...]
+    rule: str
+    steps: tuple[tuple[int, int] | None, ...]
+    lows: tuple[int, ...]
+    lengths: tuple[Dim, ...]
+    samples = (
+        case((2, 3, 4, 2), axes=(1, 2), rule="linear", steps=((1, 2), (2, 3)), lows=(0, 0), lengths=(6, 6)),
+        case((1, 3, 2, 4, 5), axes=(1, 2, 3), rule="corners", steps=(None, None, None), lows=(0, 0, 0), lengths=(5, 1, 3)),
+        case((2, 4, 3, 5), axes=(1, 2), rule="reflect", steps=(None, None), lows=(3, 1), lengths=(9, 5)),
+        case((2, 3, 1, 2, 5), axes=(1, 3), rule="edge", steps=(None, None), lows=(0, 2), lengths=(4, 6)),
+    )  # fmt: skip
+
+    def parts(self) -> list[Resample]:
+        return [Resample(*each) for each in zip(self.axes, (self.rule,) * len(self.axes), self.steps, self.lows, self.lengths, strict=True)]
+
+    def build(self, *x: Value) -> Value:
+        (y,) = x
+        for part in self.parts():
+            y = part.one(y)
+        return y
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        return (ResampleAxesGrad(self.axes, self.rule, self.steps, self.lows, tuple(x[0].shape[a] for a in self.axes))(g),)
+
+
+class ResampleAxesGrad(Composite):
+    """The gradient of ResampleAxes over axes of ``lengths``: along the last axis first."""
+
+    axes: tuple[int, ...]
+    rule: str
+    steps: tuple[tuple[int, int] | None, ...]
+    lows: tuple[int, ...]
+    lengths: tuple[Dim, ...]
+    samples = (
+        case((2, 6, 6, 2), axes=(1, 2), rule="linear", steps=((1, 2), (2, 3)), lows=(0, 0), lengths=(3, 4)),
+        case((2, 9, 5, 5), axes=(1, 2), rule="reflect", steps=(None, None), lows=(3, 1), lengths=(4, 3)),
+        case((1, 4, 2, 6, 5), axes=(1, 3), rule="edge", steps=(None, None), lows=(0, 2), lengths=(3, 2)),
+    )  # fmt: skip
+
+    def parts(self) -> list[ResampleGrad]:
+        each = zip(self.axes, (self.rule,) * len(self.axes), self.steps, self.lows, self.lengths, strict=True)
+        return [ResampleGrad(*one) for one in each][::-1]
+
+    def build(self, *x: Value) -> Value:
+        (y,) = x
+        for part in self.parts():
+            y = part.one(y)
+        return y
+
+    def grad(self, g: Value, y: Value, *x: Value) -> Gradients:
+        return (ResampleAxes(self.axes, self.rule, self.steps, self.lows, tuple(x[0].shape[a] for a in self.axes))(g),)
+
+
+def resample(x: Value, parts: Sequence[Resample]) -> Value:
+    """``x`` along the axes of some parts of one rule, whose axes ascend."""
+    if len(parts) < 2:
+        return parts[0].one(x) if parts else x
+    axes, rules, steps, lows, lengths = zip(*((p.axis, p.rule, p.step, p.low, p.length) for p in parts), strict=True)
+    return ResampleAxes(axes, rules[0], steps, lows, lengths).one(x)
 
 
 class Repeat(Composite):

@@ -26,7 +26,7 @@ from nnspec.ops.movement import BroadcastTo, Concat, Pad, Reshape, Slice, Transp
 from nnspec.ops.normalization import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, RmsNorm
 from nnspec.ops.pool import AvgPool, MaxPool, WindowMax
 from nnspec.ops.reduce import Max, Min
-from nnspec.ops.resample import Resample
+from nnspec.ops.resample import Resample, ResampleAxes
 from nnspec.ops.rounding import rounded
 from nnspec.ops.rows import Largest, StopGradient, TakeRows
 
@@ -34,8 +34,8 @@ PRODUCTS = (MatMul, Linear, Conv, ConvInputGrad, ConvKernelGrad)
 BETWEEN = (Add, Subtract, Multiply, Divide)  # rounded once more
 EXACT = (Negative, Abs, Relu, Step, Maximum, Minimum, Where, Reshape, Transpose, BroadcastTo, Concat, Slice, Pad, MaxPool, WindowMax, Max, Min,
          Gather, Pick, TakeRows, Largest, StopGradient)  # of what 16 bits hold they make what 16 bits hold
-INSIDE = (BatchNorm, LayerNorm, RmsNorm, GroupNorm, LocalResponseNorm, AvgPool, Resample, GridSample, Sigmoid, Tanh, Erf, Gelu, Softplus,
-          Clip)  # float32 inside
+INSIDE = (BatchNorm, LayerNorm, RmsNorm, GroupNorm, LocalResponseNorm, AvgPool, Resample, ResampleAxes, GridSample, Sigmoid, Tanh, Erf, Gelu,
+          Softplus, Clip)  # float32 inside
 
 
 def mix_precision(graph: Graph, to: DType) -> Graph:

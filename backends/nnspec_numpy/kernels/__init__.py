@@ -20,7 +20,7 @@ from .matmul import MATMUL
 from .moments import MOMENTS
 from .pointwise import POINTWISE
 from .pool import POOL
-from .resample import RESAMPLE
+from .resample import RESAMPLE, RESAMPLE_AXES
 from .roi_align import ROI_ALIGN
 from .rows import ROWS
 
@@ -30,7 +30,7 @@ SHARED: dict[type[Any], Kernel] = {
     **{op: by_places(by_rows(kernel, 1)) for op, kernel in CONV.items()},  # all rows meet the one kernel
     **{op: by_rows(kernel, 1) for op, kernel in CONV_INPUT_GRAD.items()},
     **{op: summed(kernel) for op, kernel in CONV_KERNEL_GRAD.items()},
-    **{op: by_rows(kernel) for op, kernel in {**POOL, **AVERAGE}.items()},
+    **{op: by_rows(kernel) for op, kernel in {**POOL, **AVERAGE, **RESAMPLE_AXES}.items()},
 }
 KERNELS: dict[type[Any], Kernel] = {**SHARED, **FOLLOWED, **MATMUL, **POINTWISE, **COUNTED, **COPIES, **INDEX, **RESAMPLE, **ROWS, **MOMENTS,
                                    **BOXES, **ROI_ALIGN}

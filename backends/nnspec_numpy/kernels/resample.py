@@ -6,20 +6,30 @@ the input; the gradient is the transposed matrices. A block costs about as much 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from math import prod
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from nnspec.ir.op import Array
-from nnspec.ops.resample import Along, Resample, ResampleGrad
-from nnspec_numpy.llvm.library import Kernels, library
-from nnspec_numpy.llvm.weighted_rows import family
+from nnspec.ir.types import DType, TensorType
+from nnspec.ops.resample import Resample, ResampleAxes, ResampleAxesGrad, ResampleGrad
+from nnspec_numpy.llvm.library import library
+from nnspec_numpy.llvm.weighted_rows import Weighted
 
-from .kernel import Arrays, Kernel, Run, Step, sequence
+from .direct import lanes
+from .kernel import Arrays, Kernel, Run, Step, Types, sequence, sizes
 
 BLOCK = 16  # places of the result that one product gives
 SHORTEST = 4  # elements of a place from which rows are added by a compiled kernel
+TOGETHER = 4  # vectors of a row that are added up side by side, at most
+MOST = 3  # axes of one kernel
 NARROW = 16  # elements a place below which a product has places and elements in one axis
+
+
+Reads: TypeAlias = tuple[Array, Array, Array]  # the places that each place reads, and the share of the second
 
 
 def _seen(x: Array, axis: int) -> Array:
@@ -30,8 +40,8 @@ def _seen(x: Array, axis: int) -> Array:
 def bind_resample(op: Resample, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     x, y = _seen(inputs[0], op.axis), _seen(outputs[0], op.axis)
     first, second, share = op.reads(x.shape[1], y.shape[1])
-    if (compiled := _native(x, y)) is not None:
-        return sequence([_compiled(compiled, x, y, first, second, share)])
+    if _native(x, y):
+        return sequence([_compiled(x, y, [(first, second, share)])])
     if not share.any():
         return sequence([partial(np.take, x, first, axis=1, out=y, mode="clip")])
     steps = []
@@ -45,8 +55,8 @@ def bind_resample(op: Resample, inputs: Arrays, outputs: Arrays, workspace: Arra
 def bind_resample_grad(op: ResampleGrad, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     g, x = _seen(inputs[0], op.axis), _seen(outputs[0], op.axis)
     first, second, share = op.reads(x.shape[1], g.shape[1])
-    if (compiled := _native(g, x)) is not None:
-        return sequence([_compiled(compiled, g, x, first, second, share, back=True)])
+    if _native(g, x):
+        return sequence([_compiled(g, x, [(first, second, share)], back=True)])
     steps: list[Step] = []
     for start in range(0, x.shape[1], BLOCK):
         stop = min(start + BLOCK, x.shape[1])
@@ -60,25 +70,33 @@ def bind_resample_grad(op: ResampleGrad, inputs: Arrays, outputs: Arrays, worksp
     return sequence(steps)
 
 
-def _native(x: Array, y: Array) -> Kernels | None:
-    """The compiled kernel, where there is one: for rows that are not so short that vectors hold little else than nothing."""
-    return library(family) if x.dtype == np.float32 and x.size and y.size and x.shape[2] >= SHORTEST else None
+def _native(x: Array, y: Array) -> bool:
+    """Whether there is a compiled kernel: for rows that are not so short that vectors hold little else than nothing."""
+    return bool(lanes() and x.dtype == np.float32 and x.size and y.size and x.shape[-1] >= SHORTEST)
 
 
-def _compiled(kernels: Kernels, x: Array, y: Array, first: Array, second: Array, share: Array, back: bool = False) -> Step:
-    """Each row of y as a sum of rows of x: of those that it reads, or backwards of those that read it; of none as nothing times any."""
+def _compiled(x: Array, y: Array, reads: Sequence[Reads], back: bool = False) -> Step:
+    """Each row of y, behind all axes that are read along, as a sum of rows of x: of those that it reads, or backwards of those that read it."""
+    vectors = -(-x.shape[-1] // lanes())
+    kernels = library(Weighted(len(reads), min(TOGETHER, vectors), back))
+    assert kernels is not None
+    tables = [t for n, each in zip(y.shape[1:], reads, strict=False) for t in _terms(n, *each, back)]
+    return kernels.bind("sum", x, y, *tables, x.shape[0], *y.shape[1:-1], *x.shape[1:-1], x.shape[-1])
+
+
+def _terms(n: int, first: Array, second: Array, share: Array, back: bool) -> tuple[Array, Array, Array]:
+    """Where the terms of each of n places begin, and their places and weights; what has none is nothing times any."""
     places = np.arange(len(first))
     some = share > 0
     rows, terms = np.concatenate([places, places[some]]), np.concatenate([first, second[some]])
     weights = np.concatenate([1.0 - share, share[some]])
     if back:
         rows, terms = terms, rows
-    alone = np.setdiff1d(np.arange(y.shape[1]), rows)
+    alone = np.setdiff1d(np.arange(n), rows)
     rows, terms, weights = np.append(rows, alone), np.append(terms, 0 * alone), np.append(weights, 0.0 * alone)
     order = np.lexsort((terms, rows))
-    starts = np.searchsorted(rows[order], np.arange(y.shape[1] + 1))
-    tables = starts.astype(np.int64), terms[order].astype(np.int64), weights[order].astype(np.float32)
-    return kernels.bind("sum", x, y, *tables, x.shape[0], y.shape[1], x.shape[1], x.shape[2])
+    starts = np.searchsorted(rows[order], np.arange(n + 1))
+    return starts.astype(np.int64), terms[order].astype(np.int64), weights[order].astype(np.float32)
 
 
 def _band(first: Array, second: Array, share: Array, width: int) -> Array:
@@ -106,4 +124,41 @@ def _lines(x: Array) -> Array:
     return np.lib.stride_tricks.as_strided(x, (x.shape[0], x.shape[1] * x.shape[2]), (x.strides[0], x.itemsize))
 
 
-RESAMPLE: dict[type[Along], Kernel] = {Resample: Kernel(bind_resample), ResampleGrad: Kernel(bind_resample_grad)}
+AXES: TypeAlias = ResampleAxes | ResampleAxesGrad
+
+
+def axes_workspace(op: AXES, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
+    """What lies between one axis and the next, where they are taken one after another."""
+    if _at_once(op, sizes(inputs[0]), inputs[0].dtype):
+        return ()
+    types = [inputs[0]]
+    for part in op.parts():
+        types.append(part.infer(types[-1]))
+    return tuple(types[1:-1])
+
+
+def bind_axes(op: AXES, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
+    x, y = inputs[0], outputs[0]
+    if not _at_once(op, x.shape, DType(x.dtype.name)):
+        arrays = [x, *workspace, y]
+        bind: Any = bind_resample if isinstance(op, ResampleAxes) else bind_resample_grad
+        return sequence([bind(part, [a], [b], []) for part, a, b in zip(op.parts(), arrays, arrays[1:], strict=False)])
+    back, first, last = isinstance(op, ResampleAxesGrad), op.axes[0], op.axes[-1]
+    read, reader = (y, x) if back else (x, y)
+    parts = {p.axis: p for p in op.parts()}
+    reads = [parts[a].reads(read.shape[a], reader.shape[a]) if a in parts else _itself(x.shape[a]) for a in range(first, last + 1)]
+    shapes = [(prod(a.shape[:first]), *a.shape[first : last + 1], prod(a.shape[last + 1 :])) for a in (x, y)]
+    return sequence([_compiled(x.reshape(shapes[0]), y.reshape(shapes[1]), reads, back)])
+
+
+def _at_once(op: AXES, shape: Sequence[int], dtype: DType) -> bool:
+    """Whether one compiled kernel takes all axes: neighbours, or with as many between as are left alone."""
+    return bool(lanes()) and dtype == DType.float32 and op.axes[-1] - op.axes[0] < MOST and prod(shape[op.axes[-1] + 1 :]) >= SHORTEST
+
+
+def _itself(n: int) -> Reads:
+    return np.arange(n), np.arange(n), np.zeros(n)
+
+
+RESAMPLE: dict[type[Any], Kernel] = {Resample: Kernel(bind_resample), ResampleGrad: Kernel(bind_resample_grad)}
+RESAMPLE_AXES: dict[type[Any], Kernel] = {op: Kernel(bind_axes, axes_workspace) for op in (ResampleAxes, ResampleAxesGrad)}
