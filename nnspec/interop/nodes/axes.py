@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from nnspec.interop.nodes.node import Node, fixed, sizes
+from nnspec.interop.nodes.node import Node, ends, fixed, sizes
 from nnspec.ir.graph import Value
 from nnspec.ir.types import DType
 from nnspec.ops import elementwise as e
@@ -57,6 +57,13 @@ def counted(ids: Value, n: int) -> Value:
     """Numbers below 0 counted from the end, as int64."""
     wide = e.cast(ids, DType.int64)
     return e.where(e.less(wide, 0), wide + n, wide)
+
+
+def opposite(x: Value) -> Value:
+    """Numbers in the opposite order of size: less than 0 for more; of whole numbers every bit the other, which never overflows."""
+    if x.dtype.is_float:
+        return -x
+    return fixed(ends(x.dtype)[1] if x.dtype.numpy.kind == "u" else -1, x.dtype) - x
 
 
 def around(x: Value, low: Sequence[int], high: Sequence[int], value: float = 0.0) -> Value:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, Rule, binary, ends, fixed, unary
+from nnspec.interop.nodes.axes import opposite
+from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, Rule, binary, fixed, unary
 from nnspec.ir.graph import Value
 from nnspec.ir.types import DType
 from nnspec.ops import activation, index
@@ -40,8 +41,6 @@ def remainder(n: Node) -> Value:
     """Of the divisor's sign, or with ``fmod`` of the dividend's."""
     a, b = n[0], n[1]
     if not n.attribute("fmod", 0):
-        if a.dtype.is_float:
-            raise NotImportedError("fmod has to be 1 for floats")
         return e.Remainder().one(a, b)
     if not a.dtype.is_float and not signed(a.dtype):
         return e.Remainder().one(a, b)
@@ -78,7 +77,7 @@ def flipped(n: Node) -> Value:
     x = n[0]
     if x.dtype.is_float or x.dtype == DType.bool:
         raise NotImportedError(f"bits of {x.dtype}")
-    return e.Subtract().one(fixed(-1 if signed(x.dtype) else ends(x.dtype)[1], x.dtype), x)
+    return opposite(x)
 
 
 def cast(n: Node) -> Value:

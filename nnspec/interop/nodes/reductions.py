@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nnspec.interop.nodes.axes import along, around, first, flipped, last
-from nnspec.interop.nodes.node import Node, NotImportedError, Rule, ends, fixed, sizes, within
+from nnspec.interop.nodes.axes import along, around, first, flipped, last, opposite
+from nnspec.interop.nodes.node import Node, NotImportedError, Rule, ends, sizes, within
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.types import DType
 from nnspec.ops import elementwise as e
@@ -87,7 +87,7 @@ def place(smallest: bool) -> Rule:
     def rule(n: Node) -> Value:
         x, axis = n[0], n.axis(0)
         if smallest:
-            x = -x if x.dtype.is_float or x.dtype.numpy.kind == "i" else e.Subtract().one(fixed(ends(x.dtype)[1], x.dtype), x)
+            x = opposite(x)
         if n.attribute("select_last_index", 0):
             y = (sizes(x)[axis] - 1) - reduce.argmax(flipped(x, axis), axis)
         else:
