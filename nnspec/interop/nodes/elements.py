@@ -10,7 +10,7 @@ import numpy as np
 
 from nnspec.interop.nodes.axes import opposite
 from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, Rule, binary, fixed, unary
-from nnspec.ir.graph import Value
+from nnspec.ir.graph import Value, constant
 from nnspec.ir.types import DType
 from nnspec.ops import activation, index
 from nnspec.ops import elementwise as e
@@ -60,16 +60,17 @@ def raised(n: Node) -> Value:
 
 
 def shifted(n: Node) -> Value:
-    """Bits moved: products with powers of two, and their whole quotients."""
-    a, b = n[0], n[1]
-    if signed(a.dtype) or a.dtype.is_float:
+    """Bits moved: products with powers of two, and their whole quotients; by as many as there are, or by less than 0, none is left but the sign."""
+    a, b, left = n[0], e.cast(n[1], DType.int64), n.text("direction", "", "LEFT", "RIGHT") == "LEFT"
+    if a.dtype.is_float or a.dtype == DType.bool:
         raise NotImportedError(f"bits of {a.dtype}")
     bits = 8 * a.dtype.size
-    powers = fixed(2 ** np.arange(bits, dtype=np.uint64), a.dtype)
-    factor = index.gather(powers, e.minimum(e.cast(b, DType.int64), bits - 1))
-    left = n.text("direction", "", "LEFT", "RIGHT") == "LEFT"
+    last = bits - 1 if left or not signed(a.dtype) else bits - 2  # the largest power that is above 0
+    powers = fixed((2 ** np.arange(last + 1, dtype=np.uint64)).astype(a.dtype.numpy), a.dtype)
+    factor = index.gather(powers, e.minimum(e.maximum(b, 0), last))
     moved = e.Multiply().one(a, factor) if left else e.FloorDivide().one(a, factor)
-    return e.where(e.less(e.cast(b, DType.int64), bits), moved, 0)
+    rest = e.where(e.less(a, 0), constant(-1, a.dtype), 0) if signed(a.dtype) and not left else constant(0, a.dtype)
+    return e.where(e.both(e.less(b, last + 1), e.greater_equal(b, 0)), moved, rest)
 
 
 def flipped(n: Node) -> Value:
