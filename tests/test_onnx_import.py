@@ -37,6 +37,16 @@ def same(found: Any, wanted: Any, case: Any) -> None:
         assert y.dtype == t.dtype and y.shape == t.shape
 
 
+def sixteen(case: Any) -> bool:
+    """Whether the answers are those of 16 bits but for a few units of the last place."""
+    for inputs, wanted in case.data_sets:
+        for y, t in zip(Backend.prepare(case.model).run([array(a) for a in inputs]), map(array, wanted), strict=True):
+            units = {"float16": 2.0**-10, "bfloat16": 2.0**-7}.get(t.dtype.name)
+            if units is None or not np.allclose(y.astype(float), t.astype(float), rtol=4 * units, atol=4 * units * np.abs(t.astype(float)).max()):
+                return False
+    return True
+
+
 def said(error: DataError) -> str:
     """Why a case is not run, without the numbers of its nodes."""
     (problem,) = error.problems
@@ -64,6 +74,9 @@ def test_onnx_s_own_cases_pass_but_those_listed_with_reasons() -> None:
         except DataError as e:
             failed.setdefault(said(e), []).append(case.name)
         except AssertionError as e:
+            if sixteen(case):
+                failed.setdefault("steps between are not rounded to 16 bits: the answers differ by a few units of the last place", []).append(case.name)
+                continue
             failed.setdefault("wrong: " + " ".join(str(e).split())[:200], []).append(case.name)
     if os.environ.get("NNSPEC_WRITE_GOLDEN"):
         NOT_PASSED.write_text(json.dumps(failed, indent=1, sort_keys=True) + "\n")

@@ -22,8 +22,7 @@ LARGE = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet5
 def given(model: Any) -> tuple[str, Any]:
     held = {t.name for t in model.graph.initializer}
     (i,) = (i for i in model.graph.input if i.name not in held)
-    shape = [d.dim_value for d in i.type.tensor_type.shape.dim]
-    return i.name, np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    return i.name, np.random.default_rng(0).standard_normal([d.dim_value for d in i.type.tensor_type.shape.dim], dtype=np.float32)
 
 
 def drawn(model: Any) -> Any:

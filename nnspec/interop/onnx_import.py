@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnspec.errors import DataError
-from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, dtype_of, sizes
+from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, held, sizes
 from nnspec.interop.onnx_read import array_of, wrong
 from nnspec.interop.onnx_rules import RULES
 from nnspec.ir.graph import Graph, Value, abstract, call, origin
@@ -60,8 +60,8 @@ def literal(model: ModelProto, feeds: Mapping[str, Array], name: str = "model", 
             raise wrong(name, f"the input '{i.name[:100]}' is not given")
         if not i.type.HasField("tensor_type"):
             raise wrong(name, f"the input '{i.name[:100]}' is no tensor, which is not in this version")
-        a = np.asarray(feeds[i.name])
-        values[i.name] = abstract(TensorType(a.shape, dtype_of(a, name, i.name)), i.name)
+        a = held(np.asarray(feeds[i.name]), name, i.name)
+        values[i.name] = abstract(TensorType(a.shape, DTYPES[a.dtype.name]), i.name)
         if watch is None:
             reading.fed[values[i.name]] = a
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
@@ -231,8 +231,7 @@ def schema_of(kind: str, opset: int) -> Any:
 
 def constant_of(array: Array, name: str, what: str) -> Value:
     """An array as a constant."""
-    dtype_of(array, name, what)
-    return call(Constant(array), ()).outputs[0]
+    return call(Constant(held(array, name, what)), ()).outputs[0]
 
 
 def elements(v: Value) -> int:

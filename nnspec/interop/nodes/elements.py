@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from nnspec.interop.nodes.axes import opposite
-from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, Rule, binary, fixed, unary
+from nnspec.interop.nodes.node import CARRIED, Node, NotImportedError, Rule, binary, fixed, type_of, unary
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.types import DType
-from nnspec.ops import activation, index
+from nnspec.ops import activation, index, rounding
 from nnspec.ops import elementwise as e
 
 
@@ -86,9 +86,8 @@ def cast(n: Node) -> Value:
     from onnx import helper
 
     to = helper.tensor_dtype_to_np_dtype(n.attribute("to")).name
-    if to not in DTYPES:
-        raise NotImportedError(f"numbers as {to}")
-    return as_type(n[0], DTYPES[to])
+    x = as_type(n[0], type_of(to))
+    return rounding.rounded(x, DType(to)) if to in CARRIED else x
 
 
 def as_type(x: Value, to: DType) -> Value:

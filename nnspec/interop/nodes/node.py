@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 DTYPES = {t.value: t for t in DType if not t.half}
+CARRIED = {"float16": DType.float32, "bfloat16": DType.float32}  # computed in 32 bits; rounded by casts, and where they are answers
 
 
 class NotImportedError(Exception):
@@ -108,11 +109,21 @@ def sizes(v: Value) -> tuple[int, ...]:
     return known(v.shape)
 
 
-def dtype_of(array: Array, name: str, what: str) -> DType:
-    """Our dtype of an array. Raises DataError where there is none."""
+def type_of(name: str) -> DType:
+    """Our dtype of a type that NumPy calls so. Raises NotImportedError."""
+    found = DTYPES.get(name) or CARRIED.get(name)
+    if found is None:
+        raise NotImportedError(f"numbers as {name}")
+    return found
+
+
+def held(array: Array, name: str, what: str) -> Array:
+    """An array as we hold it. Raises DataError where we have no such type."""
+    if array.dtype.name in CARRIED:
+        return array.astype(CARRIED[array.dtype.name].numpy)
     if array.dtype.name not in DTYPES:
-        raise wrong(name, f"'{what[:100]}' has a type that is not in this version", array.dtype.name, ", ".join(DTYPES))
-    return DTYPES[array.dtype.name]
+        raise wrong(name, f"'{what[:100]}' has a type that is not in this version", array.dtype.name, ", ".join([*DTYPES, *CARRIED]))
+    return array
 
 
 def ends(dtype: DType) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnspec.interop.nodes.axes import around, taken
-from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, Rule, fixed, sizes, within
+from nnspec.interop.nodes.node import Node, NotImportedError, Rule, fixed, sizes, type_of, within
 from nnspec.ir.graph import Value, call, constant
 from nnspec.ir.op import Constant
 from nnspec.ir.types import DType
@@ -186,18 +186,16 @@ def filled(n: Node) -> Value:
     """A tensor of one number: it takes no memory."""
     value = n.attribute("value")
     value = np.zeros(1, np.float32) if value is None else value.reshape(-1)
-    if value.dtype.name not in DTYPES:
-        raise NotImportedError(f"numbers as {value.dtype.name}")
-    shape = n.ints(0)
+    value, shape = value[:1].reshape(()).astype(type_of(value.dtype.name).numpy), n.ints(0)
     bounded(prod(shape))
-    return call(Constant(np.broadcast_to(value[:1].reshape(()), shape)), ()).outputs[0]
+    return call(Constant(np.broadcast_to(value, shape)), ()).outputs[0]
 
 
 def counted(n: Node) -> Value:
     start, limit, delta = (n.static(i).reshape(()) for i in range(3))
     count = max(int(np.ceil((limit.astype(np.float64) - start) / delta)), 0)
     bounded(count)
-    return constant(start + np.arange(count).astype(start.dtype) * delta, DTYPES[start.dtype.name])
+    return constant(start + np.arange(count).astype(start.dtype) * delta, type_of(start.dtype.name))
 
 
 def unit(n: Node) -> Value:
@@ -206,9 +204,7 @@ def unit(n: Node) -> Value:
     high, wide = sizes(n[0])
     to = n.attribute("dtype")
     name = n[0].dtype.value if to is None else helper.tensor_dtype_to_np_dtype(to).name
-    if name not in DTYPES:
-        raise NotImportedError(f"numbers as {name}")
-    return fixed(np.eye(high, wide, n.attribute("k", 0)), DTYPES[name])
+    return fixed(np.eye(high, wide, n.attribute("k", 0)), type_of(name))
 
 
 def constant_node(n: Node) -> Value:
@@ -218,9 +214,7 @@ def constant_node(n: Node) -> Value:
             if (found := n.attribute(name)) is not None:
                 return constant(found, dtype)
         raise NotImportedError("a constant that is no array of numbers")
-    if value.dtype.name not in DTYPES:
-        raise NotImportedError(f"numbers as {value.dtype.name}")
-    return constant(value, DTYPES[value.dtype.name])
+    return constant(value, type_of(value.dtype.name))
 
 
 def dropout(n: Node) -> Value | tuple[Value, ...]:
