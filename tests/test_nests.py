@@ -539,7 +539,7 @@ def test_constants_of_one_element_stand_in_the_body_and_others_are_read() -> Non
     check_equal(graph, fed(graph), 1e-6)
 
 
-@pytest.mark.parametrize("shape", [(1, 8), (3, 8), (5, 24), (2, 3, 16), (33, 128), (7, 5, 8)])
+@pytest.mark.parametrize("shape", [(1, 8), (3, 8), (5, 24), (2, 3, 16), (33, 128), (7, 5, 8), (1,), (40,), (1, 3), (9, 5), (50, 13), (3, 100), (2, 3, 7)])
 def test_draws_are_those_of_the_reference_to_the_bit(shape: tuple[int, ...], cpu: str) -> None:
     seed, step = abstract(TensorType((), DType.uint32), "seed"), abstract(TensorType((), DType.int64), "step")
     graph = Graph({"bits": RandomBits(shape, 0xDEADBEEF).one(seed, step)})

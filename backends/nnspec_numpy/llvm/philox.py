@@ -19,8 +19,8 @@ WORD = (1 << 32) - 1
 
 
 def takes(op: Op) -> bool:
-    """Whether the numbers of all rows lie one after another, with none left over of a row's last counter."""
-    return isinstance(op, RandomBits) and prod(known(op.shape)) > 0 and prod(known(op.shape)[1:]) % HALVES == 0
+    """Whether there is anything to draw, for rows."""
+    return isinstance(op, RandomBits) and len(op.shape) > 0 and prod(known(op.shape)) > 0
 
 
 def render(op: RandomBits, outputs: Sequence[Array], cpu: Cpu) -> Function:
@@ -33,7 +33,8 @@ class _Draw:
         self.code, self.stream, self.lanes = Code(), op.stream, cpu.width // 4
         self.width = 8 * cpu.width
         self.kind, self.wide = vector("i32", self.lanes), vector("i64", self.lanes)
-        self.rows, self.words = known(op.shape)[0], prod(known(op.shape)[1:]) // HALVES
+        self.rows, self.numbers = known(op.shape)[0], prod(known(op.shape)[1:])
+        self.words = -(-self.numbers // HALVES)  # counters of a row, of whose last one numbers may be left over
 
     def function(self) -> Function:
         code = self.code
@@ -43,17 +44,18 @@ class _Draw:
         keys = [(self.spread(code.let(f"add i32 {key}, {WEYL[0] * i & WORD}")), self.all(self.stream + WEYL[1] * i & WORD)) for i in range(ROUNDS)]
         steps = self.spread(low), self.spread(high)
         vectors, left = divmod(self.rows * self.words, self.lanes)
+        write = self.placed if self.numbers % HALVES else self.written
 
         def block(i: Register, _: list[Register]) -> list[Register]:
             first = i if i == "0" else code.let(f"mul nuw nsw i64 {i}, {self.lanes}")
-            self.written(self.drawn(first, steps, keys), out, first, None)
+            write(self.drawn(first, steps, keys), out, first, None)
             return []
 
         if vectors:
             code.loop(vectors, block)
         if left:
             first = str(vectors * self.lanes)
-            self.written(self.drawn(first, steps, keys), out, first, left)
+            write(self.drawn(first, steps, keys), out, first, left)
         code.do("ret void")
         head = f'define void @NAME(ptr %arguments) nounwind "prefer-vector-width"="{self.width}" "min-legal-vector-width"="{self.width}" {{'
         return Function("\n".join([head, "entry:", *code.head, *code.lines, "}"]), tuple(code.declared))
@@ -103,3 +105,36 @@ class _Draw:
             code.do(f"store {four} {whole}, ptr {at}, align 2")
         else:
             code.run(f"llvm.masked.store.v{4 * n}i32.p0", f"{four} {whole}", f"ptr {at}", "i32 2", f"<{4 * n} x i1> {lanes_below(4 * left, 4 * n)}")
+
+    def placed(self, words: Sequence[Register], out: Register, first: Register, left: int | None) -> None:
+        """The same where a row's last counter gives more than the row takes: what is too much is overwritten by the next row, or, at the end of
+        all, not written."""
+        code, total = self.code, self.rows * self.numbers
+        space = code.stack(4 * self.lanes, "i32")
+        self.written(words, space, "0", None)
+
+        def one(i: Register, _: list[Register]) -> list[Register]:
+            number = i if first == "0" else code.let(f"add i64 {first}, {i}")
+            row = code.let(f"udiv i64 {number}, {self.words}")
+            word = code.let(f"sub i64 {number}, {code.let(f'mul i64 {row}, {self.words}')}")
+            place = code.let(f"add i64 {code.let(f'mul i64 {row}, {self.numbers}')}, {code.let(f'mul i64 {word}, {HALVES}')}")
+            source, target = code.let(f"getelementptr i128, ptr {space}, i64 {i}"), code.let(f"getelementptr i16, ptr {out}, i64 {place}")
+            rest = code.let(f"sub i64 {total}, {place}")
+            whole, some, after = (code.name(hint) for hint in ("whole", "some", "after"))
+            code.do(f"br i1 {code.let(f'icmp uge i64 {rest}, {HALVES}')}, label %{whole}, label %{some}")
+            code.label(whole)
+            code.do(f"store <{HALVES} x i16> {code.let(f'load <{HALVES} x i16>, ptr {source}, align 16')}, ptr {target}, align 2")
+            code.do(f"br label %{after}")
+            code.label(some)
+
+            def half(k: Register, _: list[Register]) -> list[Register]:
+                a, b = (code.let(f"getelementptr i16, ptr {p}, i64 {k}") for p in (source, target))
+                code.do(f"store i16 {code.let(f'load i16, ptr {a}, align 2')}, ptr {b}, align 2")
+                return []
+
+            code.loop(rest, half)
+            code.do(f"br label %{after}")
+            code.label(after)
+            return []
+
+        code.loop(left or self.lanes, one)
