@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -127,6 +128,53 @@ def test_a_lenet_of_pytorch_s_is_channels_last_with_the_rows_behind_flatten_in_o
     assert found.text.count("permute") == (not channels_last)
 
 
+def resnet(units: tuple[int, ...], widths: tuple[int, ...]) -> Any:
+    """A residual network as torchvision's is exported, for images of 32 x 32."""
+    g = Graph(3, 32, 32)
+    x = g.node("Relu", g.norm(g.conv("input", 3, widths[0], 7, 2), widths[0]))
+    x = g.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4, ceil_mode=0)
+    before = widths[0]
+    for stage, (n, width) in enumerate(zip(units, widths, strict=True)):
+        for unit in range(n):
+            stride = 2 if stage and not unit else 1
+            y = g.node("Relu", g.norm(g.conv(x, before, width, 3, stride), width))
+            y = g.norm(g.conv(y, width, width), width)
+            short = x if stride == 1 else g.norm(g.conv(x, before, width, 1, stride), width)
+            x, before = g.node("Relu", g.node("Add", y, short)), width
+    x = g.node("Flatten", g.node("GlobalAveragePool", x), axis=1)
+    return g.model(g.node("Gemm", x, g.weight(10, before), g.weight(10), transB=1))
+
+
+def test_a_residual_network_reads_as_stages_of_units(tmp_path: Path) -> None:
+    found = agrees(resnet((3, 3, 3), (8, 16, 32)), tmp_path)
+    lines = found.text.splitlines()
+    assert lines[lines.index("layers:") + 1 :] == [
+        "  - permute: [1, 2, 0]", "  - conv_bn: {filters: 8, kernel: 7, stride: 2, padding: 3, activation: relu}",
+        "  - max_pool2d: {size: 3, stride: 2, padding: 1}",
+        "  - residual_unit: {filters: 8, repeat: 3}", "  - stage: {repeat: {filters: [16, 32]}}", "  - global_avg_pool2d", "  - dense: 10",
+        "weights: found.safetensors"]
+    assert found.text.count("residual:") == 2 and found.text.count("batch_norm") == 1 and found.text.count("gamma") == 0
+
+
+def test_a_mobile_network_s_convolutions_by_channels_and_its_inverted_residuals_are_found(tmp_path: Path) -> None:
+    g = Graph(3, 24, 24)
+
+    def clipped(x: str) -> str:
+        return str(g.node("Clip", x, g.array(0.0), g.array(6.0)))
+
+    x, before = clipped(g.norm(g.conv("input", 3, 8, 3, 2), 8)), 8
+    for width, n, stride in ((12, 3, 2), (16, 2, 2), (24, 2, 1)):
+        for i in range(n):
+            y = clipped(g.norm(g.conv(x, before, 4 * before, 1), 4 * before))
+            y = clipped(g.norm(g.conv(y, 4 * before, 4 * before, 3, stride if not i else 1, groups=4 * before), 4 * before))
+            y = g.norm(g.conv(y, 4 * before, width, 1), width)
+            x, before = (y if before != width else g.node("Add", x, y)), width
+    x = g.node("ReduceMean", x, axes=[2, 3], keepdims=0)
+    found = agrees(g.model(g.node("Gemm", g.node("Dropout", x), g.weight(5, 24), g.weight(5), transB=1)), tmp_path)
+    assert "depthwise_conv2d" in found.text and "activation: relu6" in found.text and "global_avg_pool2d" in found.text
+    assert found.text.count("\n") < 60
+
+
 def test_the_command_writes_a_spec_that_other_commands_take(tmp_path: Path, nnspec_command: Any) -> None:
     g = Graph(6)
     (tmp_path / "my net.onnx").write_bytes(g.model(g.node("Gemm", "input", g.weight(6, 4), g.weight(4))).SerializeToString())
@@ -137,6 +185,40 @@ def test_the_command_writes_a_spec_that_other_commands_take(tmp_path: Path, nnsp
     again = nnspec_command("import", tmp_path / "my net.onnx", "-o", tmp_path / "there")
     assert again.code == 2 and "exists already" in again.err and "--force" in again.err
     assert nnspec_command("import", tmp_path / "my net.onnx", "-o", tmp_path / "there", "--force").code == 0
+
+
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+FULL = bool(os.environ.get("NNSPEC_FULL"))
+
+
+def drawn(model: Any) -> Any:
+    """A light model with weights: what ConstantOfShape stands for in it, drawn."""
+    rng = np.random.default_rng(5)
+    shapes = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    made = {n.output[0]: tuple(int(d) for d in shapes[n.input[0]]) for n in model.graph.node if n.op_type == "ConstantOfShape"}
+    places = {i: (n.op_type, k) for n in model.graph.node for k, i in enumerate(n.input)}
+    nodes = [n for n in model.graph.node if n.op_type != "ConstantOfShape"]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    for name, shape in made.items():
+        kind, place = places.get(name, ("", 0))
+        spread = 1 / np.sqrt(max(np.prod(shape[1:]), 1)) if len(shape) > 1 else 0.1
+        values = rng.standard_normal(shape) * (spread * 1.4) + (1.0 if kind == "BatchNormalization" and place in (1, 4) else 0.0)
+        model.graph.initializer.append(numpy_helper.from_array((np.abs(values) if kind == "BatchNormalization" else values).astype(np.float32), name))
+    return model
+
+
+@pytest.mark.parametrize("name", [p.stem for p in sorted(LIGHT.glob("*.onnx"))] if FULL else ["light_squeezenet"])
+def test_onnx_s_light_models_are_raised_and_answer_alike(name: str, tmp_path: Path) -> None:
+    model = drawn(onnx.load(LIGHT / f"{name}.onnx"))
+    found = agrees(model, tmp_path, rows=1)
+    assert found.text.count("\n") < len(model.graph.node)
+
+
+def test_resnet_50_is_a_page(tmp_path: Path) -> None:
+    found = raised(onnx.load(LIGHT / "light_resnet50.onnx"), "resnet50.onnx", "resnet50")
+    assert "  - stage: {repeat: {filters: [64, 128, 256, 512], stride: [1, 2, 2, 2], copies: [2, 3, 5, 2]}}\n" in found.text
+    assert found.text.count("\n") <= 40 and len(found.weights) == 267
 
 
 def test_a_file_that_is_not_there_leaves_no_folder(tmp_path: Path, nnspec_command: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from nnspec.compiler import loads
 from nnspec.errors import SpecError
 from nnspec.interop.onnx_read import wrong
+from nnspec.interop.raising.blocks import Blocks
 from nnspec.interop.raising.model import draft as drafted
 from nnspec.interop.raising.structure import structured
 from nnspec.interop.raising.tidy import tidy
@@ -36,17 +37,23 @@ def raised(model: ModelProto, file: str, name: str, channels_last: bool = False)
     """The spec of a model; ``file`` stands in errors. Raises DataError where a node has no layer."""
     draft = drafted(model, file, channels_last)
     tidy(draft)
-    items, outputs = structured(draft)
     header = [f"Raised from an ONNX model{f' that {model.producer_name[:60]} has written' if printable(model.producer_name) else ''}."]
     if not channels_last and any(len(e.shape) > 1 for e in draft.inputs):
         header.append("Inputs have the order of axes of the model.")
-    held = f"{name}.safetensors" if any(x.entry.weights for x in layers(items)) else ""
-    written = text(draft, items, outputs, {}, name, held, header)
-    try:
-        spec = loads(written.replace(f"weights: {held}\n", "") if held else written, f"{name}.yaml")
-    except SpecError as e:
-        raise wrong(file, "the model cannot be raised to a spec", str(e.problems[0].message)) from None
-    return Raised(name, written, named(spec, items, file))
+    held = f"{name}.safetensors" if any(e.weights for e in draft.entries) else ""
+    problem: SpecError | None = None
+    for compress in (True, False):
+        items, outputs = structured(draft)
+        blocks = Blocks(outputs)
+        items = blocks.compress(items) if compress else items
+        written = text(draft, items, outputs, blocks.bodies(), name, held, header)
+        try:
+            spec = loads(written.replace(f"weights: {held}\n", "") if held else written, f"{name}.yaml")
+            return Raised(name, written, named(spec, items, file))
+        except SpecError as e:  # layers one behind the other are always understood, blocks of unheard-of names may not be
+            problem = problem or e
+    assert problem is not None
+    raise wrong(file, "the model cannot be raised to a spec", problem.problems[0].message, problem.problems[0].wanted)
 
 
 def printable(text: str) -> bool:

@@ -66,10 +66,12 @@ class Draft:
         return found
 
     def replace(self, old: Source, new: Source) -> None:
-        """Whoever reads ``old`` reads ``new``."""
+        """Whoever reads ``old`` reads ``new``; an entry that made ``old`` alone is gone."""
         for e in self.entries:
             e.inputs = [new if s == old else s for s in e.inputs]
         self.outputs = {k: new if s == old else s for k, s in self.outputs.items()}
+        if not old.output:
+            self.drop([old.entry])
 
     def drop(self, gone: Iterable[Entry]) -> None:
         """Without these entries, which nobody reads any more."""

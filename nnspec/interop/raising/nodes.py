@@ -49,8 +49,9 @@ def with_number(kind: str, field: str, attribute: str, default: float) -> Rule:
 
 
 def short(value: Any) -> float:
-    """A number of single precision in as few digits as it has."""
-    return float(numbers(np.asarray(value, np.float32)))
+    """A number of single precision as a person would have written it: in six digits, where they are as near as can be."""
+    near = float(f"{float(value):.6g}")
+    return near if abs(near - float(value)) <= 2e-7 * abs(near) else float(numbers(np.asarray(value, np.float32)))
 
 
 def only_if(rule: Rule, **wanted: float) -> Rule:

@@ -6,6 +6,7 @@ merges, each a list of its own; where it is neither, the layers stand one behind
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from nnspec.interop.raising.draft import SOURCES, Draft, Entry, Source
@@ -23,7 +24,10 @@ class Names:
         self.taken = {e.name for e in draft.inputs}
         self.given: dict[Entry, str] = {e: e.name for e in draft.inputs}
         self.kept: dict[Entry, str] = {}
+        heads = Counter(e.name.rstrip("0123456789") for e in draft.entries if e.name)
         for e in draft.entries:
+            if heads[e.name.rstrip("0123456789")] * 3 > len(draft.entries):
+                continue  # they are numbered
             if e.name and e.name not in self.taken and not numbered(e.name):
                 self.taken.add(e.name)
                 self.kept[e] = e.name

@@ -102,15 +102,39 @@ def inline(draft: Draft, e: Entry) -> None:
             continue
         together = list(dict.fromkeys([*e.inputs[:i], *inner.inputs, *e.inputs[i + 1 :]]))
         own = filled(inner.fields["formula"], [f"{{{together.index(v)}}}" for v in inner.inputs])
-        own = own if re.fullmatch(r"\w+\([^()]*\)|\{\d+\}", own) else f"({own})"
         e.fields["formula"] = filled(e.fields["formula"], [own if v == s else f"{{{together.index(v)}}}" for v in e.inputs])
         e.inputs = together
         return inline(draft, e)
 
 
 def filled(formula: str, texts: list[str]) -> str:
-    """A formula with texts in place of its marks."""
-    return re.sub(r"\{(\d+)\}", lambda m: texts[int(m[1])], formula)
+    """A formula with texts in place of its marks, in parentheses where they bind less than a name."""
+
+    def put(m: re.Match[str]) -> str:
+        text = texts[int(m[1])]
+        whole = formula[: m.start()].endswith(("(", ", ")) and formula[m.end() :].startswith((")", ","))
+        return text if whole or formula == m[0] or re.fullmatch(r"\w+\([^()]*\)|\{\d+\}", text) else f"({text})"
+
+    return re.sub(r"\{(\d+)\}", put, formula)
+
+
+def leaky(draft: Draft, e: Entry) -> None:
+    """``where(0 < x, x, a * x)``: a slope for all, or learned ones a channel."""
+    found = re.fullmatch(r"where\((?:0(?:\.0)? < \{(\d)\}|\{(\d)\} > 0(?:\.0)?), \{(\d)\}, (.*)\)", e.fields.get("formula", ""))
+    if not found or e.inputs[int(found[1] or found[2])] != (x := e.inputs[int(found[3])]):
+        return
+    times = re.fullmatch(r"\{(\d)\} \* \(?(-?[0-9.e-]+)\)?", found[4])
+    if times and e.inputs[int(times[1])] == x:
+        e.kind, e.fields, e.inputs = "leaky_relu", {"slope": float(times[2])}, [x]
+        return
+    other = e.inputs[int(found[4][1:-1])] if re.fullmatch(r"\{\d\}", found[4]) else x
+    product = other.entry
+    slopes = [s.entry for s in product.inputs if s != x]
+    if product.kind != "multiply" or len(slopes) != 1 or slopes[0].kind != "parameter" or not alone(draft, other, e):
+        return
+    alpha = slopes[0].weights["value"]
+    if not x.output and alpha.size == alpha.shape[-1] == (x.entry.shape or (0,))[-1]:
+        e.kind, e.fields, e.inputs, e.weights = "prelu", {}, [x], {"alpha": alpha.reshape(-1)}
 
 
 def averaged(draft: Draft, e: Entry) -> None:
@@ -218,5 +242,5 @@ def transposed_factor(draft: Draft, e: Entry) -> None:
 
 
 RULES: tuple[Callable[[Draft, Entry], None], ...] = (
-    absorb, gated, averaged, inline, moved_twice, narrow, moved_twice, resized_twice, resized_twice, compact, transposed_factor, activate,
+    absorb, gated, averaged, inline, leaky, moved_twice, narrow, moved_twice, resized_twice, resized_twice, compact, transposed_factor, activate,
 )  # fmt: skip

@@ -39,6 +39,8 @@ class Call:
     copies: list[list[Item]]
     lists: dict[str, list[Any]] = field(default_factory=dict)  # arguments that differ from copy to copy
     name: str = ""
+    times: Any = None  # how many copies, where a block's argument says it
+    usual: dict[str, Any] = field(default_factory=dict)  # what arguments are where they are left out
 
 
 Item: TypeAlias = "Layer | Branches | Call"

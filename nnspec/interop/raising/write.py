@@ -105,11 +105,12 @@ def branches(item: Branches) -> Any:
 
 
 def call(item: Call) -> Any:
-    fields = {**({"name": item.name} if item.name else {}), **item.fields}
+    given = {k: v for k, v in item.fields.items() if item.usual.get(k) is None or item.usual[k] != v}
+    fields = {**({"name": item.name} if item.name else {}), **given}
     if item.lists:
         fields["repeat"] = item.lists
-    elif len(item.copies) > 1:
-        fields["repeat"] = len(item.copies)
+    elif (times := item.times or len(item.copies)) != 1:
+        fields["repeat"] = times
     if item.kind in Declared.registry:
         return spelled(item.kind, fields, Declared.registry[item.kind].primary)
     return {item.kind: fields} if fields else item.kind
