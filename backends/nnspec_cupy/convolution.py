@@ -16,12 +16,15 @@ from nnspec.ir.graph import Graph, abstract
 from nnspec.ir.program import Array, Copy, Step, row_major
 from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.conv import Conv, ConvInputGrad, ConvKernelGrad, Convolution
+from nnspec.ops.elementwise import Cast
+from nnspec.ops.reduce import Sum
 from nnspec_cupy.commands import Command, Convolve, Kernel, Launch, Product
-from nnspec_cupy.cuda import columns
+from nnspec_cupy.cuda import columns, depthwise, reduce
 from nnspec_cupy.cuda.flat import THREADS, blocks, flat, grid
 from nnspec_cupy.products import by_algorithm
 
 SWITCH = "NNSPEC_CUDNN"  # "none" leaves it out
+EIGHT = 8  # numbers of 16 bits that tensor cores read at once
 ROOM = 256 << 20  # bytes that the columns of so many images may take
 Types = Sequence[TensorType]
 
@@ -32,9 +35,12 @@ def library() -> bool:
     return find_spec("cudnn") is not None and environ.get(SWITCH) != "none"
 
 
-def by_library(op: Convolution, x: Types) -> bool:
-    """Whether cuDNN takes a convolution: single precision or 16 bits, one to three axes."""
-    return library() and (x[0].dtype == DType.float32 or x[0].dtype.half) and len(op.stride) <= 3
+def by_library(op: Convolution, x: Types, y: Types) -> bool:
+    """Whether cuDNN takes a convolution of one to three axes: any in single precision, in 16 bits those of one group and eights of channels."""
+    if not library() or len(op.stride) > 3:
+        return False
+    eights = op.groups == 1 and all(known(t.shape)[-1] % EIGHT == 0 for t in (*x, *y))
+    return x[0].dtype == DType.float32 or x[0].dtype.half and eights
 
 
 def _small(op: Convolution, kernel: tuple[int, ...]) -> bool:
@@ -62,7 +68,11 @@ class Shapes:
         self.size, self.groups = self.kernel[:-2], op.groups
         self.taps = prod(self.kernel[:-1])  # elements of a window's row
         self.filters = self.kernel[-1] // op.groups
-        self.room = ROOM // max(1, op.groups * prod(self.outer) * self.taps * x[0].dtype.size)
+        half = x[0].dtype.half
+        self.sums = DType.float32 if half else x[0].dtype  # what is added up of several products or windows
+        self.columns = self.sums if isinstance(op, ConvInputGrad) else x[0].dtype
+        self.room = ROOM // max(1, op.groups * prod(self.outer) * self.taps * self.columns.size)
+        self.several = half and isinstance(op, ConvKernelGrad) and self.image[0] > self.images  # products whose sum is rounded once
 
     @property
     def images(self) -> int:
@@ -71,28 +81,34 @@ class Shapes:
 
 
 def workspace(op: Convolution, x: Types, y: Types) -> tuple[TensorType, ...]:
-    """Columns of some images; of a kernel's gradient in many groups nothing else."""
+    """Columns of some images, and a kernel's gradient before it is rounded; of a depthwise kernel's what each block adds up."""
     s = Shapes(op, x, y)
-    if by_library(op, x):
+    if by_library(op, x, y):
         return (TensorType((s.kernel[-1], *s.kernel[:-1]), x[0].dtype),)
-    if _plain(op, s.size) or _small(op, s.kernel) and not isinstance(op, ConvKernelGrad):
+    if _small(op, s.kernel):
+        places = s.image[0] * prod(s.outer)
+        return (TensorType((depthwise.parts(places), prod(s.kernel)), s.sums),) if isinstance(op, ConvKernelGrad) else ()
+    if _plain(op, s.size):
         return ()
-    return (TensorType((s.groups, s.images * prod(s.outer), s.taps), x[0].dtype),)
+    matrix = TensorType((s.groups, s.images * prod(s.outer), s.taps), s.columns)
+    return (matrix, TensorType(s.kernel, s.sums)) if s.several else (matrix,)
 
 
 def commands(step: Step) -> tuple[Command, ...]:
     """The commands of any of the three."""
-    op = step.call.op
+    op, x, to = step.call.op, [a.type for a in step.inputs], [a.type for a in step.outputs]
     assert isinstance(op, Convolution)
-    s = Shapes(op, [a.type for a in step.inputs], [a.type for a in step.outputs])
+    s = Shapes(op, x, to)
     a, b, y = step.inputs[0], step.inputs[1], step.outputs[0]
-    if by_library(op, [a.type]):
+    if by_library(op, x, to):
         return tuple(_by_library(op, s, a, b, y, step.workspace[0]))
-    if _small(op, s.kernel) and not isinstance(op, ConvKernelGrad):
-        kernel = columns.depthwise if isinstance(op, Conv) else columns.depthwise_input
+    if _small(op, s.kernel):
+        if isinstance(op, ConvKernelGrad):
+            return _of_taps(op, s, a, b, y, step.workspace[0])
+        kernel = depthwise.depthwise if isinstance(op, Conv) else depthwise.depthwise_input
         return (_launch(kernel(op, a, b, y, step.guarded), (a, b), y, op.reference, step.guard),)
     make: dict[type[Any], Callable[..., Iterator[Command]]] = {Conv: _forward, ConvInputGrad: _input_grad, ConvKernelGrad: _kernel_grad}
-    return by_algorithm(step, make[type(op)](op, s, a, b, y, step.workspace[0] if step.workspace else None))
+    return by_algorithm(step, make[type(op)](op, s, a, b, y, *step.workspace))
 
 
 def choice(step: Step) -> str:
@@ -100,9 +116,9 @@ def choice(step: Step) -> str:
     op, x, y = step.call.op, [a.type for a in step.inputs], [a.type for a in step.outputs]
     assert isinstance(op, Convolution)
     s = Shapes(op, x, y)
-    if by_library(op, x):
+    if by_library(op, x, y):
         return "cuDNN"
-    if _small(op, s.kernel) and not isinstance(op, ConvKernelGrad):
+    if _small(op, s.kernel):
         return "taps: every channel by itself"
     pieces = -(-s.image[0] // s.images)
     way = "one product: a window is one place" if not step.workspace else f"columns and {pieces} product{'s' if pieces > 1 else ''}"
@@ -122,7 +138,8 @@ def _by_library(op: Convolution, s: Shapes, a: Array, b: Array, y: Array, filter
 
 
 def _copied(a: Array, y: Array) -> Launch:
-    body = Graph({"y": Copy().one(abstract(a.type, "x0"))})
+    value = abstract(a.type, "x0")
+    body = Graph({"y": Copy().one(value) if a.type.dtype == y.type.dtype else Cast(y.type.dtype).one(value)})
     return Launch(flat(body, "copy", y.shape, (a,), (y,), False), grid(y.shape, (a,), (y,)), (THREADS, 1, 1), (a,), (y,), lambda x: x)
 
 
@@ -133,7 +150,7 @@ def _turned(a: Array, axis: int, to: int) -> Array:
     return _seen(a, tuple(a.shape[i] for i in order), tuple(a.strides[i] for i in order))
 
 
-def _forward(op: Conv, s: Shapes, x: Array, w: Array, y: Array, space: Array | None) -> Iterator[Command]:
+def _forward(op: Conv, s: Shapes, x: Array, w: Array, y: Array, space: Array | None = None) -> Iterator[Command]:
     if space is None:
         yield Product(_rows(x), _matrix(w), _rows(y))
         return
@@ -144,7 +161,7 @@ def _forward(op: Conv, s: Shapes, x: Array, w: Array, y: Array, space: Array | N
         yield Product(matrix, _weights(w, s), _grouped(_images(y, first, n), s))
 
 
-def _input_grad(op: ConvInputGrad, s: Shapes, g: Array, w: Array, y: Array, space: Array | None) -> Iterator[Command]:
+def _input_grad(op: ConvInputGrad, s: Shapes, g: Array, w: Array, y: Array, space: Array | None = None) -> Iterator[Command]:
     if space is None:
         yield Product(_rows(g), _swapped(_matrix(w)), _rows(y))
         return
@@ -156,14 +173,36 @@ def _input_grad(op: ConvInputGrad, s: Shapes, g: Array, w: Array, y: Array, spac
                       columns.together(op, part, matrix))
 
 
-def _kernel_grad(op: ConvKernelGrad, s: Shapes, x: Array, g: Array, y: Array, space: Array | None) -> Iterator[Command]:
+def _kernel_grad(
+    op: ConvKernelGrad, s: Shapes, x: Array, g: Array, y: Array, space: Array | None = None, sums: Array | None = None
+) -> Iterator[Command]:
     if space is None:
         yield Product(_swapped(_rows(x)), _rows(g), _matrix(y))
         return
+    whole = y if sums is None else sums
     for first, n in _pieces(s):
         matrix = _shaped(space, (s.groups, n * prod(s.outer), s.taps))
         yield _columns(op, s, _images(x, first, n), matrix)
-        yield Product(_swapped(matrix), _grouped(_images(g, first, n), s), _weights(y, s), more=first > 0)
+        yield Product(_swapped(matrix), _grouped(_images(g, first, n), s), _weights(whole, s), more=first > 0)
+    if sums is not None:
+        yield _copied(sums, y)
+
+
+def _of_taps(op: ConvKernelGrad, s: Shapes, x: Array, g: Array, y: Array, space: Array) -> tuple[Command, ...]:
+    """A depthwise kernel's gradient: what each block adds up of its places, and their sum."""
+    filters, places, shared = s.kernel[-1], s.image[0] * prod(s.outer), depthwise.parts(s.image[0] * prod(s.outer))
+
+    def meaning(a: Any, b: Any) -> Any:
+        padded = np.repeat(np.pad(a, op.around(a.shape, s.size)), filters // s.groups, axis=-1)
+        own = np.arange(places) // depthwise.LINES % shared
+        each = [(padded[where] * b).reshape(places, filters) for _, where in op.taps(padded, s.size, s.outer)]
+        return np.stack([np.stack([e[own == part].sum(0) for e in each]) for part in range(shared)])
+
+    kernel = depthwise.depthwise_kernel(op, x, g, space, s.size)
+    first = Launch(kernel, depthwise.kernel_blocks(s.size, filters, places), (THREADS, 1, 1), (x, g), (space,), meaning)
+    total, flat_y = Sum((0,)), _shaped(y, (prod(s.kernel),))
+    second = reduce.reduction(total, space, flat_y, False)
+    return first, Launch(second, reduce.grid(total, space.shape), (THREADS, 1, 1), (space,), (flat_y,), total.reference)
 
 
 def _pieces(s: Shapes) -> Iterator[tuple[int, int]]:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nnspec.ir.graph import Call
-from nnspec.ir.types import known
 from nnspec.ops.conv import Convolution
 from nnspec.ops.elementwise import Elementwise
 from nnspec.ops.index import OneHot, Pick
 from nnspec.ops.matmul import MatMul
 from nnspec.ops.reduce import AllFinite, ArgMax, Reduction
-from nnspec_cupy import convolution
 from nnspec_cupy.cuda import elements
-
-EIGHT = 8  # numbers of 16 bits that tensor cores read at once
 
 
 class Nests:
@@ -48,11 +44,8 @@ class Nests:
         return False
 
     def multiplies(self, c: Call) -> bool:
-        """What a library multiplies in 16 bits and sums in float32: products, and convolutions whose channels come in eights."""
-        if not isinstance(c.op, Convolution):
-            return isinstance(c.op, MatMul)
-        channels = [known(v.shape[-1:])[0] for v in (*c.inputs, *c.outputs)]  # of image, kernel and what windows give: both kinds are among them
-        return convolution.library() and len(c.op.stride) <= 3 and c.op.groups == 1 and all(n % EIGHT == 0 for n in channels)
+        """What is multiplied in 16 bits and summed in float32: products, and convolutions, by cuDNN or as products of columns."""
+        return isinstance(c.op, MatMul | Convolution)
 
     def worth(self, calls: Sequence[Call]) -> bool:
         return len(calls) > 1 or not isinstance(calls[0].op, ArgMax | OneHot | Pick)

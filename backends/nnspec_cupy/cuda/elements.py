@@ -8,7 +8,7 @@ import numpy as np
 
 from nnspec.ir.graph import Call
 from nnspec.ir.op import Op
-from nnspec.ir.program import Copy
+from nnspec.ir.program import Array, Copy
 from nnspec.ir.types import DType
 from nnspec.ops import elementwise as e
 from nnspec.ops.rounding import Rounded
@@ -65,6 +65,11 @@ def takes(c: Call) -> bool:
     if isinstance(op, e.Cast | e.Power | Rounded) or type(op) in ANY:
         return True
     return type(op) in FLOATS
+
+
+def summed(a: Array) -> str:
+    """The type in which elements of an array are added up."""
+    return "float" if a.type.dtype.half else C[a.type.dtype]
 
 
 def cast(x: str, old: DType, new: DType) -> str:

@@ -11,7 +11,7 @@ from nnspec.ir.types import DType
 from nnspec.ops.reduce import ArgMax, Max, Reduction, Sum
 from nnspec_cupy.commands import Kernel, Three
 from nnspec_cupy.cuda.each import each
-from nnspec_cupy.cuda.elements import C, number
+from nnspec_cupy.cuda.elements import C, number, summed
 from nnspec_cupy.cuda.flat import parameters
 from nnspec_cupy.cuda.lanes import counting
 from nnspec_cupy.cuda.places import digits, place
@@ -40,8 +40,8 @@ def grid(op: Reduction, shape: tuple[int, ...]) -> Three:
 
 def reduction(op: Reduction, x: Array, y: Array, guarded: bool) -> Kernel:
     """``y`` of the axes of ``x``; a block makes ``abreast`` results, by as many threads each as there is room for."""
-    kind = C[y.type.dtype]
-    first, width = start(op, y.type.dtype), abreast(op, x.shape)
+    kind = summed(y)
+    first, width = start(op, DType.float32 if y.type.dtype.half else y.type.dtype), abreast(op, x.shape)
     step = "a + b" if isinstance(op, Sum) else f"nn_{'maximum' if isinstance(op, Max) else 'minimum'}(a, b)"
     rest = tuple(i for i in range(len(x.shape)) if i not in op.axis)
     own = blocks(op, x.shape)
