@@ -43,7 +43,7 @@ def point(kind: str, word: str, cell: str, n: str, length: int) -> list[str]:
         f"{kind} {word} = {word}_first + ({kind}){cell} * {word}_cell + (({kind}){n} + ({kind})0.5) * {word}_step;",
         f"if (!({word} >= ({kind})-1 && {word} <= ({kind}){length})) continue;",
         f"{word} = nn_minimum(nn_maximum({word}, ({kind})0), ({kind}){length - 1});",
-        f"const int {word}_a = (int){word}, {word}_b = {word}_a + 1 < {length} ? {word}_a + 1 : {length - 1};",
+        f"const offset {word}_a = (offset){word}, {word}_b = {word}_a + 1 < {length} ? {word}_a + 1 : {length - 1};",
         f"const {kind} {word}_share = {word} - ({kind}){word}_a;",
     ]
 
@@ -98,8 +98,8 @@ def backward(op: RoiAlignGrad, x: Sequence[Array], y: Array, guarded: bool) -> K
             *span(op, kind, word, cell, length),
             f"for (long long q = {word}_low; q < {word}_high; ++q) {{",
             *("    " + line for line in point(kind, word, cell, "q", length)),
-            f"    if ({word}_a == (int){pixel}) {word}_own += ({kind})1 - {word}_share;",
-            f"    if ({word}_b == (int){pixel}) {word}_own += {word}_share;",
+            f"    if ({word}_a == (offset){pixel}) {word}_own += ({kind})1 - {word}_share;",
+            f"    if ({word}_b == (offset){pixel}) {word}_own += {word}_share;",
             "}",
         ]
 
@@ -109,15 +109,15 @@ def backward(op: RoiAlignGrad, x: Sequence[Array], y: Array, guarded: bool) -> K
         skip = [] if op.level is None else [f"    if (in2[{place(x[2], [i[0], 'k'])}] != {op.level}) continue;"]
         return [
             f"{kind} sum = 0;",
-            f"for (unsigned int k = 0; k < {boxes.shape[1]}u; ++k) {{",
+            f"for (count k = 0; k < {boxes.shape[1]}u; ++k) {{",
             *skip,
             *("    " + line for line in side(op, kind, "v", box[1], box[3], text, op.size[0])),
             *("    " + line for line in side(op, kind, "u", box[0], box[2], text, op.size[1])),
             f"    if (!v_each || !u_each || !{near('v', i[1], height, kind)} || !{near('u', i[2], width, kind)}) continue;",
-            f"    for (unsigned int a = 0; a < {op.size[0]}u; ++a) {{",
+            f"    for (count a = 0; a < {op.size[0]}u; ++a) {{",
             *("        " + line for line in share("v", "a", i[1], height)),
             "        if (v_own == 0) continue;",
-            f"        for (unsigned int b = 0; b < {op.size[1]}u; ++b) {{",
+            f"        for (count b = 0; b < {op.size[1]}u; ++b) {{",
             *("            " + line for line in share("u", "b", i[2], width)),
             f"            sum += v_own / ({kind})v_each * (u_own / ({kind})u_each) * in0[{place(g, [i[0], 'k', 'a', 'b', i[3]])}];",
             "        }",
