@@ -69,6 +69,34 @@ def test_a_step_that_would_ruin_one_number_changes_no_bit(optimizer: str, bad: f
     model.train_batch(good)
 
 
+LARGE = 2.0**61  # of a gradient: not shown to stay finite, yet it does
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("optimizer", ["sgd: {learning_rate: 1e-3", "sgd: {learning_rate: 1e-3, momentum: 0.9", "adam: {learning_rate: 0.1"])
+def test_a_step_with_a_larger_gradient_is_taken_where_all_that_it_makes_is_finite(optimizer: str, accumulate: int) -> None:
+    text = ("nnspec: 1\ninputs: {x: {shape: [3]}}\nlayers: [dense: {units: 1, bias: false}]\nloss: {value: {}}\nbatch_size: 4\n"
+            f"optimizer: {{{optimizer}, accumulate: {accumulate}}}}}\n")
+    model, plain = (compile(loads(text), backend=b) for b in ("numpy", "interpret"))
+    plain.sound = False
+    small, large = ({"x": np.full((4 * accumulate, 3), size, np.float32)} for size in (1.0, LARGE))
+    for batch in (small, large, small):
+        for m in (model, plain):
+            m.train_batch(batch)
+        assert model.step == plain.step
+        for path in model.parameters:
+            np.testing.assert_allclose(model.read(path), plain.read(path), rtol=1e-5)
+    assert model.sound == (optimizer == "sgd: {learning_rate: 1e-3")  # which keeps nothing, and is shown further
+
+
+def test_a_step_that_overflows_does_not_cost_the_proof_and_the_error_names_where_it_did() -> None:
+    model, good = trained("sgd: 0.1"), {"x": np.ones((4, 3), np.float32), "target": np.ones((4, 5), np.float32)}
+    model.train_batch(good)
+    with pytest.raises(NumbersError, match="layer 'dense_1'|the loss") as e:
+        model.train_batch({**good, "x": np.full((4, 3), 1e38, np.float32)})
+    assert "was not taken" in str(e.value) and model.sound
+
+
 def test_a_state_that_no_step_made_is_looked_at_in_every_step() -> None:
     model, good = trained("adam: 0.1"), {"x": np.ones((4, 3), np.float32), "target": np.ones((4, 5), np.float32)}
     model.train_batch(good)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,14 +39,20 @@ def gathered_step(
         model.programs.set(ready, 0.0, model.step + (p.number << DRAWS), factors)
         shares = {name: masses[p.number] for name, masses in own.items()}
         shared = {SHARE: p.mass / total} if SHARE in ready.run.inputs else {}
-        taken = _run(model, ready, {**shared, **shares, KEEP: 0.0 if loss is None else 1.0}, model.segments.scaled)
+        _run(ready, {**shared, **shares, KEEP: 0.0 if loss is None else 1.0})
+        taken = bool(ready.run.outputs["finite"]) if model.segments.scaled else _whole(model, ready)
         if taken:
             tally.add(ready.run.outputs, p.rows, factors)
         loss = (loss or 0.0) + float(ready.run.outputs["loss"])
-    ready = model.programs.ready("take", {}, 1, False, stretch)
-    model.programs.set(ready, rate, model.step)
     assert loss is not None
-    model.moved(stretch, _run(model, ready, {LOSS: loss}))
+    taking = {LOSS: loss}
+
+    def take() -> Ready:
+        ready = model.programs.ready("take", {}, 1, False, stretch)
+        model.programs.set(ready, rate, model.step)
+        return _run(ready, taking)
+
+    model.moved(stretch, _whole(model, take(), take))
     return loss
 
 
@@ -91,19 +97,23 @@ def _own_masses(model: Steps, parts: Sequence[Part], size: int, stretch: int) ->
     return {name: {k: m / (sum(of.values()) or 1.0) for k, m in of.items()} for name, of in masses.items()}
 
 
-def _run(model: Steps, ready: Ready, scalars: Mapping[str, float], later: bool = False) -> bool:
-    """Whether all was finite; raises NumbersError where it was not, unless ``later`` is soon enough, or the loss scale was too large."""
+def _run(ready: Ready, scalars: Mapping[str, float]) -> Ready:
     for name, value in scalars.items():
         ready.run.inputs[name][...] = value
     ready.run.run()
-    if bool(ready.run.outputs["finite"]):
-        return True
-    if not later:
-        blamed = None if model.forgives() else model.programs.blame(ready)
+    return ready
+
+
+def _whole(model: Steps, ready: Ready, again: Callable[[], Ready] | None = None) -> bool:
+    """Whether all was finite; raises NumbersError where it was not, unless the loss scale was too large."""
+    try:
+        taken = bool(model.settled(ready, again).run.outputs["finite"])
+    except NumbersError:
         _forget(model)
-        if blamed is not None:
-            raise NumbersError(blamed)
-    return False
+        raise
+    if not taken:
+        _forget(model)
+    return taken
 
 
 def _forget(model: Steps) -> None:

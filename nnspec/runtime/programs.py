@@ -29,6 +29,7 @@ from nnspec.runtime.following import Following
 from nnspec.runtime.interpreter import HostMemory, Interpreted
 from nnspec.runtime.memory import refuse
 from nnspec.runtime.replay import blame as first_wrong
+from nnspec.training.reach import GRADIENT
 
 if TYPE_CHECKING:
     from nnspec.runtime.session import Model
@@ -198,14 +199,19 @@ class Programs:
             if name in inputs:
                 inputs[name][...] = value
 
-    def blame(self, ready: Ready, inputs: Mapping[str, Array] | None = None) -> Problem:
-        """The first layer of the step that went wrong, found by replaying it op by op: the last one, or that of ``inputs``."""
+    def wrong(self, ready: Ready, inputs: Mapping[str, Array] | None = None) -> str:
+        """The first layer of the step that went wrong, by replaying it op by op: the last one, or that of ``inputs``. Nothing where none did."""
         states = {name: self.model.memory.read(name) for name in self.model.memory.types}
         given = results(ready.run).inputs if inputs is None else inputs
-        layer = first_wrong(ready.graph, {**states, **{k: np.array(v) for k, v in given.items()}})
+        return first_wrong(ready.graph, {**states, **{k: np.array(v) for k, v in given.items()}})
+
+    def refused(self, wrong: str) -> Problem:
+        """The error for a step that was not taken."""
+        edge = 2.0 ** GRADIENT[self.model.segments.dtype]
         return Problem(
-            f"step {self.model.step + 1} would make the weights NaN or infinite; it was not taken",
-            found=layer,
+            f"step {self.model.step + 1} would make the weights NaN or infinite; it was not taken"
+            if wrong else f"step {self.model.step + 1} was not taken: its numbers are at the edge of their range",
+            found=wrong or f"a gradient of {edge:.2g} or more, or a sum that overflows in one order of adding and not in another",
             wanted="finite numbers",
             hint="a smaller learning_rate, clip_norm, or prepared inputs",
             rule="numbers",

@@ -9,6 +9,8 @@ import numpy as np
 from nnspec.ir.graph import Call, Graph
 from nnspec.ir.interpret import interpret
 from nnspec.ir.op import Array
+from nnspec.ops.choices import Where
+from nnspec.training.loss_scale import LABEL
 
 PARTS = ("loss", "metrics")  # parts of a step that are no layers
 
@@ -19,7 +21,10 @@ class _Found(Exception):
 
 
 def blame(graph: Graph, inputs: Mapping[str, Array]) -> str:
-    """``layer 'dense_1', backward: Exp gave inf``, for the first call that makes a number that is not finite."""
+    """``layer 'dense_1', backward: Exp gave inf``, for the first call that makes a number that is not finite; nothing where there is none.
+
+    Looked at is what the loss and the new weights need: what only shows that they are finite may not be so itself.
+    """
     for name, array in inputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return f"'{name}' is fed a number that is {_kind(array)}"
@@ -32,10 +37,16 @@ def blame(graph: Graph, inputs: Mapping[str, Array]) -> str:
                 raise _Found(f"{where}: {c.op.name} gave {_kind(array)}")
 
     try:
-        interpret(graph, inputs, watch)
+        interpret(_written(graph), inputs, watch)
     except _Found as e:
         return e.text
-    return "nothing in the replay: the numbers are at the edge of their range"
+    return ""
+
+
+def _written(graph: Graph) -> Graph:
+    """The loss, and of every update what it would write."""
+    return Graph({name: v.inputs[1] if isinstance(v.op, Where) else v for name, v in graph.outputs.items()
+                  if name == "loss" or (name.startswith("update:") and name != f"update:{LABEL}")})  # fmt: skip
 
 
 def _kind(array: Array) -> str:

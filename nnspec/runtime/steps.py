@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 
 from nnspec.codegen.backend import Backend, Memory, Results, results
@@ -42,6 +42,7 @@ class Steps(Course):
     interpreted: bool
     step: int
     updates: dict[str, int]
+    sound: bool
 
     @alone
     def train_step(
@@ -67,13 +68,28 @@ class Steps(Course):
             return Scores({}, {}) if tally is not None else counts.scores(loss=loss)
         n = len(next(iter(arrays.values())))
         ready = self._enqueue(arrays, weights, rate, capacity, factors, stretch)
+        ready = self.settled(ready, lambda: self._enqueue(arrays, weights, rate, capacity, factors, stretch))
         taken, loss = bool(ready.run.outputs["finite"]), float(ready.run.outputs["loss"])
-        if not taken and not self.forgives():
-            raise NumbersError(self.programs.blame(ready))
         self.moved(stretch, taken)
         if taken or isfinite(loss):
             counts.add(ready.run.outputs, n, factors)
         return Scores({}, {}) if tally is not None else counts.scores(loss=loss)
+
+    def settled(self, ready: Ready, again: Callable[[], Ready] | None = None) -> Ready:
+        """A step as it has run; or, where its gradient was too large to show that all stays finite, run ``again`` with a look at all that it makes.
+
+        From then on every step is looked at so. Raises NumbersError for a step that was not taken, unless the loss scale was too large.
+        """
+        if bool(ready.run.outputs["finite"]) or self.forgives():
+            return ready
+        wrong = self.programs.wrong(ready)
+        if not wrong and again is not None and self.sound and not self.segments.scaled:
+            self.sound = False
+            ready = again()
+            if bool(ready.run.outputs["finite"]):
+                return ready
+            self.sound = True
+        raise NumbersError(self.programs.refused(wrong))
 
     def forgives(self) -> bool:
         """Whether a step that was not taken is none that went wrong: gradients were scaled, and are by less from now on."""
@@ -115,7 +131,7 @@ class Steps(Course):
             return
         if not bool(begun.results.outputs["finite"]):
             self.step, self.updates = begun.step, begun.updates
-            raise NumbersError(self.programs.blame(begun.ready, begun.results.inputs))
+            raise NumbersError(self.programs.refused(self.programs.wrong(begun.ready, begun.results.inputs)))
         tally.add(begun.results.outputs, begun.rows, begun.factors)
 
     def tally(self) -> Tally:
