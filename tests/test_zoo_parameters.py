@@ -13,6 +13,8 @@ import pytest
 
 from nnspec.cli import status
 from nnspec.cli.zoo import works
+from nnspec.compiler import load
+from nnspec.errors import SpecError
 from nnspec.spec.include import shipped
 from tests.published import held, spec_of
 
@@ -36,6 +38,26 @@ def test_a_network_of_an_image_calls_it_image_and_answers_with_a_thousand_classe
     assert list(spec.inputs) == ["image"]
     (answer,) = spec.built.network.outputs
     assert answer.shape == ((10,) if name == "LeNet-5" else (1000,))
+
+
+# keras 3.15: the rates of the Dropout layers whose names begin with "block" in keras.applications.EfficientNetB0; of B3 and B7 the first three and how many
+DROPPED = {0: ([0.025, 0.05, 0.075, 0.0875, 0.1125, 0.125, 0.15, 0.1625, 0.175], 9), 3: ([0.2 / 26, 0.6 / 26, 0.8 / 26], 19), 7: ([0.2 / 55, 0.4 / 55, 0.6 / 55], 48)}
+
+
+@pytest.mark.parametrize("variant", DROPPED)
+def test_an_efficientnet_drops_later_blocks_more_often_as_keras_does(variant: int) -> None:
+    graph = load(shipped() / "zoo" / "efficientnet.yaml", set={"vars.variant": variant}).built.network.graph
+    rates = [data["fields"]["rate"] for path, data in graph.nodes.items() if "drop_path" in path]
+    first, many = DROPPED[variant]
+    assert len(rates) == many and rates == sorted(rates) and rates[: len(first)] == pytest.approx(first, abs=1e-9)
+
+
+@pytest.mark.parametrize(("family", "key", "value"), [
+    ("densenet", "depth", 150), ("keras_resnet", "depth", 34), ("torchvision_resnet", "depth", 20), ("vgg", "depth", 11), ("torchvision_vgg", "depth", 12),
+    ("mobilenet_v3", "variant", "tiny"), ("patchgan", "norm", "Batch"), ("pix2pix_unet", "norm", "none"), ("efficientnet", "variant", 8), ("efficientnet", "variant", -1)])  # fmt: skip
+def test_a_member_that_a_family_has_not_is_an_error(family: str, key: str, value: int | str) -> None:
+    with pytest.raises(SpecError, match=f"{key} is|outside of a list of 8"):
+        load(shipped() / "zoo" / f"{family}.yaml", set={f"vars.{key}": value})
 
 
 def test_every_file_of_the_index_is_shipped_and_nothing_else_is_set_than_variables() -> None:
