@@ -15,7 +15,7 @@ from math import prod
 from nnspec.ir.types import DType
 from nnspec.records import dataclass
 
-from . import direct, volumes
+from . import direct, dots, volumes
 from .packed import Few
 from .tiles import POINTS, TAPS, Tiles
 from .windows import Windows
@@ -47,6 +47,8 @@ def way(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: s
     """For the windows of a convolution, with ``tiles`` at most; ``part``: ``forward``, or the gradient in ``kernel``, or in ``input``, whose
     windows are over the output's gradient. What is made of a kernel that is ``kept`` is only read.
     """
+    if part == "forward" and dots.possible(w, filters, groups, dtype):
+        return Way("dots", f"{filters} filter{'s' if filters > 1 else ''} of one place")
     if w.pointwise and not direct.worth(w, filters, groups, dtype, part):
         return Way("one product", "a window is one place")
     if groups == w.channels and groups > 1 and part != "input":
@@ -70,6 +72,8 @@ def ways(w: Windows, filters: int, groups: int, dtype: DType, tiles: int, part: 
     if groups == w.channels and groups > 1 and part != "input":
         return {name: Way(name, TUNED) for name in ("taps", *(["one product"] if w.pointwise else []))}
     found = [Way("one product" if w.pointwise else "columns", TUNED)]
+    if part == "forward" and dots.possible(w, filters, groups, dtype):
+        found.append(Way("dots", TUNED))
     if direct.possible(w, dtype):
         found.append(Way("direct", TUNED))
     if volumes.possible(w, groups, dtype):

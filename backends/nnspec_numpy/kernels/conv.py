@@ -11,7 +11,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.types import DType, TensorType
 from nnspec.ops.conv import Conv
 
-from . import algorithm, depthwise, direct, packed, volumes, winograd
+from . import algorithm, depthwise, direct, dots, packed, volumes, winograd
 from .algorithm import Way, way
 from .columns import Columns
 from .ending import Ending
@@ -89,6 +89,8 @@ def workspace(op: Conv, inputs: Types, outputs: Types) -> tuple[TensorType, ...]
         return ()
     if chosen.name == "taps":
         return depthwise.workspace(windows, x.dtype, sizes(w)[-1])
+    if chosen.name == "dots":
+        return dots.workspace(windows, sizes(w)[-1])
     if chosen.name == "packed":
         return packed.Few(windows, sizes(w)[-1]).workspace("forward")
     if chosen.name == "direct by planes":
@@ -115,6 +117,9 @@ def bind(op: Conv, inputs: Arrays, outputs: Arrays, space: Arrays, ending: Endin
         return sequence([partial(np.matmul, a, b, out) for a, b, out in pairs])
     if chosen.name == "taps":
         return sequence(depthwise.forward(windows, x, w, y, space, ending=ending))
+    if chosen.name == "dots":
+        assert ending is None, "rows that are added up across have no epilogue yet"
+        return sequence(dots.convolve(windows, x, kernels[0], y, space))
     if chosen.name == "packed":
         assert ending is None, "few places have no epilogue yet"
         return sequence(packed.convolve(packed.Few(windows, w.shape[-1]), x, kernels[0], y, space))

@@ -27,6 +27,7 @@ from .windows import Windows, of_convolution
 
 ROWS = 2048  # of a tap's product at a time
 BYTES = 1 << 20  # of products of all taps at a time
+THIN = 8  # filters below which a library's product, whose depth they are, is slow
 WASTE = 1.5  # how much more the flipped convolution may compute
 
 
@@ -60,6 +61,8 @@ def _way(op: ConvInputGrad, windows: Windows, w: tuple[int, ...], dtype: DType) 
     if op.way:
         return _ways(op, windows, w, dtype)[op.way]
     if windows.pointwise and not direct.worth(windows, w[-1], op.groups, dtype, "input"):
+        if op.groups == 1 and w[-1] < THIN and direct.possible(windows, dtype):
+            return Way("direct", f"{w[-1]} filter{'s' if w[-1] > 1 else ''} of one place")
         return Way("one product", "a window is one place")
     if w[-2] == 1 and op.groups > 1:
         return Way("taps", "every channel by itself")
