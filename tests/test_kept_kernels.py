@@ -102,7 +102,7 @@ def test_nothing_is_stale_after_a_step_an_assignment_or_a_restored_state():
 
 @compiled
 def test_programs_share_what_is_kept_and_none_reads_what_another_has_left_behind():
-    model = nnspec.compile(network())
+    model = nnspec.compile(network(wide=256))
     many, one = rows(model, 4), rows(model, 4)[:1]
     model.predict(many), model.predict(one)
     assert set(kept(program(model, many))) & set(kept(program(model, one)))
@@ -164,3 +164,20 @@ def test_plans_hold_and_say_what_is_kept(n):
     assert kept(plan) == kept(compile_graph(ready.graph, model.backend, "kept"))
     said = [model.backend.choice(s) for s in plan.steps if s.call.op.name == "Conv"]
     assert sum("its kernel is kept" in text for text in said) == len(kept(plan))
+
+
+@compiled
+@pytest.mark.parametrize(("n", "size", "way"), [(1, 7, "direct"), (3, 12, "Winograd")])
+def test_kernels_that_are_kept_in_parts_of_their_filters_answer_alike_on_any_number_of_threads(n, size, way):
+    model = nnspec.compile(network(size=size, channels=32, filters=256, wide=320))
+    x = rows(model, n)
+    plan = program(model, x)
+    ways = [model.backend.choice(s) for s in plan.steps]
+    assert any("filters in 2 parts" in w and way in w for w in ways)
+    found = []
+    for threads in (1, 2, 4):
+        model.backend.set_threads(threads)
+        found.append(model.predict(x, raw=True))
+    model.backend.set_threads(1)
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+    assert near(found[0], list(fresh(model, x))[1])

@@ -20,6 +20,7 @@ from nnspec.ops.pool import AvgPool, AvgPoolGrad, MaxPool
 from nnspec.runtime import cores
 from nnspec.runtime.session import compile
 from nnspec_numpy.kernels.bands import bands
+from nnspec_numpy.kernels.filters import filters
 from nnspec_numpy.kernels.lanes import lanes
 from nnspec_numpy.products import product, tiles
 from nnspec_numpy.team import Team
@@ -46,7 +47,7 @@ def test_tiles_cover_the_product_once(shape: tuple[int, int, int]) -> None:
     rows, columns = tiles(m, k, n)
     assert 1 <= rows <= m and 1 <= columns <= n and (rows == m or columns == n)
     parts = -(-m // rows) * -(-n // columns)
-    assert parts <= 4 and (parts == 1) == (m * k * n < 1 << 25)
+    assert parts <= 4 and (parts == 1) == (m * k * n < 1 << 21)
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((m, min(k, 8))), rng.standard_normal((min(k, 8), n))
     out = np.full((m, n), np.nan)
@@ -210,6 +211,7 @@ def test_a_kernel_in_lanes_gives_what_its_reference_gives_and_the_same_bits_from
 ) -> None:
     monkeypatch.setattr("nnspec_numpy.products.PARTS", ((1, parts),))
     monkeypatch.setattr("nnspec_numpy.kernels.lanes.LEAST", 1)
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.KEPT", 1)
     monkeypatch.setattr("nnspec_numpy.kernels.lanes.MOST", parts)
     x = [numbers(shape, "float64", i) for i, shape in enumerate(shapes)]
     assert len(lanes(op, [type_of(a) for a in x], op.types(*map(type_of, x)))) == parts
@@ -217,7 +219,7 @@ def test_a_kernel_in_lanes_gives_what_its_reference_gives_and_the_same_bits_from
 
 
 @pytest.mark.parametrize(("x", "w", "wanted"), [
-    ((64, 32, 32, 64), (3, 3, 64, 64), 2), ((8, 64, 64, 32), (3, 3, 32, 32), 2), ((32, 4, 4, 512), (3, 3, 512, 512), 1), ((64, 28, 28, 1), (5, 5, 1, 6), 1),
+    ((64, 32, 32, 64), (3, 3, 64, 64), 2), ((8, 64, 64, 32), (3, 3, 32, 32), 2), ((32, 4, 4, 512), (3, 3, 512, 512), 1), ((64, 28, 28, 1), (5, 5, 1, 6), 2), ((2, 14, 14, 1), (5, 5, 1, 6), 1),
     ((1, 224, 224, 3), (7, 7, 3, 64), 1)])  # fmt: skip
 def test_there_are_lanes_where_there_is_work_for_them_and_little_of_it_is_done_twice(x: tuple[int, ...], w: tuple[int, ...], wanted: int) -> None:
     op, types = Conv((1, 1), "same", (1, 1), 1), [TensorType(s, DType.float32) for s in (x, w)]
@@ -229,6 +231,7 @@ def test_there_are_lanes_where_there_is_work_for_them_and_little_of_it_is_done_t
 def test_a_convolutional_network_learns_the_same_bits_from_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nnspec_numpy.products.PARTS", ((1 << 14, 4), (1 << 12, 2)))
     monkeypatch.setattr("nnspec_numpy.kernels.lanes.LEAST", 16)
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.KEPT", 16)
     monkeypatch.setattr("nnspec_numpy.kernels.lanes.MOST", 4)
     text = Path(__file__).parent.parent / "specs" / "zoo" / "unet_small.yaml"
     rng = np.random.default_rng(0)
@@ -259,7 +262,9 @@ def test_a_convolution_of_one_row_in_bands_gives_what_its_reference_gives_and_th
 ) -> None:
     monkeypatch.setattr("nnspec_numpy.kernels.bands.parts_of", lambda work: 3)
     monkeypatch.setattr("nnspec_numpy.kernels.bands.UNIT", 2)
+    monkeypatch.setattr("nnspec_numpy.kernels.bands.UNEVEN", 9)
     monkeypatch.setattr("nnspec_numpy.kernels.lanes.LEAST", 1)
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.KEPT", 1)
     monkeypatch.setattr("nnspec_numpy.kernels.lanes.MOST", 3)
     given = [numbers(x, dtype, 0), numbers(w, dtype, 1)]
     types = [type_of(a) for a in given]
@@ -282,7 +287,7 @@ def test_a_network_answers_for_one_row_alike_in_bands_of_kept_kernels(monkeypatc
     x = np.random.default_rng(0).standard_normal((1, 32, 32, 3)).astype(np.float32)
     whole = model.predict(x, raw=True)
     monkeypatch.setattr("nnspec_numpy.kernels.bands.parts_of", lambda work: 2)
-    monkeypatch.setattr("nnspec_numpy.kernels.bands.KEPT", 1)
+    monkeypatch.setattr("nnspec_numpy.kernels.lanes.KEPT", 1)
     banded, found = compile(model.spec), []
     banded.restore(model.state())
     for threads in (1, 2, 4):
@@ -290,3 +295,38 @@ def test_a_network_answers_for_one_row_alike_in_bands_of_kept_kernels(monkeypatc
         found.append(banded.predict(x, raw=True))
     assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
     np.testing.assert_allclose(found[0], whole, rtol=1e-3, atol=1e-5 * float(np.abs(whole).max()))
+
+
+FILTERED: list[tuple[Conv, tuple[int, ...], tuple[int, ...]]] = [
+    (Conv((1, 1), "same", (1, 1), 1), (3, 4, 5, 16), (3, 3, 16, 128)), (Conv((2, 2), "same", (1, 1), 1), (1, 9, 8, 16), (3, 3, 16, 160)),
+    (Conv((1, 1), ((0, 0), (0, 0)), (1, 1), 1), (1, 7, 7, 32), (1, 1, 32, 200)), (Conv((2, 2), ((0, 0), (0, 0)), (1, 1), 1), (2, 6, 6, 32), (1, 1, 32, 192)),
+    (Conv((1,), "same", (1,), 1), (2, 11, 8), (5, 8, 128)), (Conv((1, 1), ((4, 4), (4, 4)), (4, 4), 1), (1, 8, 7, 8), (3, 3, 8, 130)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "x", "w"), FILTERED)
+def test_a_kept_kernel_in_parts_of_its_filters_gives_what_its_reference_gives_and_the_same_bits_from_any_number_of_threads(
+    op: Conv, x: tuple[int, ...], w: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnspec_numpy.kernels.filters.parts_of", lambda work: 2)
+    op = op.but(kept=True)
+    given = [numbers(x, "float32", 0), numbers(w, "float32", 1)]
+    types = [type_of(a) for a in given]
+    found = filters(op, types, op.types(*types))
+    assert len(found) == 2 and [i for s in found for i in range(s.start, s.stop)] == list(range(w[-1])), "all of them once"
+    bits = []
+    for threads in (1, 2, 4):
+        set_threads(threads)
+        check(op, *given)
+        run, y, _ = bound(op, *given)
+        run()
+        bits.append([a.tobytes() for a in y])
+    assert bits[0] == bits[1] == bits[2]
+
+
+@pytest.mark.parametrize(("x", "w", "kept", "wanted"), [
+    ((1, 7, 7, 512), (3, 3, 512, 512), True, 2), ((8, 7, 7, 512), (1, 1, 512, 2048), True, 2), ((1, 7, 7, 512), (3, 3, 512, 512), False, 0),
+    ((1, 56, 56, 64), (3, 3, 64, 64), True, 0), ((1, 4, 4, 64), (1, 1, 64, 64), True, 0)])  # fmt: skip
+def test_filters_are_parted_where_the_kernel_is_kept_and_larger_than_the_images(x: tuple[int, ...], w: tuple[int, ...], kept: bool, wanted: int) -> None:
+    op, types = Conv((1, 1), "same", (1, 1), 1).but(kept=kept), [TensorType(s, DType.float32) for s in (x, w)]
+    assert len(filters(op, types, op.types(*types))) == wanted

@@ -17,6 +17,7 @@ from nnspec_numpy.llvm import philox
 from nnspec_numpy.llvm.build import Names, linked, module
 from nnspec_numpy.llvm.call import Call, call
 from nnspec_numpy.llvm.cpu import Cpu, chosen
+from nnspec_numpy.llvm.render import nests
 
 JOINS: dict[type[Op], np.ufunc] = {AllFinite: np.logical_and, Sum: np.add, Max: np.maximum, Min: np.minimum}
 
@@ -25,7 +26,7 @@ class Functions:
     """The compiled nests of a program, by the number of their step."""
 
     def __init__(self, program: Program, cpu: Cpu) -> None:
-        self._program = program
+        self._program, self._cpu = program, cpu
 
         def write() -> tuple[str, Names]:
             names: dict[int, list[str]] = {}
@@ -48,13 +49,15 @@ class Functions:
         assert isinstance(op, Fused)
         reduced = {i: JOINS[type(v.op)] for i, v in enumerate(op.body.outputs.values()) if ends(v.call)}
         own = [[np.zeros_like(y) if i in reduced and part else y for i, y in enumerate(outputs)] for part in range(len(names))]
-        runs = [self._bound(name, (*inputs, *part)) for name, part in zip(names, own, strict=True)]
+        step = self._program.steps[index]
+        starts = [nest.starts() for nest in nests(op, step.inputs, step.outputs, self._cpu)]
+        runs = [self._bound(name, (*inputs, *part), start) for name, part, start in zip(names, own, starts, strict=True)]
         joins = [partial(join, outputs[i], part[i], out=outputs[i]) for i, join in reduced.items() for part in own[1:]]
         return sequence([together(runs), *joins])
 
-    def _bound(self, name: str, arrays: Sequence[Array]) -> Call:
-        """One function over its arrays, whose addresses are read here and never again."""
-        table = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+    def _bound(self, name: str, arrays: Sequence[Array], starts: Sequence[int] = ()) -> Call:
+        """One function over its arrays from so many bytes on; addresses are read here and never again."""
+        table = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data + s for a, s in zip(arrays, starts or [0] * len(arrays), strict=True)))
         return call(self._functions[name], ctypes.addressof(table), self, table, arrays)
 
 

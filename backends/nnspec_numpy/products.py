@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nnspec_numpy.team import TEAM
 
-PARTS = ((1 << 29, 4), (1 << 25, 2))  # so many multiply-adds, so many tiles: one takes 0.2 ms and more, where handing it over takes 0.04 ms
+PARTS = ((1 << 27, 4), (1 << 21, 2))  # so many multiply-adds, so many tiles: one takes 15 us and more, where handing it over takes one
 UNIT = 64  # rows or columns that a tile is a multiple of
 
 

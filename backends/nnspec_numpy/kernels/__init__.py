@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from .average import AVERAGE
-from .bands import by_places
 from .boxes import BOXES
 from .conv import CONV
 from .conv_input_grad import CONV_INPUT_GRAD
 from .conv_kernel_grad import CONV_KERNEL_GRAD
 from .copies import COPIES
 from .counted import COUNTED
+from .filters import shared
 from .followed import FOLLOWED, follows
 from .index import INDEX
 from .kernel import Kernel
@@ -27,7 +27,7 @@ from .rows import ROWS
 __all__ = ["KERNELS", "Kernel", "follows"]
 
 SHARED: dict[type[Any], Kernel] = {
-    **{op: by_places(by_rows(kernel, 1)) for op, kernel in CONV.items()},  # all rows meet the one kernel
+    **{op: shared(kernel) for op, kernel in CONV.items()},
     **{op: by_rows(kernel, 1) for op, kernel in CONV_INPUT_GRAD.items()},
     **{op: summed(kernel) for op, kernel in CONV_KERNEL_GRAD.items()},
     **{op: by_rows(kernel) for op, kernel in {**POOL, **AVERAGE, **RESAMPLE_AXES}.items()},

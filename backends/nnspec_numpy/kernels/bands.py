@@ -17,7 +17,7 @@ from . import lanes
 from .kernel import Arrays, Form, Kernel, Run, Types, elements, together
 from .lanes import shared_out, types_of
 
-KEPT = 64  # places of a band, at least, where what is made of the kernel is kept and no band does it again
+UNEVEN = 1.2  # times its share that a band has at most
 UNIT = 4  # a band is a multiple of it high: no tile of Winograd's ends with it
 
 
@@ -44,12 +44,14 @@ def bands(op: Conv, inputs: Types, outputs: Types) -> list[Band]:
     x, w, y = (known(t.shape) for t in (*inputs, *outputs))
     if x[0] != 1 or len(x) < 3:
         return []
-    least = KEPT if op.kept else lanes.LEAST
+    least = lanes.KEPT if op.kept else lanes.LEAST
     count = min(parts_of(op.flops(*inputs) // 2), lanes.MOST, elements(y[1:-1]) // least, y[1] // UNIT)
     if count < 2:
         return []
     around = pads(op.padding, x[1:-1], w[:-2], op.stride, op.dilation)
-    ends = [*(y[1] * i // count // UNIT * UNIT for i in range(count)), y[1]]
+    ends = [*(round(y[1] * i / count / UNIT) * UNIT for i in range(count)), y[1]]
+    if max(b - a for a, b in zip(ends, ends[1:], strict=False)) > UNEVEN * y[1] / count:
+        return []
     found = [_band(op, x[1], w[0], around, a, b) for a, b in zip(ends, ends[1:], strict=False)]
     return found if all(f.source.stop > f.source.start for f in found) else []
 

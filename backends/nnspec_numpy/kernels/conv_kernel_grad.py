@@ -17,6 +17,7 @@ from .algorithm import Way, way
 from .columns import Columns
 from .conv import parts
 from .kernel import Arrays, Kernel, Run, Step, Types, cut, flat, rows_of, sequence, sizes
+from .move import fill
 from .windows import Windows, of_convolution
 
 LEAST = 512  # rows of a product: adding up the results of shorter ones costs too much
@@ -75,10 +76,10 @@ def bind(op: ConvKernelGrad, inputs: Arrays, outputs: Arrays, space: Arrays) -> 
         return sequence(packed.kernel_gradient(packed.Few(windows, w.shape[-1]), x, g, rows_of(w), space))
     if chosen.name == "direct by planes":
         whole = direct.Direct(windows, 1, w.shape[-1])
-        return sequence([*whole.begin(space), partial(w.fill, 0), *volumes.kernel_gradient(whole, x, g, rows_of(w), space)])
+        return sequence([*whole.begin(space), fill(w), *volumes.kernel_gradient(whole, x, g, rows_of(w), space)])
     if chosen.name == "direct":
         own = direct.kernel_gradient(direct.Direct(windows, op.groups, w.shape[-1]), x, g, parts(rows_of(w), op.groups), space)
-        return sequence([partial(w.fill, 0), *own])
+        return sequence([fill(w), *own])
     return sequence(_columns(op, windows, x, g, w, space))
 
 

@@ -17,7 +17,7 @@ from . import compiled
 from .ending import Ending
 from .grid import PIECE, Grid
 from .kernel import Arrays, Step, flat
-from .move import move
+from .move import fill, move
 from .windows import Windows
 
 
@@ -100,7 +100,7 @@ def backward(w: Windows, g: Array, kernel: Array, x: Array, workspace: Arrays) -
     if native(w, DType(g.dtype.name), g.shape[-1]):
         if prod(w.stride) == 1:
             return [compiled.call("depthwise", w, g, kernel, x, compiled.row(0.0, w.channels), back=True)]
-        return [partial(x.fill, 0), compiled.call("depthwise_scatter", w, g, kernel, x, compiled.nowhere(w.channels))]
+        return [fill(x), compiled.call("depthwise_scatter", w, g, kernel, x, compiled.nowhere(w.channels))]
     grid, times, space = Grid(w, DType(g.dtype.name)), _times(w, g.shape[-1]), list(workspace)
     tiles, product = _shaped(space.pop(0), grid, times), space.pop(0)
     steps = [_spread(tiles, kernel, w.channels)]
@@ -126,7 +126,7 @@ def backward(w: Windows, g: Array, kernel: Array, x: Array, workspace: Arrays) -
 def kernel_gradient(w: Windows, x: Array, g: Array, kernel: Array, workspace: Arrays) -> list[Step]:
     """Steps for the gradient in the kernel: products added up pass by pass, then over the rows of a tile."""
     if native(w, DType(x.dtype.name), g.shape[-1]):
-        return [partial(kernel.fill, 0), compiled.call("depthwise_kernel", w, x, g, kernel, compiled.row(0.0, w.channels), workspace[0])]
+        return [fill(kernel), compiled.call("depthwise_kernel", w, x, g, kernel, compiled.row(0.0, w.channels), workspace[0])]
     grid, times, space = Grid(w, DType(x.dtype.name)), _times(w, g.shape[-1]), list(workspace)
     sums, product = _shaped(space.pop(0), grid, times), space.pop(0)
     steps: list[Step] = [partial(sums.fill, 0)]

@@ -16,14 +16,13 @@ from nnspec_numpy.llvm import epilogue
 from nnspec_numpy.llvm.cpu import chosen
 
 from . import conv, matmul
-from .bands import bands, by_places
 from .conv import CONV
 from .ending import Ending
+from .filters import pieces, shared
 from .kernel import Arrays, Form, Kernel, Run, Types
-from .lanes import by_rows, lanes, some_of
 from .matmul import MATMUL
 
-PLAIN: Kernel = by_places(by_rows(CONV[Conv], 1))
+PLAIN: Kernel = shared(CONV[Conv])
 
 
 def follows(first: Call, calls: Sequence[Call]) -> bool:
@@ -37,8 +36,7 @@ def follows(first: Call, calls: Sequence[Call]) -> bool:
 
 
 def _ends(op: Conv, inputs: Types, outputs: Types) -> bool:
-    parts = [(b.op, *b.types(inputs, outputs)) for b in bands(op, inputs, outputs)] or [(op, list(inputs), list(outputs))]
-    return all(conv.ends(o, [some_of(x, rows), w], [some_of(y, rows)]) for o, (x, w), (y,) in parts for rows in lanes(o, [x, w], [y]))
+    return all(conv.ends(*piece) for piece in pieces(op, inputs, outputs))
 
 
 def _plain(op: Followed) -> Kernel:
@@ -76,7 +74,7 @@ def bind(op: Followed, inputs: Arrays, outputs: Arrays, space: Arrays) -> Run:
     if isinstance(op.first, MatMul):
         return matmul.bind(op.first, inputs[:own], outputs[:1], space, ending)
     kernel = replace(CONV[Conv], bind=partial(conv.bind, ending=ending))
-    return by_places(by_rows(kernel, 1)).bind(op.started, inputs[:own], outputs[:1], space)
+    return shared(kernel).bind(op.started, inputs[:own], outputs[:1], space)
 
 
 FOLLOWED: dict[type[Any], Kernel] = {Followed: Kernel(bind, workspace, choice=choice, forms=forms, ways=ways)}

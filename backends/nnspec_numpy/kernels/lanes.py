@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from nnspec.ir.types import DType, TensorType, known
+from nnspec.ops.conv import Convolution
 from nnspec_numpy.products import parts_of
 
 from .kernel import Arrays, Form, Kernel, Run, Types, cut, elements, flat, sequence, together
 
 MOVED = 32  # multiply-adds in the time that it takes to move an element
 MOST = 2  # lanes: each has the kernel's own workspace, and the transformed weights in it
-LEAST = 1024  # places of an image in a lane: with fewer, what lanes do with the kernel each for itself counts
+KEPT = 64  # places of an image in a lane, at least
+LEAST = 1024  # the same where each lane does something with a kernel for itself
 Bounds = list[slice]
 
 
@@ -27,9 +29,14 @@ def lanes(op: Any, inputs: Types, outputs: Types) -> Bounds:
     """The rows of each lane."""
     work = max(op.flops(*inputs) // 2, MOVED * sum(elements(t.shape) for t in (*inputs, *outputs)))
     n, *places = known(inputs[0].shape)
-    count = min(parts_of(work), MOST, n, max(1, elements(tuple(places[:-1])) * n // LEAST))
+    count = min(parts_of(work), MOST, n, max(1, elements(tuple(places[:-1])) * n // _least(op)))
     ends = [n * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def _least(op: Any) -> int:
+    """Places of a lane, at least: few where nothing is made of a kernel in each."""
+    return LEAST if isinstance(op, Convolution) and op.groups == 1 else KEPT
 
 
 def some_of(t: TensorType, rows: slice) -> TensorType:

@@ -195,6 +195,16 @@ def bind(op: MatMul, inputs: Arrays, outputs: Arrays, space: Arrays, ending: End
     return together([sequence([s]) for s in steps])
 
 
+def multiplied(a: Array, b: Array, y: Array) -> Step:
+    """The step ``y = a @ b`` of matrices, by a kernel of ours wherever there is one: no part that threads share then waits for Python."""
+    every = a, b, y
+    strides = [tuple(s // x.itemsize for s in x.strides) for x in every]
+    made, found = chosen(MatMul(), DType(y.dtype.name), [x.shape for x in every], strides, False, True)
+    if not made.right or found is None:
+        return partial(np.matmul, a, b, y)
+    return together(_calls(found, made, a, b, y, (), None, None))
+
+
 def _calls(p: Lies, made: Way, a: Array, b: Array, y: Array, space: Arrays, panels: Panels | None, ending: Ending | None) -> list[Step]:
     """One call a tile: rows and columns of one product, or some of the products side by side."""
     outer, inner = (*p.batch, 1, 1)[:2]

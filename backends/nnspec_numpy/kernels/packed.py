@@ -17,6 +17,7 @@ from nnspec_numpy.llvm.packed_pools import PackedPool
 from . import direct
 from .direct import Direct
 from .kernel import Arrays, Step, cut, flat
+from .move import fill
 from .windows import Windows
 
 MOST = 48  # numbers of a run that are one instruction after another
@@ -152,7 +153,7 @@ def kernel_gradient(d: Few, x: Array, g: Array, w: Array, space: Arrays) -> list
     kernel = d.kernel("gradient")
     assert kernel is not None
     sums = cut(space[-1], (d.whole.depth, kernel.packing.width // d.filters, d.filters))
-    steps: list[Step] = [*d.whole.begin(space), partial(sums.fill, 0)]
+    steps: list[Step] = [*d.whole.begin(space), fill(sums)]
     for some, before, seen in d.whole.chunks(x, space):
         steps += [*before, d.steps(kernel, seen, g[some], sums)]
     return [*steps, partial(np.add.reduce, sums, axis=1, out=w)]

@@ -5,7 +5,6 @@ A place ``s q + a`` was seen through the taps ``i`` for which ``s`` divides ``a 
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import product
 from math import gcd, prod
 
@@ -16,7 +15,7 @@ from nnspec.records import dataclass
 from . import direct, volumes
 from .direct import Direct
 from .kernel import Arrays, Step, cut, elements, flat, rows_of
-from .move import turn
+from .move import fill, turn
 from .windows import Ints, Windows
 
 
@@ -80,7 +79,7 @@ def scatter(w: Windows, g: Array, kernel: Array, x: Array, groups: int, space: A
     found = phases(w, kernel.shape[-1]) or []
     share, turned = kernel.shape[-1] // groups, space[0]
     covered = len(found) == prod(min(s, n) for s, n in zip(w.stride, w.spatial, strict=True))
-    steps: list[Step] = [] if covered else [partial(x.fill, 0)]
+    steps: list[Step] = [] if covered else [fill(x)]
     for p in found:
         seen = kernel[p.taps]
         own = cut(turned, (groups, *p.windows.size, share, kernel.shape[-2]))

@@ -18,7 +18,7 @@ from nnspec.ops.pool import MaxPool, MaxPoolGrad, MaxPoolPick, Pool, WindowMax
 from . import compiled, packed
 from .grid import PIECE, Grid
 from .kernel import Arrays, Kernel, Run, Step, Types, flat, sequence, sizes
-from .move import move
+from .move import fill, move
 from .windows import Ints, of_pool
 
 BITS = {4: DType.int32, 8: DType.int64}
@@ -43,7 +43,7 @@ def native(grid: Grid) -> bool:
 
 def cleared(grid: Grid, x: Array) -> list[Step]:
     """Zeros to add to; none where every place is in one window."""
-    return [] if compiled.apart(grid.windows) and grid.covers else [partial(x.fill, 0)]
+    return [] if compiled.apart(grid.windows) and grid.covers else [fill(x)]
 
 
 def piece(dtype: DType) -> TensorType:
@@ -83,7 +83,7 @@ class Write:
     def __init__(self, grid: Grid, x: Array, space: list[Array]) -> None:
         self.grid, self.x = grid, x
         self.grids = [] if grid.plain else grid.of(space.pop(0))
-        self.steps: list[Step] = [] if grid.covers else [partial(x.fill, 0)]
+        self.steps: list[Step] = [] if grid.covers else [fill(x)]
 
     def values(self, g: Array, space: Array | None) -> Iterator[tuple[slice, Array]]:
         """Each chunk of one value a window, zero at the places of the grid between."""

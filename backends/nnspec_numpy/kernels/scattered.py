@@ -6,7 +6,6 @@ A window's row of taps and channels is one run of numbers in a channels-last ima
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 
 from nnspec.ir.op import Array
@@ -16,7 +15,7 @@ from nnspec_numpy.llvm.scattered import Scattered
 
 from . import direct
 from .kernel import Arrays, Step, cut, flat
-from .move import move
+from .move import fill, move
 from .windows import Windows
 
 BYTES = 1 << 18  # of products at a time
@@ -68,7 +67,7 @@ def scatter(d: Runs, g: Array, kernel: Array, x: Array, space: Arrays) -> list[S
         rows = count * prod(w.out)
         product = cut(space[1], (1, rows, d.depth))
         target = cut(space[2], (count, *w.padded, w.channels)) if w.bordered else x[some]
-        steps += [direct.products("forward", g[some].reshape(1, rows, d.filters), product, turned), partial(target.fill, 0)]
+        steps += [direct.products("forward", g[some].reshape(1, rows, d.filters), product, turned), fill(target)]
         steps.append(kernels.bind("scattered", product, target, count, *two.out, height * line, two.stride[0] * line,
                                   two.stride[1] * two.channels, two.dilation[0] * line))
         if w.bordered:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import product
 from math import prod
-
-import numpy as np
 
 from nnspec.ir.op import Array
 from nnspec.ops.conv import Convolution, pads
@@ -15,6 +12,7 @@ from nnspec.ops.pool import Pool
 from nnspec.records import dataclass
 
 from .kernel import Step
+from .move import fill
 
 Ints = tuple[int, ...]
 
@@ -116,6 +114,6 @@ def border(padded: Array, low: Sequence[int], high: Sequence[int], value: float,
             if stop > start:
                 where = list(middle)
                 where[axis] = slice(start, stop)
-                steps.append(partial(np.copyto, padded[tuple(where)], value))
+                steps.append(fill(padded[tuple(where)], value))
         middle[axis] = slice(a, n - b)
     return steps

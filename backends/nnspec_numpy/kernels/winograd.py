@@ -30,8 +30,11 @@ from nnspec.ir.types import DType, TensorType
 from nnspec.records import dataclass
 
 from . import direct
+from .copies import step
 from .ending import Ending
 from .kernel import Arrays, Step, cut, elements, flat
+from .matmul import multiplied
+from .move import fill
 from .tiles import TAPS, Tiles, both, matrices
 from .transforms import Compiled, Products
 
@@ -127,10 +130,10 @@ def convolve(tiles: Tiles, x: Array, taps: Array, y: Array, space: Arrays, turne
         own, rest = np.swapaxes(taps, 2, 3)[..., some] if turned else taps[..., some], space
         if turned or t.filters < tiles.filters:
             plain, *rest = cut(space[0], own.shape), *space[1:]
-            steps.append(partial(np.copyto, plain, own))
+            steps.append(step(plain, own))
             own = plain
         kernel = cut(rest[0], (t.n * t.n, t.windows.channels, t.filters))
-        steps.append(partial(np.matmul, change, own.reshape(TAPS * TAPS, -1), kernel.reshape(t.n * t.n, -1)))
+        steps.append(multiplied(change, own.reshape(TAPS * TAPS, -1), kernel.reshape(t.n * t.n, -1)))
         steps += _multiply(t, x, kernel, y[..., some], rest[1:], ending)
     return steps
 
@@ -169,8 +172,8 @@ def kernel_gradient(tiles: Tiles, x: Array, g: Array, w: Array, space: Arrays) -
         whole = t.filters == tiles.filters
         made, rest = (w, space) if whole else (cut(space[0], (*w.shape[:3], t.filters)), space[1:])
         total = cut(rest[0], (t.n * t.n, t.windows.channels, t.filters))
-        steps += [partial(total.fill, 0), *_add_up(t, x, g[..., some], total, made, rest[1:])]
-        steps += [] if whole else [partial(np.copyto, w[..., some], made)]
+        steps += [fill(total), *_add_up(t, x, g[..., some], total, made, rest[1:])]
+        steps += [] if whole else [step(w[..., some], made)]
     return steps
 
 

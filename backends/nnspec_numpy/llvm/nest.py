@@ -110,7 +110,9 @@ class Nest(ABC):
         places = [code.let(f"getelementptr ptr, ptr %arguments, i64 {i}") for i in range(self.arguments)]
         bases = {i: code.let(f"load ptr, ptr {place}") for i, place in enumerate(places)}
         self._before(bases)
-        self._take_part(bases)
+        if self.part.of > 1:
+            start, end = self.bounds(self.part.of)[self.part.number : self.part.number + 2]
+            self.dims[0] = end - start
         restore = self._flush()
         self.loops(bases)
         if restore:
@@ -131,13 +133,14 @@ class Nest(ABC):
     whole_rows = False  # whether a row is never shared
     flushes = True  # whether it is worth the while
 
-    def _take_part(self, bases: Bases) -> None:
-        """The loops of this part alone."""
+    def starts(self) -> list[int]:
+        """How many bytes behind the beginning of each argument this part begins: equal parts are one function, over other addresses."""
+        found = [0] * self.arguments
         if self.part.of > 1:
-            start, end = self.bounds(self.part.of)[self.part.number : self.part.number + 2]
+            start = self.bounds(self.part.of)[self.part.number]
             for o in self.operands:
-                bases[o.position] = self.moved(bases[o.position], o.dtype, str(start * o.strides[0]))
-            self.dims[0] = end - start
+                found[o.position] = start * o.strides[0] * o.dtype.size
+        return found
 
     @abstractmethod
     def loops(self, bases: Bases) -> None:

@@ -20,7 +20,7 @@ from nnspec_numpy.llvm.numbers import Numbers
 from nnspec_numpy.llvm.rows import Rows
 from nnspec_numpy.llvm.stages import by_row
 
-PARTS = ((1 << 26, 4), (12 << 20, 2))  # so many bytes, so many parts: each takes 0.3 ms and more, where handing it over takes 0.1 ms
+PARTS = ((1 << 24, 4), (1 << 19, 2))  # so many bytes, so many parts: each takes 5 us and more, where handing it over takes one
 WORDS: dict[type[Nest], str] = {Flat: "elements", Columns: "columns", Rows: "rows", Blocks: "blocks", Numbers: "numbers"}
 FUNCTION = 8  # bytes that are moved in the time of exp and the like of one element
 
@@ -43,9 +43,15 @@ def render(op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cp
 
     How many there are depends on shapes alone. What is reduced over several parts is a result of each, for the caller to join in order.
     """
+    for nest in nests(op, inputs, outputs, cpu):
+        yield nest.function()
+
+
+def nests(op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> Iterator[Nest]:
+    """The nest, or its parts."""
     make, parts = kind(op), shares(op, inputs, outputs, cpu)
     for i in range(parts):
-        yield make(op, inputs, outputs, cpu, Part(i, parts)).function()
+        yield make(op, inputs, outputs, cpu, Part(i, parts))
 
 
 def described(op: Fused, inputs: Sequence[Array], outputs: Sequence[Array], cpu: Cpu) -> str:
