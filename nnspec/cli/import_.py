@@ -13,8 +13,9 @@ from nnspec.cli.options import Folder
 @click.argument("file", type=Folder, metavar="FILE")
 @click.option("-o", "--out", required=True, type=Folder, metavar="DIR", help="The folder; it is made where it is not there.")
 @click.option("--channels-last", is_flag=True, help="Inputs of images take (height, width, channels), whatever the model takes.")
+@click.option("--external-data", is_flag=True, help="Read tensors from files beside FILE; otherwise no other file is opened.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
-def command(file: Path, out: Path, channels_last: bool, force: bool) -> None:
+def command(file: Path, out: Path, channels_last: bool, external_data: bool, force: bool) -> None:
     """Raise an ONNX model to a spec.
 
     DIR/NAME.yaml has layers for the model's nodes, blocks where they repeat, and inputs in the model's own order of axes; DIR/NAME.safetensors
@@ -22,5 +23,5 @@ def command(file: Path, out: Path, channels_last: bool, force: bool) -> None:
     """
     from nnspec.runtime.imported import import_onnx
 
-    for path in import_onnx(file, out, channels_last, force):
+    for path in import_onnx(file, out, channels_last, force, external_data):
         click.echo(f"{path}  {path.stat().st_size:,} bytes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from nnspec.errors import DataError, Problem
 from nnspec.interop.onnx_export import MOST, need_onnx
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto
+    from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
 
 
 def wrong(path: Path | str, what: str, found: str = "", wanted: str = "", hint: str = "") -> DataError:
@@ -18,8 +18,11 @@ def wrong(path: Path | str, what: str, found: str = "", wanted: str = "", hint: 
     return DataError(Problem(f"{path}: {what}", None, found[:300], wanted, hint, "onnx-file"))
 
 
-def read_model(path: Path) -> ModelProto:
-    """The model in a file, checked. Raises DataError, and MissingExtraError without onnx."""
+def read_model(path: Path, external: bool = False) -> ModelProto:
+    """The model in a file, checked; where it is asked for, with tensors from ``external`` files beside it.
+
+    Raises DataError, and MissingExtraError without onnx.
+    """
     need_onnx()
     try:
         if not path.is_file():
@@ -29,11 +32,11 @@ def read_model(path: Path) -> ModelProto:
         content = path.read_bytes()
     except OSError as e:
         raise wrong(path, "the file cannot be read", e.strerror or "") from None
-    return parse_model(content, str(path))
+    return parse_model(content, str(path), path if external else None)
 
 
-def parse_model(content: bytes, name: str = "model") -> ModelProto:
-    """The model in a file's content. Raises DataError."""
+def parse_model(content: bytes, name: str = "model", beside: Path | None = None) -> ModelProto:
+    """The model in a file's content; its tensors may lie in files ``beside`` that file. Raises DataError."""
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
@@ -42,6 +45,10 @@ def parse_model(content: bytes, name: str = "model") -> ModelProto:
         model.ParseFromString(content)
     except (DecodeError, RecursionError, ValueError) as e:
         raise wrong(name, "not a whole ONNX file", str(e), "a model that ONNX has written") from None
+    if beside is not None:
+        from nnspec.interop.onnx_external import fill
+
+        fill(model, beside)
     check_model(model, name)
     return model
 
@@ -50,20 +57,36 @@ def check_model(model: ModelProto, name: str = "model") -> None:
     """Raises DataError for tensors that lie elsewhere, and for what ONNX's checker finds wrong."""
     from onnx import TensorProto, checker
 
-    for tensor in tensors(model.graph):
+    for tensor in tensors_of(model):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-            raise wrong(name, f"'{tensor.name[:100]}' lies in another file, and none is opened", hint="onnx.save(onnx.load(FILE), 'whole.onnx')")
+            raise wrong(name, f"'{tensor.name[:100]}' lies in another file, and none is opened",
+                        hint="--external-data reads files beside the model; onnx.save(onnx.load(FILE), 'whole.onnx') puts all in one")
     try:
         checker.check_model(model.SerializeToString())
     except (checker.ValidationError, ValueError, RuntimeError, TypeError) as e:
         raise wrong(name, "not a valid ONNX model", next(iter(str(e).strip().splitlines()), "")) from None
 
 
+def tensors_of(model: ModelProto) -> Iterator[TensorProto]:
+    """Every tensor of a model, its functions' and its training's among them."""
+    yield from tensors(model.graph)
+    for t in model.training_info:
+        yield from tensors(t.initialization)
+        yield from tensors(t.algorithm)
+    for f in model.functions:
+        yield from attached([*f.attribute_proto, *(a for node in f.node for a in node.attribute)])
+
+
 def tensors(graph: GraphProto) -> Iterator[TensorProto]:
     """Every tensor of a graph and of those inside it."""
     yield from graph.initializer
     yield from (t for s in graph.sparse_initializer for t in (s.values, s.indices))
-    for a in (a for node in graph.node for a in node.attribute):
+    yield from attached(a for node in graph.node for a in node.attribute)
+
+
+def attached(attributes: Iterable[AttributeProto]) -> Iterator[TensorProto]:
+    """Every tensor in attributes."""
+    for a in attributes:
         yield from ([a.t] if a.HasField("t") else [])
         yield from a.tensors
         yield from (t for s in [*([a.sparse_tensor] if a.HasField("sparse_tensor") else []), *a.sparse_tensors] for t in (s.values, s.indices))
@@ -75,6 +98,8 @@ def array_of(tensor: TensorProto, name: str) -> Any:
     """A tensor's numbers. Raises DataError where its content does not fit its shape."""
     from onnx import numpy_helper
 
+    if tensor.external_data or tensor.data_location:  # onnx would open the file
+        raise wrong(name, f"'{tensor.name[:100]}' lies in another file, and none is opened")
     try:
         return numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as e:
