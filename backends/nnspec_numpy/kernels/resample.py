@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from nnspec.ir.op import Array
-from nnspec.ir.types import DType, TensorType
+from nnspec.ir.types import DType, TensorType, known
 from nnspec.ops.resample import Resample, ResampleAxes, ResampleAxesGrad, ResampleGrad
 from nnspec_numpy.llvm.library import library
 from nnspec_numpy.llvm.weighted_rows import Weighted
 
+from .copies import step
 from .direct import lanes
 from .kernel import Arrays, Kernel, Run, Step, Types, sequence, sizes
 
@@ -26,6 +27,7 @@ BLOCK = 16  # places of the result that one product gives
 SHORTEST = 4  # elements of a place from which rows are added by a compiled kernel
 TOGETHER = 4  # vectors of a row that are added up side by side, at most
 MOST = 3  # axes of one kernel
+BORDERS, COPIES = ("edge", "reflect"), 16  # rules of which so many places around an image are copied one by one
 NARROW = 16  # elements a place below which a product has places and elements in one axis
 
 
@@ -38,6 +40,8 @@ def _seen(x: Array, axis: int) -> Array:
 
 
 def bind_resample(op: Resample, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
+    if _few([op], inputs[0].shape):
+        return sequence(_bordered([op], inputs[0], outputs[0]))
     x, y = _seen(inputs[0], op.axis), _seen(outputs[0], op.axis)
     first, second, share = op.reads(x.shape[1], y.shape[1])
     if _native(x, y):
@@ -68,6 +72,28 @@ def bind_resample_grad(op: ResampleGrad, inputs: Arrays, outputs: Arrays, worksp
         band = _band(first[some] - start, second[some] - start, share[some], stop - start)
         steps.append(_product(band.T, g[:, some], x[:, start:stop]))
     return sequence(steps)
+
+
+def _few(parts: Sequence[Resample], shape: Sequence[int]) -> bool:
+    """Whether these are borders of an image, and so few places of each axis that each is a copy of its own."""
+    around = [known((p.length,))[0] - shape[p.axis] for p in parts]
+    return all(p.rule in BORDERS and n >= 0 for p, n in zip(parts, around, strict=True)) and sum(around) <= COPIES
+
+
+def _bordered(parts: Sequence[Resample], x: Array, y: Array) -> list[Step]:
+    """Steps that write the image, then what is around it: places of its last axis first, then along those before whole ones."""
+    inside = [slice(None)] * x.ndim
+    for p in parts:
+        inside[p.axis] = slice(p.low, p.low + x.shape[p.axis])
+    steps = [step(y[tuple(inside)], x)]
+    for p in reversed(parts):
+        n, m = x.shape[p.axis], y.shape[p.axis]
+        first, _, _ = p.reads(n, m)
+        for o in (*range(p.low), *range(p.low + n, m)):
+            here, there = ((*inside[: p.axis], slice(at, at + 1)) for at in (o, p.low + int(first[o])))
+            steps.append(step(y[here], y[there]))
+        inside[p.axis] = slice(None)
+    return steps
 
 
 def _native(x: Array, y: Array) -> bool:
@@ -129,7 +155,8 @@ AXES: TypeAlias = ResampleAxes | ResampleAxesGrad
 
 def axes_workspace(op: AXES, inputs: Types, outputs: Types) -> tuple[TensorType, ...]:
     """What lies between one axis and the next, where they are taken one after another."""
-    if _at_once(op, sizes(inputs[0]), inputs[0].dtype):
+    shape = sizes(inputs[0])
+    if _at_once(op, shape, inputs[0].dtype) or isinstance(op, ResampleAxes) and _few(op.parts(), shape):
         return ()
     types = [inputs[0]]
     for part in op.parts():
@@ -139,6 +166,8 @@ def axes_workspace(op: AXES, inputs: Types, outputs: Types) -> tuple[TensorType,
 
 def bind_axes(op: AXES, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
     x, y = inputs[0], outputs[0]
+    if isinstance(op, ResampleAxes) and _few(op.parts(), x.shape):
+        return sequence(_bordered(op.parts(), x, y))
     if not _at_once(op, x.shape, DType(x.dtype.name)):
         arrays = [x, *workspace, y]
         bind: Any = bind_resample if isinstance(op, ResampleAxes) else bind_resample_grad
