@@ -33,7 +33,7 @@ def test_a_network_of_the_zoo_has_its_published_parameters(name: str) -> None:
 @pytest.mark.parametrize("name", WORKS)
 def test_a_network_of_an_image_calls_it_image_and_answers_with_a_thousand_classes_or_ten(name: str) -> None:
     spec = spec_of(name)
-    if not name.startswith(("keras", "torchvision", "AlexNet", "LeNet")):
+    if not name.startswith(("keras", "torchvision", "AlexNet", "LeNet")) or name.startswith("torchvision detection"):
         return
     assert list(spec.inputs) == ["image"]
     (answer,) = spec.built.network.outputs

@@ -43,7 +43,7 @@ class Flattened:
         if any(p.type is None for p in ports) or not ports:
             return None
         if kind == "dense":
-            return self._reshaped(leaf.path)
+            return self._reshaped(leaf.path) if len(ports[0].shape) == 1 else None  # of several vectors none is an image
         if kind == "flatten":
             return _order(ports[0].shape) if self._channels_first(ports[0]) else self.order(ports[0]) if len(ports[0].shape) == 1 else None
         if kind == "concat" and all(len(p.shape) == 1 for p in ports):

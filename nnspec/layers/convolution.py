@@ -61,7 +61,7 @@ class Convolution(Kernelled):
         yield from self.after(self.filters)
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
-        return self.finish(self.convolve(x, p.kernel, self.groups), p, mode)
+        return self.over(x, lambda image: self.finish(self.convolve(image, p.kernel, self.groups), p, mode))
 
 
 class Conv1d(Kernel1, Convolution, kind="conv1d", primary="filters"):
@@ -78,8 +78,11 @@ class Conv2d(Kernel2, Convolution, kind="conv2d", primary="filters"):
 
     ``y[o, c] = activation(sum over taps t, channels i of x[o * stride + t * dilation - padding, i] * kernel[t, i, c] + bias[c])``.
     Input ``(height, width, in)``, output ``(height', width', filters)``. ``padding: same`` puts the odd row below and right, a
-    number pads all sides. The kernel ``(kh, kw, in / groups, filters)`` starts glorot_uniform.
+    number pads all sides. The kernel ``(kh, kw, in / groups, filters)`` starts glorot_uniform. A stack ``(k, height, width, in)`` of
+    images, as ``roi_align`` gives, is one of outputs.
     """
+
+    stacks = True
 
 
 class Conv3d(Kernel3, Convolution, kind="conv3d", primary="filters"):

@@ -61,8 +61,8 @@ class Transposed(Kernelled):
         yield from self.after(self.filters)
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
-        op = ConvInputGrad(self.stride, self.around(self.padding), self.dilation, self.groups, self.output(x.shape[1:-1]))
-        return self.finish(op.one(x, p.kernel), p, mode)
+        op = ConvInputGrad(self.stride, self.around(self.padding), self.dilation, self.groups, self.output(x.shape[-1 - self.axes : -1]))
+        return self.over(x, lambda image: self.finish(op.one(image, p.kernel), p, mode))
 
 
 class ConvTranspose1d(Kernel1, Transposed, kind="conv_transpose1d", primary="filters"):
@@ -81,9 +81,11 @@ class ConvTranspose2d(Kernel2, Transposed, kind="conv_transpose2d", primary="fil
 
     Input ``(height, width, in)``, output ``(height', width', filters)``. ``padding: same``: an axis is stride times the input's;
     ``valid``: as Keras, n * stride + max(reach - stride, 0) with reach = (kernel - 1) * dilation + 1; a number: as PyTorch,
-    (n - 1) * stride - 2 padding + reach + output_padding. The kernel ``(kh, kw, filters / groups, in)`` starts glorot_uniform.
+    (n - 1) * stride - 2 padding + reach + output_padding. The kernel ``(kh, kw, filters / groups, in)`` starts glorot_uniform. A
+    stack ``(k, height, width, in)`` of images is one of outputs.
     """
 
+    stacks = True
     output_padding: Whole2 | None = None
 
 

@@ -1,6 +1,6 @@
 """Fields that layers over one, two and three spatial axes have in common: windows, and what lies at the ends of the axes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator
@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from nnspec.ir.graph import Value
 from nnspec.layers.layer import rank
 from nnspec.ops.conv import Padding
+from nnspec.ops.movement import reshape
 from nnspec.records import dataclass
 from nnspec.spec.model import LARGEST, Config, Pair, Single, Triple
 
@@ -58,10 +59,19 @@ class Spatial(Config):
     """Works over ``axes`` spatial axes, channels last."""
 
     axes: ClassVar[int]
+    stacks: ClassVar[bool] = False  # whether an axis more, before them, is a stack of inputs
 
     def check(self, x: Value) -> None:
         """Refuses an input of other axes than the spatial ones and channels."""
-        rank(x, self.axes + 1, getattr(self, "kind", ""), self.axes + 1)
+        if not self.stacks or x.rank != self.axes + 3:
+            rank(x, self.axes + 1, getattr(self, "kind", ""), self.axes + 1)
+
+    def over(self, x: Value, make: Callable[[Value], Value]) -> Value:
+        """What is made of an input, or of each of a stack."""
+        if x.rank == self.axes + 2:
+            return make(x)
+        y = make(reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:])))
+        return reshape(y, (*x.shape[:2], *y.shape[1:]))
 
     def around(self, padding: Around | str) -> Padding:
         """The padding of a window as ops take it."""
