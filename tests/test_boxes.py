@@ -14,6 +14,7 @@ from nnspec.compiler import loads
 from nnspec.errors import SpecError
 from nnspec.ops.boxes import NonMaxSuppression
 from nnspec.ops.roi_align import RoiAlign, RoiAlignGrad
+from nnspec.ops.rows import Largest
 from nnspec.runtime.session import compile
 from tests.test_numpy_kernels import check
 
@@ -59,6 +60,15 @@ def test_the_boxes_that_are_kept_are_those_of_a_plain_loop(drawn: Any, limit: fl
         assert counts[i] == len(wanted)
         assert numbers[i].tolist() == wanted + [0] * (maximum - len(wanted))
     check(op, *x)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 60), st.sampled_from(["float32", "float64"]))
+def test_the_largest_stand_in_order_however_many(seed: int, rows: int, n: int, dtype: str) -> None:
+    r = np.random.default_rng(seed)
+    x = r.integers(-4, 5, (rows, n)).astype(dtype) * 0.5
+    x[r.random((rows, n)) < 0.2] = r.choice([np.inf, -np.inf, np.nan, -0.0])
+    check(Largest(int(r.integers(1, n + 1))), x)
 
 
 def spec(shapes: dict[str, tuple[list[int], str]], layer: str, outputs: str = "") -> str:

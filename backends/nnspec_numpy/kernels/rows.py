@@ -17,6 +17,9 @@ from .kernel import Arrays, Kernel, Run, Step, Types, elements, flat, rows_of, s
 
 LOWEST = np.iinfo(np.int64).min
 MAGNITUDE = np.int64(np.iinfo(np.int64).max)
+FEW = 8  # taken one after the other; more are sorted
+HALF = np.int64(32)
+BEHIND = np.int64(0xFFFFFFFF)  # the half of a key that is a number
 
 
 def place_steps(ids: Any, places: Any, length: int) -> list[Step]:
@@ -73,6 +76,8 @@ def bind_largest(op: Largest, inputs: Arrays, outputs: Arrays, workspace: Arrays
 
     Doubles are compared as whole numbers of the same order, for there even minus infinity has numbers below it.
     """
+    if op.k > FEW and inputs[0].dtype == np.float32:
+        return bind_sorted(op, inputs, outputs, workspace)
     x = rows_of(inputs[0])
     y, ids = rows_of(outputs[0]), rows_of(outputs[1])
     rows, n = x.shape
@@ -99,6 +104,41 @@ def bind_largest(op: Largest, inputs: Arrays, outputs: Arrays, workspace: Arrays
             partial(_lower, keys, places),
         ]
     return sequence(steps)
+
+
+def bind_sorted(op: Largest, inputs: Arrays, outputs: Arrays, workspace: Arrays) -> Run:
+    """Elements and their numbers as one whole number each, the largest of which are brought to the end and sorted.
+
+    In front stands the element as a whole number of the same order, behind it how far its number is from the last: of equals the
+    first is the largest.
+    """
+    x = rows_of(inputs[0])
+    y, ids = rows_of(outputs[0]), rows_of(outputs[1])
+    (rows, n), k = x.shape, op.k
+    wide, keys, mask = (w[: rows * n] for w in workspace[:3])
+    single = wide.view(np.float32)[: rows * n]
+    bits, signs = single.view(np.int32), wide.view(np.int32)[rows * n : 2 * rows * n]
+    by_row, firsts = keys.reshape(rows, n), np.arange(rows, dtype=np.int64)[:, None] * n
+    behind, best = np.arange(n - 1, -1, -1, dtype=np.int64), by_row[:, n - k :]
+    places = wide.view(np.int64)[: rows * k].reshape(rows, k)
+    line = x.reshape(-1)
+    return sequence([
+        partial(np.add, line, np.float32(0), single),  # -0 becomes 0
+        partial(np.isnan, single, mask),
+        partial(np.copyto, single, np.float32(np.nan), where=mask),
+        partial(np.right_shift, bits, np.int32(31), signs),
+        partial(np.bitwise_and, signs, np.int32(0x7FFFFFFF), signs),
+        partial(np.bitwise_xor, bits, signs, bits),
+        partial(np.copyto, keys, bits),
+        partial(np.left_shift, keys, HALF, keys),
+        partial(np.add, by_row, behind, by_row),
+        partial(by_row.partition, n - k, 1),
+        partial(best.sort, 1),
+        partial(np.bitwise_and, best[:, ::-1], BEHIND, ids),
+        partial(np.subtract, np.int64(n - 1), ids, ids),
+        partial(np.add, ids, firsts, places),
+        partial(np.take, line, places, out=y, mode="clip"),
+    ])
 
 
 def _lower(keys: Any, places: Any) -> None:
