@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nnspec.cli.zoo import works
+from nnspec.runtime.export import onnx_model
 from nnspec.runtime.session import Model, compile
 from tests.published import filled, held, shape_of, spec_of
 from tests.reference.fingerprint import compare, fill, image
@@ -19,6 +20,7 @@ FULL = bool(os.environ.get("NNSPEC_FULL"))
 REFERENCE: dict[str, Any] = held("yolo")  # of each: what it answers to an image, and of some what their convolutions are called
 WORKS = works()
 KNOWN = [name for name in REFERENCE if name in WORKS]
+TRANSPOSES = {"yolov8": 3, "yolov3": 3}  # of the image, of scores, of predictions
 RENAMED = {"prototypes": "pictures"}
 NAMED = [name for name in KNOWN if "names" in REFERENCE[name] and (FULL or name != "Ultralytics yolov3")]
 
@@ -103,6 +105,23 @@ def test_the_boxes_that_are_kept_are_those_of_ultralytics(name: str) -> None:
     assert not y["boxes"][0, n:].any() and not y["scores"][0, n:].any() and (y["labels"][0, n:] == -1).all()
     if "masks" in REFERENCE[name]:
         assert y["masks"][0].sum((1, 2)).tolist() == REFERENCE[name]["masks"] + [0] * (300 - n)
+
+
+@pytest.mark.parametrize("name", KNOWN if FULL else NAMED[:1])
+def test_onnxruntime_answers_alike_with_few_transposes(name: str) -> None:
+    ort = pytest.importorskip("onnxruntime", reason="ONNX's reference; install the extra 'test'")
+    n, *shape = shape_of(REFERENCE[name]["input"])
+    model, double = Model(spec_of(name, tuple(shape)), start=False), by_rule(name)
+    model.restore({f"parameters/{path}": np.asarray(v).astype(np.float32) for path, v in double.parameters.items()})
+    made = onnx_model(model, raw=True)
+    assert sum(node.op_type == "Transpose" for node in made.graph.node) <= TRANSPOSES.get(WORKS[name].spec.stem, 7)
+    session = ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = image(n, *shape).transpose(0, 2, 3, 1)
+    (fed,) = session.get_inputs()
+    wanted = answered(name, double)
+    for output, y in zip(session.get_outputs(), session.run(None, {fed.name: x.astype(np.float32)}), strict=True):
+        exact = wanted[output.name] if output.name in wanted else wanted["logits"]
+        np.testing.assert_allclose(y, exact, rtol=0, atol=1e-5 * max(np.abs(exact).max(), 1e-6), err_msg=output.name)
 
 
 def test_no_box_is_kept_where_none_is_likely_enough() -> None:

@@ -9,7 +9,7 @@ from nnspec.interop.onnx_elements import Rule, elementwise
 from nnspec.interop.onnx_writer import Writer
 from nnspec.ir.graph import Call
 from nnspec.ir.op import Composite, Op
-from nnspec.ops import activation, normalization, softmax
+from nnspec.ops import activation, normalization, resample, softmax
 from nnspec.ops import elementwise as e
 
 RULES: Mapping[type[Op], Rule] = {**onnx_elements.RULES, **onnx_axes.RULES, **onnx_windows.RULES, **onnx_rows.RULES, **onnx_boxes.RULES}
@@ -21,6 +21,7 @@ WHOLE: Mapping[type[Op], Callable[[Call], bool]] = {  # composites that are one 
     activation.Clip: lambda c: True,
     normalization.LayerNorm: lambda c: c.op.axes in ((-1,), (c.inputs[0].rank - 1,)) and c.inputs[1].rank == 1,  # type: ignore[attr-defined]  # its own
     normalization.GroupNorm: lambda c: c.inputs[0].rank > 2,
+    resample.Repeat: lambda c: True,
     normalization.LocalResponseNorm: lambda c: c.inputs[0].rank == 4 and c.op.size % 2 == 1,  # type: ignore[attr-defined]  # its own
 }
 

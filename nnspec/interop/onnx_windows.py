@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from nnspec.interop.onnx_elements import Rule
 from nnspec.interop.onnx_writer import Writer, channels_first
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Op
 from nnspec.ir.types import Symbol
-from nnspec.ops import conv, normalization, pool
+from nnspec.ops import conv, normalization, pool, resample
 
 
 def _windows(padding: conv.Padding, x: Value, size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> dict[str, Any]:
@@ -63,6 +65,15 @@ def pooled(kind: str, **more: int) -> Rule:
     return rule
 
 
+def repeated(w: Writer, call: Call) -> None:
+    op, x = call.op, call.inputs[0]
+    assert isinstance(op, resample.Repeat)
+    perm = max(w.perms(x), default=channels_first(x.rank))
+    scales = w.array(np.array([(1, *op.factors, 1)[a] for a in perm], np.float32))
+    y = w.node("Resize", w.get(x, perm), "", scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    w.put(call.outputs[0], y, perm)
+
+
 # Normalisation
 
 
@@ -88,5 +99,6 @@ def local_response(w: Writer, call: Call) -> None:
 RULES: Mapping[type[Op], Rule] = {
     conv.Conv: convolution, conv.ConvInputGrad: convolution_back,
     pool.MaxPool: pooled("MaxPool"), pool.WindowMax: pooled("MaxPool"), pool.AvgPool: pooled("AveragePool", count_include_pad=0),
+    resample.Repeat: repeated,
     normalization.LayerNorm: layer_norm, normalization.GroupNorm: group_norm, normalization.LocalResponseNorm: local_response,
 }  # fmt: skip
