@@ -9,7 +9,7 @@ import pytest
 from nnspec.errors import MissingExtraError
 from nnspec_cupy.commands import Kernel
 from nnspec_cupy.cuda.cache import compiled
-from nnspec_cupy.cuda.compile import cubin, version
+from nnspec_cupy.cuda.compile import cubin, target, version
 from nnspec_cupy.source import kernels
 from tests.test_cuda_ops import ALL, planned
 
@@ -51,3 +51,17 @@ def test_object_code_is_kept_and_made_again_where_it_is_damaged(tmp_path: Path, 
 def test_what_does_not_compile_says_why() -> None:
     with pytest.raises(AssertionError, match="undefined"):
         cubin([Kernel("bad", "float* x", "    x[0] = undefined_name;\n")], "sm_90")
+
+
+def test_code_for_devices_that_nobody_knows_yet_is_ptx() -> None:
+    code = cubin([Kernel("k", "float* x", "    x[0] = 1.0f;\n")], "compute_90")
+    assert b".target sm_90" in code and not code.startswith(b"\x7fELF")
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100", "sm_120"])
+def test_the_kernel_that_holds_a_stream_compiles(arch: str) -> None:
+    from nnspec_cupy.gpu import HOLD
+
+    if int(arch.removeprefix("sm_")) > 90 and target(arch) != arch:
+        pytest.skip("this NVRTC knows no such device")
+    assert cubin([HOLD], arch).startswith(b"\x7fELF")

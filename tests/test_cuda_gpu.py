@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import nnspec
+from nnspec.compiler import compile_graph
 from nnspec.errors import ResourceError
 from nnspec.ir.types import DType, TensorType
 from nnspec.runtime.parity import parity
 from nnspec_cupy import BACKEND, convolution
+from nnspec_cupy.commands import Kernel
 from nnspec_cupy.cublaslt import _alignment
+from nnspec_cupy.cuda import compile
 from nnspec_cupy.products import products
-from tests.cuda.fake_cupy import FREE, Machine, installed
+from tests.cuda.fake_cupy import FREE, CUDARuntimeError, Machine, installed
 from tests.cuda.shim import COMPILER
 from tests.test_cuda_products import placed
 
@@ -106,6 +111,112 @@ def test_memory_that_cannot_be_had_is_said(machine: Any) -> None:
     with pytest.raises(ResourceError, match="cannot be had on made-up GPU") as told:
         gpu.allocate(FREE + 1)
     assert "bytes free of" in str(told.value)
+
+
+def test_memory_of_the_host_that_cannot_be_had_is_said(machine: Any) -> None:
+    made, gpu, _ = machine
+    made.full.add("pinned")
+    with pytest.raises(ResourceError, match="of the host's memory cannot be had for copies to made-up GPU"):
+        gpu.pinned(8)
+
+
+def test_programs_that_nobody_uses_make_room(machine: Any) -> None:
+    made, gpu, _ = machine
+
+    class Held:
+        """What only a collection lets go of."""
+
+        def __init__(self) -> None:
+            self.block, self.own = gpu.allocate(FREE // 2), self
+
+    Held()
+    assert made.used > FREE // 2
+    block = gpu.allocate(FREE * 3 // 4)
+    assert block.size == FREE * 3 // 4
+    assert gpu.memory()[0] < FREE // 4
+
+
+def test_another_gpu_that_a_thread_uses_is_left_as_it_was(machine: Any, tmp_path: Path) -> None:
+    made, gpu, _ = machine
+    model = nnspec.compile(nnspec.load(QUICKSTART / "xor.yaml"), backend="cupy")
+    batch = {name: np.zeros((4, *map(int, t.shape[1:])), t.dtype.numpy) for name, t in model.programs.declared("train").items()}
+    made.device = 1
+    model.train_batch(batch)
+    assert made.device == 1
+    gpu.wait(gpu.mark())
+    assert made.device == 1
+
+
+def test_a_gpu_is_refused_in_a_process_that_was_forked(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, gpu, _ = machine
+    block = gpu.allocate(8)
+    monkeypatch.setattr("nnspec_cupy.gpu.getpid", lambda: -1)
+    for used in (lambda: gpu.allocate(8), lambda: gpu.mark(), gpu.copy(block, block, 8), lambda: gpu.load([]), lambda: gpu.capture(lambda: None)):
+        with pytest.raises(ResourceError, match="made-up GPU cannot be used here"):
+            used()
+    monkeypatch.undo()
+
+
+def test_what_a_library_loads_when_it_is_first_called_is_there_the_second_time(machine: Any) -> None:
+    _, gpu, _ = machine
+    times: list[int] = []
+
+    def work() -> None:
+        times.append(1)
+        if len(times) == 1:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+
+    gpu.capture(work)()
+    assert len(times) == 2
+
+    def never() -> None:
+        raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated")
+
+    with pytest.raises(ResourceError, match="a step cannot be captured on made-up GPU"):
+        gpu.capture(never)
+
+
+def test_memory_of_the_host_outlasts_what_is_copied_to_it(machine: Any) -> None:
+    """A slot that is let go of waits first: its memory may be another's at once."""
+    made, gpu, _ = machine
+    model = nnspec.compile(nnspec.load(QUICKSTART / "xor.yaml"), backend="cupy")
+    program = next(iter(nnspec_programs(model)))
+    run = BACKEND.bind(program, model.memory)
+    run.run()
+    assert any(s.items for s in made.streams.values())
+    last = run.last
+    assert last._done is not None and last._done.at is None
+    done = last._done
+    del run, last
+    gc.collect()
+    assert done.at is not None
+
+
+def nnspec_programs(model: Any) -> Any:
+    """The program of a training step."""
+    graph = model.graph_of("train", 4)
+    yield compile_graph(graph, BACKEND, "step")
+
+
+@pytest.mark.parametrize(("arch", "known", "wanted"), [
+    ("sm_90", (80, 90), "sm_90"), ("sm_103", (90, 100), "sm_100"), ("sm_130", (90, 100, 120), "compute_120"), ("sm_88", (80, 86, 87), "sm_86"),
+    ("sm_110", (90, 100, 101), "compute_100"), ("sm_121", (90, 120), "sm_120")])
+def test_kernels_are_compiled_for_what_the_device_runs(arch: str, known: tuple[int, ...], wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile, "_nvrtc", lambda: SimpleNamespace(getSupportedArchs=lambda: known, getVersion=lambda: (12, 9)))
+    assert compile.target(arch) == wanted
+    with pytest.raises(ResourceError, match="kernels cannot be compiled for sm_37"):
+        compile.target("sm_37")
+
+
+def test_code_that_a_driver_refuses_is_said(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, gpu, _ = machine
+
+    def refused(self: Any, code: bytes) -> None:
+        raise RuntimeError("CUDA_ERROR_UNSUPPORTED_PTX_VERSION")
+
+    monkeypatch.setattr(gpu.cupy.cuda.function.Module, "load", refused)
+    with pytest.raises(ResourceError, match="kernels for sm_90 cannot be loaded on made-up GPU"):
+        gpu.load([Kernel("k", "float* x", "    x[0] = 1.0f;\n")])
 
 
 def test_a_capture_that_breaks_is_ended(machine: Any) -> None:

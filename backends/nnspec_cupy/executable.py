@@ -6,6 +6,7 @@ A batch goes up on the stream of copies, to a block beside the program's, while 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -133,6 +134,13 @@ class _Slot:
             assert a.data is not None
             return np.broadcast_to(a.data, a.shape)
         return over(a, self._results[a.arena])
+
+    def __del__(self) -> None:
+        """The host's memory is another's as soon as it is let go of: not before what is on its way has come."""
+        with suppress(Exception):  # one that was never whole, or a process that ends
+            for mark in (self._taken, self._done):
+                if mark is not None:
+                    self.device.wait(mark)
 
     def upload(self, before: _Slot) -> None:
         """Enqueues the batch; inputs that nobody wrote are those of the step before."""

@@ -37,10 +37,12 @@ class Machine:
         self.numbers = count(16)
         self.launched: list[str] = []
         self.used = 0
+        self.device = 0  # that a thread uses
+        self.full: set[str] = set()  # kinds of memory that cannot be had
         self.now = 0.0  # seconds by its own clock, which is no busy machine's
 
     def allocate(self, size: int, counted: bool) -> int:
-        assert size > 0
+        assert size > 0 and self.device == 0
         if counted and self.used + size > FREE:
             raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
         if any(s.captured is not None for s in self.streams.values()):
@@ -69,6 +71,7 @@ class Stream:
         machine.streams[self.ptr] = self
 
     def enqueue(self, run: Callable[[], None]) -> None:
+        assert self.machine.device == 0
         (self.items if self.captured is None else self.captured).append(run)
 
     def next(self) -> None:
@@ -107,7 +110,7 @@ class Graph:
         self.runs = runs
 
     def launch(self, stream: Stream) -> None:
-        assert stream.captured is None
+        assert stream.captured is None and stream.machine.device == 0
         stream.items.extend(self.runs)
 
     def upload(self, stream: Stream) -> None:
@@ -161,6 +164,8 @@ def cupy(machine: Machine) -> Any:
         """What ``alloc_pinned_memory`` gives: a buffer of at least so many bytes."""
 
         def __init__(self, size: int) -> None:
+            if "pinned" in machine.full:
+                raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
             self.room = bytearray(b"\xcd" * max(512, size))
 
         def __buffer__(self) -> memoryview:
@@ -209,6 +214,7 @@ def cupy(machine: Machine) -> Any:
         deviceGetAttribute=lambda which, n: {13: 1980000, 36: 3201000, 37: 6144}[which], memGetInfo=lambda: (FREE - machine.used, TOTAL),
         memsetAsync=memset, memcpyAsync=memcpy)
     device = SimpleNamespace(use=lambda: None, compute_capability="90")
+    runtime.getDevice, runtime.setDevice = lambda: machine.device, lambda n: setattr(machine, "device", n)
     cuda = SimpleNamespace(
         runtime=runtime, Device=lambda n: device, Stream=lambda **given: Stream(machine, **given), Event=Event, Memory=Memory,
         alloc_pinned_memory=lambda size: Pinned(size).room, function=SimpleNamespace(Module=Module),
@@ -478,6 +484,7 @@ def installed(machine: Machine, monkeypatch: Any) -> Any:
     monkeypatch.setattr(gpu, "_find_driver", lambda: None)
     monkeypatch.setattr(gpu, "cupy", lambda: cupy(machine))
     monkeypatch.setattr(gpu, "compiled", compiled)
+    monkeypatch.setattr(gpu, "target", lambda arch: arch)
     monkeypatch.setattr("nnspec_cupy.cublaslt.library", lambda: lt)
     monkeypatch.setattr("nnspec_cupy.cudnn_graph.frontend", lambda: dnn)
     return gpu.Gpu(), lt, dnn
