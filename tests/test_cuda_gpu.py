@@ -13,10 +13,10 @@ import pytest
 
 import nnspec
 from nnspec.compiler import compile_graph
-from nnspec.errors import ResourceError
+from nnspec.errors import Problem, ResourceError
 from nnspec.ir.types import DType, TensorType
 from nnspec.runtime.parity import parity
-from nnspec_cupy import BACKEND, convolution
+from nnspec_cupy import BACKEND, CupyBackend, convolution
 from nnspec_cupy.commands import Kernel
 from nnspec_cupy.cublaslt import _alignment
 from nnspec_cupy.cuda import compile
@@ -134,6 +134,24 @@ def test_programs_that_nobody_uses_make_room(machine: Any) -> None:
     block = gpu.allocate(FREE * 3 // 4)
     assert block.size == FREE * 3 // 4
     assert gpu.memory()[0] < FREE // 4
+
+
+def test_what_is_missing_is_named_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise ResourceError(Problem("there is no GPU that can be used", found="no NVIDIA driver", hint="on the CPU"))
+
+    monkeypatch.setattr("nnspec_cupy.gpu._find_driver", none)
+    monkeypatch.delenv("NNSPEC_GPU", raising=False)
+    monkeypatch.setattr("nnspec_cupy.backend.find_spec", lambda name: None)
+    with pytest.raises(ResourceError) as told:
+        CupyBackend().status()
+    (problem,) = told.value.problems
+    assert problem.found == "no NVIDIA driver; CuPy is not installed; cuDNN's frontend is not installed"
+    assert problem.hint == "pip install 'nnspec[cuda12]' (or cuda13), which brings CuPy and NVRTC; on the CPU"
+    monkeypatch.setattr("nnspec_cupy.backend.lacking", lambda: [])
+    with pytest.raises(ResourceError) as told:
+        CupyBackend().status()
+    assert (told.value.problems[0].found, told.value.problems[0].hint) == ("no NVIDIA driver", "on the CPU")
 
 
 def test_another_gpu_that_a_thread_uses_is_left_as_it_was(machine: Any, tmp_path: Path) -> None:

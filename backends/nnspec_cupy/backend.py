@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from importlib.util import find_spec
 from os import environ
 from typing import Any
 
@@ -12,14 +13,18 @@ from numpy.typing import NDArray
 from nnspec.codegen import plan
 from nnspec.codegen.backend import Room, Speed
 from nnspec.codegen.stored import read
+from nnspec.errors import MissingExtraError, ResourceError
 from nnspec.ir.graph import Call, Graph
 from nnspec.ir.op import Composite
 from nnspec.ir.program import Program, Step
 from nnspec.ir.types import TensorType
 from nnspec.ops.conv import Convolution
 from nnspec.ops.matmul import Linear, MatMul
+from nnspec.records import replace
 from nnspec_cupy import convolution
 from nnspec_cupy.commands import Product, named
+from nnspec_cupy.cublaslt import library
+from nnspec_cupy.cuda.compile import INSTALL, version
 from nnspec_cupy.device import Device
 from nnspec_cupy.emulated import EmulatedDevice
 from nnspec_cupy.executable import SLOTS, DeviceExecutable
@@ -31,6 +36,17 @@ from nnspec_cupy.source import apart, kernels, source
 
 RESERVED = ("array", "kernel", "step", "clock")
 SWITCH = "NNSPEC_GPU"  # "emulated" runs every plan on NumPy, in the order and within the rules of a GPU
+
+
+def lacking() -> list[str]:
+    """What is not installed of what a GPU is driven with."""
+    found = [f"{name} is not installed" for name, module in (("CuPy", "cupy"), ("cuDNN's frontend", "cudnn")) if find_spec(module) is None]
+    for look in (version, library) if find_spec("cupy") else ():
+        try:
+            look()
+        except MissingExtraError as error:
+            found.append(f"{error.problems[0].message} ({error.problems[0].found.partition(':')[0]})")
+    return found
 
 
 class CupyBackend:
@@ -102,8 +118,12 @@ class CupyBackend:
         return self.device.speed()
 
     def status(self) -> str:
-        """``ready``, and the device. Raises MissingExtraError, ResourceError."""
-        device = self.device
+        """``ready``, and the device. Raises MissingExtraError, ResourceError, with all that is missing and the line that installs it."""
+        try:
+            device = self.device
+        except ResourceError as error:
+            p, missing = error.problems[0], lacking()
+            raise ResourceError(replace(p, found="; ".join([p.found, *missing]), hint=f"{INSTALL}; {p.hint}" if missing else p.hint)) from error
         free, total = device.memory()
         found = "cuDNN" if convolution.library() else "products (cuDNN's frontend is not installed)"
         return f"ready: {device.name}, {device.arch}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free; convolutions by {found}"
