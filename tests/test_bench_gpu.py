@@ -36,6 +36,8 @@ def test_our_sides_of_a_work_are_timed(emulated: None, monkeypatch: pytest.Monke
     found = gpu.timed("small", "exact", "nnspec,nnspec fed,numpy,eager")
     assert found["milliseconds"].keys() >= {"nnspec", "nnspec fed", "numpy"} and all(v > 0 for v in found["milliseconds"].values())
     assert "eager" in found["missing"] or "eager" in found["milliseconds"]
+    mixed = gpu.timed("small", "mixed", "nnspec")
+    assert mixed["milliseconds"]["nnspec"] > 0 and not mixed["missing"]
     text = gpu.table({"step small": found, "captured": {"x": "equal"}})
     assert "step small" in text and "nnspec fed" in text
 

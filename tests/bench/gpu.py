@@ -1,8 +1,8 @@
-"""All that needs a GPU, within ten minutes: ``python -m tests.bench.gpu [--seconds 560] [--json FILE] [--only tests parity captured steps compiled]``.
+"""All that needs a GPU, within ten minutes: ``python -m tests.bench.gpu [--seconds 560] [--json FILE] [--only tests parity captured steps tuned compiled]``.
 
 In this order, each as far as the time goes, and written to the file as soon as it is known: the suite on CuPy; parity of every quickstart spec with
-NumPy over 20 steps (``math: strict``); captured steps equal to those that are not, bit for bit; time per training step beside PyTorch eager, and beside
-``torch.compile(mode="max-autotune")`` last, since that takes minutes. Times are medians of turns between CUDA events, taken in one process a work,
+NumPy over 20 steps (``math: strict``); captured steps equal to those that are not, bit for bit; time per training step beside PyTorch eager; what
+``nnspec tune`` gains; steps beside ``torch.compile(mode="max-autotune")`` last, since that takes minutes. Times are medians of turns between CUDA events, taken in one process a work,
 with batches that lie on the GPU (``nnspec``, ``eager``, ``compile``) and with batches that come from the host (``... fed``).
 """
 
@@ -28,12 +28,13 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "specs" / "quickstart"
 WORKS = {"mlp": Work("mlp", 64, ("adam", ADAM)), "lenet5": Work("lenet5", 64, ("adam", ADAM)), "vgg_small": Work("vgg_small", 256, ("sgd", MOMENTUM)),
          "resnet50": Work("resnet50", 64, ("sgd", MOMENTUM))}  # fmt: skip
-MATHS = {"mlp": ("exact",), "lenet5": ("exact",), "vgg_small": ("exact", "tf32"), "resnet50": ("exact", "tf32")}
+MATHS = {"mlp": ("exact",), "lenet5": ("exact",), "vgg_small": ("exact", "tf32", "mixed"), "resnet50": ("exact", "tf32", "mixed")}
+SET: dict[str, dict[str, str]] = {"exact": {}, "tf32": {"math": "tf32"}, "mixed": {"precision": "mixed_bfloat16"}}
 SIDES = ("nnspec", "nnspec fed", "eager", "eager fed", "compile", "compile fed", "numpy")
 SIZE = 4096  # of matrices
 WITHOUT_CUDNN = {**os.environ, "NNSPEC_CUDNN": "none"}
 TURNS, TURN = 9, 0.15  # how many, and about how long in seconds
-PARTS = ("tests", "parity", "captured", "steps", "compiled")
+PARTS = ("tests", "parity", "captured", "steps", "tuned", "compiled")
 SUITE = ("tests/test_backends.py", "tests/test_cuda_ops.py", "tests/test_cuda_nests.py", "tests/test_cuda_libraries.py", "tests/test_cuda_compile.py")
 
 
@@ -201,7 +202,21 @@ def compiled(report: Report) -> None:
             report.put(f"compiled {name} {math}", called(report, name, math, ["nnspec", "nnspec fed", "eager", "compile", "compile fed"], 240))
 
 
-RUN = dict(zip(PARTS, (tests, parities, captured, steps, compiled), strict=True))
+def tuned(report: Report) -> None:
+    """What candidates of cublasLt gain in whole steps; files that a run takes."""
+    found: dict[str, Any] = {}
+    for name in ("mlp", "mlp_wide"):
+        path = report.path.with_suffix(f".{name}.tune.yaml")
+        command = [sys.executable, "-m", "nnspec", "tune", str(ZOO / f"{name}.yaml"), "--backend", "gpu", "--only", "train", "-o", str(path), "--json"]
+        try:
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(1, min(60, report.left())))
+            found[name] = json.loads(done.stdout)["programs"] if not done.returncode else done.stderr[-1000:]
+        except subprocess.TimeoutExpired:
+            found[name] = "out of time"
+    report.put("tuned", found)
+
+
+RUN = dict(zip(PARTS, (tests, parities, captured, steps, tuned, compiled), strict=True))
 
 
 def called(report: Report, name: str, math: str, sides: list[str], most: float, env: dict[str, str] | None = None) -> dict[str, Any]:
@@ -265,7 +280,7 @@ def made(side: str, work: Work, math: str) -> Side:
 def ours(work: Work, backend: str, fed: bool, math: str) -> Side:
     import nnspec
 
-    spec = nnspec.load(ZOO / f"{work.spec}.yaml", set={**work.settings, **({"math": math} if math != "exact" else {})})
+    spec = nnspec.load(ZOO / f"{work.spec}.yaml", set={**work.settings, **SET[math]})
     model = nnspec.compile(spec, backend=backend)
     arrays = batch(model, work)
     rate, factors, tally = work.optimizer[1]["lr"], model.factors(0), model.tally()
@@ -316,7 +331,9 @@ def theirs(work: Work, fed: bool, compiled: bool, math: str) -> Side:
     def step() -> None:
         move.zero_grad(set_to_none=True)
         a, b = (held.cuda(non_blocking=True), classes.cuda(non_blocking=True)) if fed else (held, classes)
-        torch.nn.functional.cross_entropy(answer(a), b).backward()
+        with torch.autocast("cuda", torch.bfloat16, enabled=math == "mixed"):
+            loss = torch.nn.functional.cross_entropy(answer(a), b)
+        loss.backward()
         move.step()
 
     return Side(step, _event, _elapsed)
@@ -368,14 +385,14 @@ def products(side: str) -> Side:
 
 def table(found: dict[str, Any]) -> str:
     """What was found, for people."""
-    lines = [f"{'':24}" + "".join(f"{side:>13}" for side in SIDES) + "     of eager"]
+    lines = [f"{'':24}" + "".join(f"{side:>13}" for side in SIDES) + "     of eager  of numpy"]
     for name, row in found.items():
         times = row.get("milliseconds") if isinstance(row, dict) else None
         if times is None:
             continue
         cells = "".join(f"{times[s]:>10.3f} ms" if s in times else f"{'':>13}" for s in SIDES)
-        ratio = times["eager"] / times["nnspec"] if times.keys() >= {"eager", "nnspec"} else None
-        lines.append(f"{name:24}{cells}{f'{ratio:>11.2f} x' if ratio else ''}")
+        ratios = [f"{times[other] / times['nnspec']:.2f} x" if times.keys() >= {other, "nnspec"} else "" for other in ("eager", "numpy")]
+        lines.append(f"{name:24}{cells}{ratios[0]:>13}{ratios[1]:>10}".rstrip())
         lines += [f"    no {side}: {why[:150]}" for side, why in row.get("missing", {}).items()] if isinstance(row.get("missing"), dict) else []
     for part in ("tests", "captured", "parity"):
         if part in found:
