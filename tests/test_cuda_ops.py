@@ -105,7 +105,8 @@ def test_what_a_captured_stream_refuses_is_refused() -> None:
     device = EmulatedDevice()
     block = device.allocate(64)
     host = device.pinned(64)
-    for work in (lambda: device.allocate(8), device.synchronize, lambda: device.capture(lambda: None), lambda: device.wait(device.mark())):
+    for work in (lambda: device.allocate(8), device.synchronize, lambda: device.capture(lambda: None), lambda: device.wait(device.mark()),
+                 device.mark, lambda: device.hold(1.0), device.upload(host, block, beside=True), lambda: device.load([]), lambda: device.pinned(8)):
         with pytest.raises(Refused):
             device.capture(work)
     copy = device.capture(device.upload(host, block))

@@ -133,6 +133,7 @@ class EmulatedDevice:
         return replay
 
     def mark(self, beside: bool = False) -> Mark:
+        self._refuse("a mark that is waited for")
         found = Mark(beside)
         self._enqueue(found.passed, beside)
         return found
@@ -149,6 +150,7 @@ class EmulatedDevice:
 
     def hold(self, seconds: float) -> None:
         """Nothing runs before somebody waits."""
+        self._refuse("reading of a clock")
 
     def seconds(self, first: Mark, last: Mark) -> float:
         self._refuse("reading of a clock")
@@ -181,6 +183,8 @@ class EmulatedDevice:
         return lambda: self._enqueue(run, beside)
 
     def _enqueue(self, run: Run, beside: bool = False) -> None:
+        if beside:
+            self._refuse("a copy in the other order")
         if self._captured is not None:
             self._captured.append(run)
             return

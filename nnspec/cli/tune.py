@@ -79,7 +79,7 @@ def command(
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     if shown := faster(found):
         console.print(table(found, shown[:ROWS]))
-    for line in (*map(said, found.gains), *closing(found, path)):
+    for line in (*map(said, found.gains), *closing(found, path, model.backend.name)):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -177,7 +177,7 @@ def said(g: Gain) -> str:
     return f"{g.kind} of {g.rows} rows: {_ms(1e3 * g.before)} ms by the cost model, {_ms(1e3 * g.after)} ms with the fastest ways ({less}){left}"
 
 
-def closing(found: Tuned, path: Path) -> Iterator[str]:
+def closing(found: Tuned, path: Path, backend: str) -> Iterator[str]:
     """What was written, and what takes it."""
     calls = found.tuning.calls.values()
     changed = sum(t.way != t.model for t in calls)
@@ -187,7 +187,8 @@ def closing(found: Tuned, path: Path) -> Iterator[str]:
         close = len(faster(found)) - changed
         more = f"; for {close} another is faster, but not by enough to tell" if close else ""
         yield f"{changed} of {len(calls)} calls go another way than the cost model's{more}"
-    yield f"written to {path}: nnspec run SPEC --tune {path}"
+    where = "" if backend == "numpy" else f" --backend {backend}"
+    yield f"written to {path}: nnspec run SPEC{where} --tune {path}"
 
 
 def to_json(found: Tuned, path: Path) -> dict[str, Any]:

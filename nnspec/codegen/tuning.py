@@ -86,7 +86,7 @@ class Tuning:
 
     def differs(self, machine: Mapping[str, str]) -> str:
         """What is other about a machine than about the one it was timed on; nothing where they are alike."""
-        other = [f"{name} {machine.get(name)}, was {self.machine.get(name)}" for name in dict.fromkeys([*self.machine, *machine])
+        other = [f"{name} {machine.get(name, 'none')}, was {self.machine.get(name, 'none')}" for name in dict.fromkeys([*self.machine, *machine])
                  if machine.get(name) != self.machine.get(name)]
         return "; ".join(other)
 
