@@ -177,7 +177,7 @@ def said(g: Gain) -> str:
     return f"{g.kind} of {g.rows} rows: {_ms(1e3 * g.before)} ms by the cost model, {_ms(1e3 * g.after)} ms with the fastest ways ({less}){left}"
 
 
-def closing(found: Tuned, path: Path, backend: str) -> Iterator[str]:
+def closing(found: Tuned, path: Path, backend: str = "numpy") -> Iterator[str]:
     """What was written, and what takes it."""
     calls = found.tuning.calls.values()
     changed = sum(t.way != t.model for t in calls)
