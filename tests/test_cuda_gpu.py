@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from nnspec_cupy import BACKEND, CupyBackend, convolution
 from nnspec_cupy.commands import Kernel
 from nnspec_cupy.cublaslt import _alignment
 from nnspec_cupy.cuda import compile
+from nnspec_cupy.emulated import EmulatedDevice
 from nnspec_cupy.products import products
 from tests.cuda.fake_cupy import FREE, CUDARuntimeError, Machine, installed
 from tests.cuda.shim import COMPILER
@@ -173,6 +175,31 @@ def test_a_gpu_is_refused_in_a_process_that_was_forked(machine: Any, monkeypatch
         with pytest.raises(ResourceError, match="made-up GPU cannot be used here"):
             used()
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("real", [True, False], ids=["gpu", "emulated"])
+def test_what_another_thread_enqueues_is_no_part_of_a_capture(machine: Any, real: bool) -> None:
+    gpu = machine[1] if real else EmulatedDevice()
+    source, target, other = gpu.allocate(256), gpu.allocate(256), gpu.pinned(256)
+    other[...] = 7
+    fill, move, back = gpu.upload(other, source), gpu.copy(source, target, 256), gpu.download(target, host := gpu.pinned(256))
+    threads = []
+
+    def work() -> None:
+        move()
+        threads.append(Thread(target=fill))
+        threads[0].start()
+        threads[0].join(0.2)
+        assert threads[0].is_alive(), "it waits for the end of the capture"
+
+    replay = gpu.capture(work)
+    threads[0].join()
+    gpu.synchronize()
+    other[...] = 9
+    replay()
+    back()
+    gpu.synchronize()
+    assert (host == 7).all(), "the upload was done once, and is not part of what is replayed"
 
 
 def test_what_a_library_loads_when_it_is_first_called_is_there_the_second_time(machine: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from threading import RLock
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -57,6 +58,7 @@ class EmulatedDevice:
         self.eager = eager  # copies are done as early as they may be, else as late
         self._orders: tuple[deque[Item], deque[Item]] = (deque(), deque())
         self._captured: list[Run] | None = None
+        self._lock = RLock()  # of one thread at a time: what another enqueues while a step is captured is no part of it
 
     def words(self) -> dict[str, str]:
         return {"gpu": self.name, "arch": self.arch, "cublasLt": "none"}
@@ -118,17 +120,19 @@ class EmulatedDevice:
         return 2 if product.a.shape[-1] > 1 else 1
 
     def capture(self, work: Run) -> Run:
-        self._refuse("capture")
-        self._captured = []
-        try:
-            work()
-            done = tuple(self._captured)
-        finally:
-            self._captured = None
+        with self._lock:
+            self._refuse("capture")
+            self._captured = []
+            try:
+                work()
+                done = tuple(self._captured)
+            finally:
+                self._captured = None
 
         def replay() -> None:
-            self._refuse("replay")
-            self._orders[False].extend(done)
+            with self._lock:
+                self._refuse("replay")
+                self._orders[False].extend(done)
 
         return replay
 
@@ -139,14 +143,16 @@ class EmulatedDevice:
         return found
 
     def follow(self, mark: Mark, beside: bool = False) -> None:
-        self._refuse("waiting for another order")
-        self._orders[beside].append(mark)
-        self._advance()
+        with self._lock:
+            self._refuse("waiting for another order")
+            self._orders[beside].append(mark)
+            self._advance()
 
     def wait(self, mark: Mark) -> None:
-        self._refuse("waiting")
-        while mark.at is None:
-            self._next(mark.beside)
+        with self._lock:
+            self._refuse("waiting")
+            while mark.at is None:
+                self._next(mark.beside)
 
     def hold(self, seconds: float) -> None:
         """Nothing runs before somebody waits."""
@@ -158,10 +164,11 @@ class EmulatedDevice:
         return last.at - first.at
 
     def synchronize(self) -> None:
-        self._refuse("waiting")
-        for beside in (True, False):
-            while self._orders[beside]:
-                self._next(beside)
+        with self._lock:
+            self._refuse("waiting")
+            for beside in (True, False):
+                while self._orders[beside]:
+                    self._next(beside)
 
     def _next(self, beside: bool) -> None:
         """The first of what is enqueued, and of the other order as much as it waits for."""
@@ -183,17 +190,19 @@ class EmulatedDevice:
         return lambda: self._enqueue(run, beside)
 
     def _enqueue(self, run: Run, beside: bool = False) -> None:
-        if beside:
-            self._refuse("a copy in the other order")
-        if self._captured is not None:
-            self._captured.append(run)
-            return
-        self._orders[beside].append(run)
-        self._advance()
+        with self._lock:
+            if beside:
+                self._refuse("a copy in the other order")
+            if self._captured is not None:
+                self._captured.append(run)
+                return
+            self._orders[beside].append(run)
+            self._advance()
 
     def _refuse(self, what: str) -> None:
-        if self._captured is not None:
-            raise Refused(f"{what} while a stream is captured")
+        with self._lock:
+            if self._captured is not None:
+                raise Refused(f"{what} while a stream is captured")
 
 
 def view(a: Array, find: Find) -> NDArray[Any]:

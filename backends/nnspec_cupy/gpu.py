@@ -59,23 +59,27 @@ def _find_driver() -> None:
 
 
 def here(method: F) -> F:
-    """On the GPU, whichever one a thread used before. Raises ResourceError in a process that was forked from one that used it."""
+    """On the GPU, whichever one a thread used before, and not while another thread captures: what is enqueued then would be part of its graph.
+
+    Raises ResourceError in a process that was forked from one that used the GPU.
+    """
 
     @wraps(method)
     def run(self: Gpu, *given: Any, **named: Any) -> Any:
         if getpid() != self._process:
             raise ResourceError(Problem(f"{self.name} cannot be used here", found="a process that was forked from one that used it",
                                         wanted="a process of its own", hint="multiprocessing.get_context('spawn')"))  # fmt: skip
-        before = self.runtime.getDevice()
-        if before == DEVICE and self._threads.__dict__:
-            return method(self, *given, **named)
-        self.runtime.setDevice(DEVICE)
-        self._threads.known = True
-        try:
-            return method(self, *given, **named)
-        finally:
-            if before != DEVICE:
-                self.runtime.setDevice(before)
+        with self._lock:
+            before = self.runtime.getDevice()
+            if before == DEVICE and self._threads.__dict__:
+                return method(self, *given, **named)
+            self.runtime.setDevice(DEVICE)
+            self._threads.known = True
+            try:
+                return method(self, *given, **named)
+            finally:
+                if before != DEVICE:
+                    self.runtime.setDevice(before)
 
     return cast(F, run)
 
@@ -95,7 +99,7 @@ class Gpu:
             raise ResourceError(problem) from error
         if not count:
             raise ResourceError(Problem("there is no GPU", wanted="an NVIDIA GPU", hint=CPU))
-        self._process, self._threads = getpid(), threading.local()
+        self._process, self._threads, self._lock = getpid(), threading.local(), threading.RLock()
         self._start()
 
     def _start(self) -> None:
@@ -117,6 +121,7 @@ class Gpu:
         processors = self.runtime.getDeviceProperties(DEVICE)["multiProcessorCount"]
         return {"gpu": self.name, "arch": self.arch, "processors": str(processors), "cublasLt": self.products.version}
 
+    @here
     def memory(self) -> tuple[int, int]:
         """What is free once programs that nobody uses any more are gone, less what cuDNN will ask for."""
         gc.collect()
@@ -256,6 +261,7 @@ class Gpu:
         event.record(self._order(beside))
         return event
 
+    @here
     def follow(self, mark: Any, beside: bool = False) -> None:
         self._order(beside).wait_event(mark)
 
