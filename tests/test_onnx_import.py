@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from nnspec.errors import DataError
 from nnspec.runtime.export import onnx_model
 from nnspec.runtime.session import compile
 from tests.drawn import shipped
+from tests.onnx_cases import node_cases
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 from nnspec.interop.onnx_backend import Backend  # noqa: E402  # it needs onnx
@@ -59,13 +59,8 @@ def said(error: DataError) -> str:
 
 
 def test_onnx_s_own_cases_pass_but_those_listed_with_reasons() -> None:
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        from onnx.backend.test.loader import load_model_tests
-
-        cases = load_model_tests(kind="node")
     failed: dict[str, list[str]] = {}
-    for case in cases:
+    for case in node_cases():
         try:
             with np.errstate(all="ignore"):
                 prepared = Backend.prepare(case.model)

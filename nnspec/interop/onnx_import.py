@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnspec.errors import DataError
-from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, held, sizes
+from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, bounded, held, sizes
 from nnspec.interop.onnx_read import array_of, wrong
 from nnspec.interop.onnx_rules import RULES
 from nnspec.ir.graph import Graph, Value, abstract, call, origin
@@ -21,9 +21,9 @@ from nnspec.records import dataclass
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-LARGEST = 1 << 30  # elements of an array, so that a damaged length asks for no memory
 FOLLOWED = 1 << 16  # elements of an array that is computed beside the graph: of shapes and bounds, not of images
-MOST_NODES = 100_000  # with those of functions that are written out
+MOST_NODES = 50_000  # with those of functions that are written out
+FOLDED = 1 << 30  # bytes of all arrays that are computed of constants, but those that are others seen otherwise
 DEEPEST = 16  # functions and branches within one another
 
 
@@ -73,7 +73,7 @@ class Reading:
     """What is known while a model is read: numbers that follow from what it is fed, and how much was written out."""
 
     def __init__(self, model: ModelProto, name: str) -> None:
-        self.name, self.count, self.fed = name, 0, dict[Value, Array]()
+        self.name, self.count, self.folded, self.fed = name, 0, 0, dict[Value, Array]()
         self.functions = {(f.domain, f.name): f for f in model.functions}
         self.watch: Watch | None = None
 
@@ -135,8 +135,7 @@ class Reading:
             if own and proto.op_type in RULES:
                 made = RULES[proto.op_type](node)
                 outputs = made if isinstance(made, tuple) else (made,)
-                if any(prod(sizes(v)) > LARGEST for v in outputs):
-                    raise NotImportedError(f"an array of more than {LARGEST:,} elements")
+                bounded(max((elements(v) for v in outputs), default=0))
                 return self.followed(node.inputs, outputs, where)
             if own and (body := standard_body(proto, inputs, opset)) is not None:
                 return self.function(*body, proto, inputs, where, depth)
@@ -176,6 +175,9 @@ class Reading:
     def followed(self, inputs: list[Value], outputs: tuple[Value, ...], where: str) -> tuple[Value, ...]:
         """Outputs of constants as constants; numbers that follow from small ones that were fed are noted beside the graph."""
         if all(isinstance(v.op, Constant) for v in inputs):
+            self.folded += sum(elements(v) * v.dtype.size for v in outputs if not v.op.view and not isinstance(v.op, Constant))
+            if self.folded > FOLDED:
+                raise NotImportedError(f"what follows from constants alone takes more than {FOLDED:,} bytes")
             held = self.numbers(outputs)
             return tuple(v if isinstance(v.op, Constant) else constant_of(held[v], self.name, where) for v in outputs)
         if all(isinstance(v.op, Constant) or v in self.fed for v in inputs) and max(map(elements, [*inputs, *outputs])) <= FOLLOWED:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnspec.interop.nodes.node import Node, ends, fixed, sizes
 from nnspec.ir.graph import Value
+from nnspec.ir.op import Array
 from nnspec.ir.types import DType
 from nnspec.ops import elementwise as e
 from nnspec.ops import index, movement
@@ -24,20 +25,18 @@ def last(v: Value) -> Value:
     return movement.transpose(v, (0, v.rank - 1, *range(1, v.rank - 1)))
 
 
-def taken(x: Value, axis: int, places: Sequence[int]) -> Value:
+def taken(x: Value, axis: int, places: Array) -> Value:
     """Of an axis the places with these numbers."""
-    n = sizes(x)[axis]
-    if list(places) == list(range(n)):
-        return x
-    if places and list(places) == list(range(places[0], places[-1] + 1)):
-        return movement.slice_axis(x, axis, places[0], places[-1] + 1)
+    n, k = sizes(x)[axis], len(places)
+    if k and np.array_equal(places, np.arange(k) + places[0]):
+        return x if k == n else movement.slice_axis(x, axis, int(places[0]), int(places[0]) + k)
     front = movement.moveaxis(x, axis, 0)
-    return movement.moveaxis(index.gather(front, fixed(np.array(places, np.int64))), 0, axis)
+    return movement.moveaxis(index.gather(front, fixed(places)), 0, axis)
 
 
 def flipped(x: Value, axis: int) -> Value:
     """An axis from its end."""
-    return taken(x, axis, range(sizes(x)[axis])[::-1])
+    return taken(x, axis, np.arange(sizes(x)[axis])[::-1])
 
 
 def on_last(x: Value, axis: int, function: Callable[[Value], Value]) -> Value:

@@ -9,11 +9,32 @@ from typing import Any
 import numpy as np
 
 from nnspec.interop.nodes.axes import opposite
-from nnspec.interop.nodes.node import CARRIED, Node, NotImportedError, Rule, binary, fixed, type_of, unary
+from nnspec.interop.nodes.node import CARRIED, Node, NotImportedError, Rule, fixed, sizes, type_of, unary, within
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.types import DType
-from nnspec.ops import activation, index, rounding
+from nnspec.ops import activation, index, movement, rounding
 from nnspec.ops import elementwise as e
+
+
+def aligned(n: Node) -> list[Value]:
+    """Two inputs; before opset 7 the second may lie along an axis of the first that an attribute names."""
+    a, b = n[0], n[1]
+    axis = n.attribute("axis")
+    if n.opset < 7 and n.attribute("broadcast", 0) and axis is not None:
+        b = movement.reshape(b, (*sizes(b), *(1,) * (a.rank - within(axis, a.rank) - b.rank)))
+    return [a, b]
+
+
+def binary(op: Any) -> Rule:
+    return lambda n: op().one(*aligned(n))
+
+
+def slopes(n: Node) -> Value:
+    """Below 0 a slope a channel; before opset 9 a vector counts as channels."""
+    x, slope = n[0], n[1]
+    if n.opset < 9 and slope.rank == 1 and x.rank > 1:
+        slope = movement.reshape(slope, (*sizes(slope), *(1,) * (x.rank - 2)))
+    return e.where(e.less(x, 0.0), x * slope, x)
 
 
 def many(op: Any) -> Rule:
@@ -22,7 +43,7 @@ def many(op: Any) -> Rule:
 
 def divided(n: Node) -> Value:
     """Quotients; of whole numbers cut towards 0."""
-    a, b = n[0], n[1]
+    a, b = aligned(n)
     if a.dtype.is_float:
         return a / b
     down = e.FloorDivide().one(a, b)
@@ -50,7 +71,7 @@ def remainder(n: Node) -> Value:
 
 def raised(n: Node) -> Value:
     """``a ** b`` in a's type."""
-    a, b = n[0], n[1]
+    a, b = aligned(n)
     if a.dtype == b.dtype:
         return e.Raise().one(a, b)
     if a.dtype.is_float:
@@ -85,7 +106,8 @@ def cast(n: Node) -> Value:
     """Numbers as another type; as bool whether they are not 0."""
     from onnx import helper
 
-    to = helper.tensor_dtype_to_np_dtype(n.attribute("to")).name
+    to = helper.tensor_dtype_to_np_dtype(n.attribute("to")).name if isinstance(n.attribute("to"), int) else str(n.attribute("to")).lower()
+    to = {"float": "float32", "double": "float64"}.get(to, to)  # as words before opset 6
     x = as_type(n[0], type_of(to))
     return rounding.rounded(x, DType(to)) if to in CARRIED else x
 
@@ -189,7 +211,7 @@ RULES: Mapping[str, Rule] = {
     "Reciprocal": lambda n: 1.0 / n[0], "Identity": unary(lambda x: x), "Cast": cast, "CastLike": lambda n: as_type(n[0], n[1].dtype),
     "Sigmoid": unary(e.sigmoid), "Relu": unary(e.relu), "Softplus": unary(activation.softplus), "Clip": clip,
     "LeakyRelu": leaky, "Elu": elu, "Celu": celu, "Selu": selu, "Shrink": shrunk,
-    "PRelu": lambda n: e.where(e.less(n[0], 0.0), n[0] * n[1], n[0]), "HardSigmoid": hard_sigmoid,
+    "PRelu": slopes, "HardSigmoid": hard_sigmoid,
     "ThresholdedRelu": lambda n: e.where(e.greater(n[0], float(n.attribute("alpha", 1.0))), n[0], 0.0),
     "Softsign": lambda n: n[0] / (e.absolute(n[0]) + 1.0), "HardSwish": lambda n: n[0] * activation.clip(n[0] * (1 / 6) + 0.5, 0.0, 1.0),
     "Swish": lambda n: n[0] * e.sigmoid(n[0] * float(n.attribute("alpha", 1.0))),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 DTYPES = {t.value: t for t in DType if not t.half}
+LARGEST = 1 << 28  # elements of an array, so that a damaged length asks for no memory
+MADE = 1 << 26  # elements of an array that a rule itself makes
 CARRIED = {"float16": DType.float32, "bfloat16": DType.float32}  # computed in 32 bits; rounded by casts, and where they are answers
 
 
@@ -94,6 +96,12 @@ class Node:
         return within(self.attribute("axis", default), self[0].rank if rank is None else rank)
 
 
+def bounded(count: int, most: int = LARGEST) -> None:
+    """Raises NotImportedError for more elements than that."""
+    if count > most:
+        raise NotImportedError(f"an array of more than {most:,} elements")
+
+
 Rule: TypeAlias = "Callable[[Node], Value | tuple[Value, ...]]"
 
 
@@ -140,8 +148,3 @@ def fixed(array: Any, dtype: DType = DType.int64) -> Value:
 def unary(function: Callable[[Value], Value]) -> Rule:
     """A rule of one input."""
     return lambda n: function(n[0])
-
-
-def binary(op: Any) -> Rule:
-    """A rule of two inputs."""
-    return lambda n: op().one(n[0], n[1])

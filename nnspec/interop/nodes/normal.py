@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from nnspec.interop.nodes.axes import first, flipped, last, taken
 from nnspec.interop.nodes.node import Node, NotImportedError, Rule, sizes
 from nnspec.ir.graph import Value
@@ -22,6 +24,8 @@ def columns(v: Value, rank: int) -> Value:
 
 def batch_norm(n: Node) -> Value | tuple[Value, ...]:
     x, rank = n[0], n[0].rank
+    if not n.attribute("spatial", 1):
+        raise NotImportedError("statistics of every place (spatial: 0)")
     scale, shift = columns(n[1], rank), columns(n[2], rank)
     if not n.attribute("training_mode", 0):
         mean, variance = columns(n[3], rank), columns(n[4], rank)
@@ -54,7 +58,7 @@ def group_norm(n: Node) -> Value:
     groups, channels = int(n.attribute("num_groups")), sizes(n[0])[1]
     if groups < 1 or channels % groups:
         raise NotImportedError(f"{channels} channels in {groups} groups")
-    scale, shift = (taken(v, 0, [g for g in range(groups) for _ in range(channels // groups)]) if n.opset < 21 else v for v in (n[1], n[2]))
+    scale, shift = (taken(v, 0, np.arange(channels) // (channels // groups)) if n.opset < 21 else v for v in (n[1], n[2]))
     return last(normalization.GroupNorm(groups, epsilon(n)).one(first(n[0]), scale, shift))
 
 

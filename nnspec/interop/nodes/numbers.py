@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from nnspec.interop.nodes.axes import around, counted, opposite, taken
-from nnspec.interop.nodes.node import Node, NotImportedError, Rule, ends, fixed, sizes, within
+from nnspec.interop.nodes.node import Node, NotImportedError, Rule, bounded, ends, fixed, sizes, within
 from nnspec.interop.nodes.reductions import products
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.types import DType
@@ -130,6 +130,7 @@ def unpooled(n: Node) -> Value:
     stride, pads = n.attribute("strides", [1] * rank), n.attribute("pads", [0] * 2 * rank)
     inner = [(m - 1) * s + k - a - b for m, s, k, a, b in zip(sizes(x)[2:], stride, size, pads[:rank], pads[rank:], strict=True)]
     shape = (*sizes(x)[:2], *inner)
+    bounded(prod(shape))
     k, total = prod(sizes(x)), prod(shape)
     ids, put = movement.reshape(e.cast(n[1], DType.int64), (k,)), index.ScatterAdd(total)
     hit = put.one(constant(np.ones(k), x.dtype), ids)
@@ -182,7 +183,7 @@ def compressed(n: Node) -> Value:
         x, axis = movement.reshape(x, (prod(sizes(x)),)), 0
     axis = within(axis, x.rank)
     places = np.flatnonzero(n.static(1).reshape(-1)[: sizes(x)[axis]])
-    return taken(x, axis, [int(i) for i in places])
+    return taken(x, axis, places)
 
 
 def not_zero(n: Node) -> Value:

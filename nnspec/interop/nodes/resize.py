@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce as fold
-from math import floor
+from math import floor, prod
 from typing import Any
 
 import numpy as np
 
 from nnspec.interop.nodes.axes import taken
-from nnspec.interop.nodes.node import Node, NotImportedError, Rule, fixed, sizes, within
+from nnspec.interop.nodes.node import Node, NotImportedError, Rule, bounded, fixed, sizes, within
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType
@@ -25,6 +25,7 @@ NEAREST: Mapping[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 FEW = 4  # places that are read one by one; for more it is a product
 MOST_WEIGHTS = 1 << 26
+LONGEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def resized(n: Node) -> Value:
     shape, old = sizes(x), n.opset < 11
     axes = [within(a, x.rank) for a in n.attribute("axes", range(x.rank))]
     scales, lengths = asked(n, [shape[a] for a in axes], old)
+    bounded(max(lengths), LONGEST)
+    bounded(prod(d for i, d in enumerate(shape) if i not in axes) * prod(lengths))
     roi = [float(v) for v in n.static(1).reshape(-1)] if not old and n.has(1) and n.static(1).size else [0.0] * len(axes) + [1.0] * len(axes)
     mode = n.text("mode", "nearest", "linear", "bilinear", "cubic")
     coordinates = "asymmetric" if old else n.text("coordinate_transformation_mode", *MODES)
@@ -65,9 +68,10 @@ def asked(n: Node, lengths: list[int], old: bool) -> tuple[list[float], list[int
         scales = [float(s) for s in np.asarray(given).reshape(-1)]
         if len(scales) != len(lengths) or min(scales) <= 0 or max(scales) > 1 << 20:
             raise NotImportedError(f"scales {scales} of {len(lengths)} axes")
-        return scales, [floor(d * s) for d, s in zip(lengths, scales, strict=True)]
+        made = [floor(d * s) for d, s in zip(lengths, scales, strict=True)]
+        return scales, made
     wanted = n.ints(3)
-    if len(wanted) != len(lengths) or min(wanted) < 1 or max(wanted) > 1 << 24:
+    if len(wanted) != len(lengths) or min(wanted) < 1 or max(wanted) > LONGEST:
         raise NotImportedError(f"lengths {wanted} of {len(lengths)} axes")
     policy = n.text("keep_aspect_ratio_policy", "stretch", "not_larger", "not_smaller")
     scales = [m / d for m, d in zip(wanted, lengths, strict=True)]
@@ -165,14 +169,14 @@ def dense(ids: Array, weights: Array, n: int) -> Array:
 def by_weights(x: Value, axis: int, ids: Array, weights: Array) -> Value:
     """Few places one by one, more of them as a product."""
     if weights.shape[1] == 1:
-        return taken(x, axis, [int(i) for i in ids[:, 0]])
+        return taken(x, axis, ids[:, 0])
     if not x.dtype.is_float:
         raise NotImportedError(f"means of {x.dtype}")
     if weights.shape[1] > FEW:
         turned = movement.moveaxis(x, axis, x.rank - 1) @ constant(dense(ids, weights, sizes(x)[axis]).T, x.dtype)
         return movement.moveaxis(turned, x.rank - 1, axis)
     column = [constant(w.reshape(-1, *(1,) * (x.rank - axis - 1)), x.dtype) for w in weights.T]
-    return fold(Value.__add__, [taken(x, axis, [int(i) for i in places]) * w for places, w in zip(ids.T, column, strict=True)])
+    return fold(Value.__add__, [taken(x, axis, places) * w for places, w in zip(ids.T, column, strict=True)])
 
 
 RULES: Mapping[str, Rule] = {"Resize": resized, "Upsample": resized}

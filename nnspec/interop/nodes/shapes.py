@@ -9,19 +9,12 @@ from typing import Any
 import numpy as np
 
 from nnspec.interop.nodes.axes import around, taken
-from nnspec.interop.nodes.node import Node, NotImportedError, Rule, fixed, sizes, type_of, within
+from nnspec.interop.nodes.node import MADE, Node, NotImportedError, Rule, bounded, fixed, sizes, type_of, within
 from nnspec.ir.graph import Value, call, constant
-from nnspec.ir.op import Constant
+from nnspec.ir.op import Array, Constant
 from nnspec.ir.types import DType
 from nnspec.ops import elementwise as e
 from nnspec.ops import movement
-
-LARGEST = 1 << 30  # elements that a node makes of numbers
-
-
-def bounded(count: int) -> None:
-    if count > LARGEST:
-        raise NotImportedError(f"an array of {count:,} elements")
 
 
 def reshaped(n: Node) -> Value:
@@ -82,7 +75,7 @@ def cut(n: Node) -> Value:
     bounds, back, x = {i: (0, d, 1) for i, d in enumerate(shape)}, {}, n[0]
     for a, start, stop, step in zip(axes, starts, stops, steps, strict=True):
         axis = within(a, len(shape))
-        places = range(*slice(start, stop, step).indices(shape[axis]))
+        places = between(start, stop, step, shape[axis])
         if step < 0:
             back[axis] = places
         else:
@@ -91,8 +84,15 @@ def cut(n: Node) -> Value:
         begin, end, by = zip(*bounds.values(), strict=True)
         x = movement.Slice(begin, end, by).one(x)
     for axis, places in back.items():
-        x = taken(x, axis, places)
+        x = taken(x, axis, np.array(places, np.int64))
     return x
+
+
+def between(start: int, stop: int, step: int, length: int) -> range:
+    """The places of a slice: bounds below 0 count from the end, and those outside stand for the nearest end."""
+    low, high = (0, length) if step > 0 else (-1, length - 1)
+    start, stop = (b + length if b < 0 else b for b in (start, stop))
+    return range(min(max(start, 0), max(high, 0)), min(max(stop, low), high), step) if length else range(0)
 
 
 def transposed(n: Node) -> Value:
@@ -142,18 +142,19 @@ def padded(n: Node) -> Value:
         value = n.static(2).reshape(()).item() if n.has(2) else n.attribute("value", 0.0)
         return around(x, low, high, value)
     for a in axes:
-        x = taken(x, a, [mirrored(i, shape[a], mode) for i in range(-low[a], shape[a] + high[a])])
+        bounded(shape[a] + low[a] + high[a], MADE)
+        x = taken(x, a, mirrored(np.arange(-low[a], shape[a] + high[a]), shape[a], mode))
     return x
 
 
-def mirrored(i: int, length: int, mode: str) -> int:
-    """The place of an axis that stands for one outside of it."""
+def mirrored(i: Array, length: int, mode: str) -> Array:
+    """The places of an axis that stand for those in and outside of it."""
     if mode == "edge" or length == 1:
-        return min(max(i, 0), length - 1)
+        return np.asarray(np.clip(i, 0, length - 1))
     if mode == "wrap":
-        return i % length
-    i %= 2 * (length - 1)
-    return min(i, 2 * (length - 1) - i)
+        return np.asarray(np.remainder(i, length))
+    i = np.remainder(i, 2 * (length - 1))
+    return np.asarray(np.minimum(i, 2 * (length - 1) - i))
 
 
 def centred(n: Node) -> Value:
@@ -194,7 +195,7 @@ def filled(n: Node) -> Value:
 def counted(n: Node) -> Value:
     start, limit, delta = (n.static(i).reshape(()) for i in range(3))
     count = max(int(np.ceil((limit.astype(np.float64) - start) / delta)), 0)
-    bounded(count)
+    bounded(count, MADE)
     return constant(start + np.arange(count).astype(start.dtype) * delta, type_of(start.dtype.name))
 
 

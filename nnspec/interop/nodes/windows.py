@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from nnspec.interop.nodes.axes import around, first, last
-from nnspec.interop.nodes.node import Node, NotImportedError, Rule, ends, fixed, sizes
+from nnspec.interop.nodes.node import Node, NotImportedError, Rule, bounded, ends, fixed, sizes
 from nnspec.ir.graph import Value, constant
 from nnspec.ops import conv, index, movement, pool, reduce
 from nnspec.ops import elementwise as e
 
 Ints = tuple[int, ...]
+MOST_TAPS = 1 << 12
 AUTO = ("SAME_UPPER", "SAME_LOWER", "VALID")
 
 
@@ -39,10 +40,14 @@ class Windows:
 
     @property
     def dense(self) -> bool:
+        """Whether neighbours are neighbours."""
         return set(self.dilation) <= {1}
 
     def taps(self, padded: Value) -> list[Value]:
         """What each place of the window sees of ``(rows, places…, channels)`` with its padding."""
+        if prod(self.size) > MOST_TAPS:
+            raise NotImportedError(f"a window of {prod(self.size):,} places apart from one another")
+
         def seen(tap: Ints) -> Value:
             start = [t * d for t, d in zip(tap, self.dilation, strict=True)]
             stop = [a + (n - 1) * s + 1 for a, n, s in zip(start, self.out, self.stride, strict=True)]
@@ -73,6 +78,7 @@ def windows(n: Node, size: Ints) -> Windows:
     room = [m + a + b - r for m, (a, b), r in zip(places, pads, reach, strict=True)]
     if min(room) < 0:
         raise NotImportedError(f"a window of {tuple(reach)} over {places} with pads {pads}")
+    bounded(prod(m + a + b for m, (a, b) in zip(places, pads, strict=True)) * prod(sizes(n[0])[:2]))
     up = bool(n.attribute("ceil_mode", 0))
     out = [(-(-r // s) if up else r // s) + 1 for r, s in zip(room, stride, strict=True)]
     out = [o - (up and (o - 1) * s >= m + a) for o, s, m, (a, _) in zip(out, stride, places, pads, strict=True)]
@@ -94,6 +100,7 @@ def convolution_back(n: Node) -> Value:
     stride, dilation = (tuple(n.attribute(k, [1] * rank)) for k in ("strides", "dilations"))
     more = tuple(n.attribute("output_padding", [0] * rank))
     whole = tuple(s * (m - 1) + (k - 1) * d + 1 for s, m, k, d in zip(stride, places, size, dilation, strict=True))
+    bounded(prod(whole) * sizes(x)[0] * sizes(n[1])[1] * groups)
     auto, given = n.text("auto_pad", "NOTSET", *AUTO), n.attribute("pads", [0] * 2 * rank)
     shape = n.attribute("output_shape") or (None if not auto.startswith("SAME") else [m * s for m, s in zip(places, stride, strict=True)])
     if shape is not None:
@@ -175,7 +182,14 @@ def root_of_powers(x: Value, p: float, total: Any) -> Value:
 
 def norm_pool(n: Node) -> Value:
     w, x = windows(n, tuple(n.attribute("kernel_shape"))), first(n[0])
-    return last(root_of_powers(x, float(n.attribute("p", 2)), lambda a: fold(Value.__add__, w.taps(w.padded(a, 0.0)))))
+
+    def total(a: Value) -> Value:
+        padded = w.padded(a, 0.0)
+        if w.dense:
+            return pool.AvgPool(w.size, w.stride, ((0, 0),) * len(w.size)).one(padded) * float(prod(w.size))
+        return fold(Value.__add__, w.taps(padded))
+
+    return last(root_of_powers(x, float(n.attribute("p", 2)), total))
 
 
 def everywhere(function: Any) -> Rule:
@@ -195,7 +209,9 @@ def columns_to_image(n: Node) -> Value:
     pads = tuple(zip(given[:rank], given[rank:], strict=True))
     out = sizes_of_windows = conv.windows(pads, shape, block, stride, dilation)
     rows, deep, _ = sizes(x)
-    channels = deep // prod(block)
+    channels, rest = divmod(deep, prod(block))
+    if rest or not 0 < prod(block) <= MOST_TAPS:
+        raise NotImportedError(f"{deep} channels of blocks of {prod(block):,}")
     kernel = np.tile(np.eye(prod(block)).reshape(*block, 1, prod(block)), channels)
     g = movement.transpose(movement.reshape(x, (rows, deep, *sizes_of_windows)), (0, *range(2, len(out) + 2), 1))
     return last(conv.ConvInputGrad(stride, pads, dilation, channels, shape).one(g, constant(kernel, x.dtype)))
