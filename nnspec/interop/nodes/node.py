@@ -9,6 +9,7 @@ import numpy as np
 
 from nnspec.interop.onnx_read import array_of, wrong
 from nnspec.ir.graph import Value, constant
+from nnspec.ir.interpret import evaluate
 from nnspec.ir.op import Array, Constant
 from nnspec.ir.types import DType, known
 
@@ -82,6 +83,12 @@ class Node:
         if value in self._fed:
             return self._fed[value]
         raise NotImportedError(f"{self.kind} is given its input {i} only when it runs")
+
+    def worked_out(self, value: Value) -> Array:
+        """The numbers of a value that follows from what is known of the inputs: a length. Raises NotImportedError where they are given later."""
+        if not all(isinstance(v.op, Constant) or v in self._fed for v in self.inputs):
+            raise NotImportedError("how many there are follows from numbers that are given only when it runs")
+        return evaluate([value], {v: self._fed[v] for v in self.inputs if v in self._fed})[value]
 
     def ints(self, i: int) -> list[int]:
         return [int(n) for n in self.static(i).reshape(-1)]

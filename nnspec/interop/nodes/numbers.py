@@ -191,8 +191,20 @@ def not_zero(n: Node) -> Value:
     return fixed(np.stack(np.nonzero(n.static(0))).reshape(n[0].rank, -1))
 
 
+def unique(n: Node) -> tuple[Value, ...]:
+    """Numbers that are known, each once, with where it stands first, which of them every one is, and how often it is there."""
+    a, axis = n.static(0), n.attribute("axis")
+    found, place, which, count = np.unique(a, return_index=True, return_inverse=True, return_counts=True, axis=axis)
+    which = which.reshape(-1)
+    if not n.attribute("sorted", 1):
+        order = np.argsort(place)
+        found, place, count = np.take(found, order, axis or 0), place[order], count[order]
+        which = np.argsort(order)[which]
+    return constant(found, n[0].dtype), fixed(place), fixed(which), fixed(count)
+
+
 RULES: Mapping[str, Rule] = {
     "Gather": gathered, "GatherElements": gather_elements, "GatherND": gather_nd, "ScatterElements": scatter_elements, "Scatter": scatter_elements,
     "ScatterND": scatter_nd, "TensorScatter": cache_written, "MaxUnpool": unpooled, "TopK": largest, "OneHot": one_hot,
-    "ReverseSequence": reversed_sequences, "Compress": compressed, "NonZero": not_zero,
+    "ReverseSequence": reversed_sequences, "Compress": compressed, "NonZero": not_zero, "Unique": unique,
 }  # fmt: skip

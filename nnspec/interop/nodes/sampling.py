@@ -49,7 +49,10 @@ class Read:
 
     def around(self, t: Value, n: int) -> list[tuple[Value, Value]]:
         """The places that are read for places from -1 to 1, each with its share."""
-        place = (t + 1.0) * ((n - 1) / 2.0) if self.corners else ((t + 1.0) * float(n) - 1.0) * 0.5
+        return self.at((t + 1.0) * ((n - 1) / 2.0) if self.corners else ((t + 1.0) * float(n) - 1.0) * 0.5, n)
+
+    def at(self, place: Value, n: int) -> list[tuple[Value, Value]]:
+        """Those that are read for places among n."""
         if self.mode == "nearest":
             return [self.within(e.round_(place), n, None)]
         if self.mode == "linear":
