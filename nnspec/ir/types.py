@@ -17,11 +17,14 @@ class DType(StrEnum):
     """Element types; the names are NumPy's."""
 
     bool = "bool"
+    int8 = "int8"
     uint8 = "uint8"
+    int16 = "int16"
     uint16 = "uint16"
     int32 = "int32"
     uint32 = "uint32"
     int64 = "int64"
+    uint64 = "uint64"
     bfloat16 = "bfloat16"  # of numbers that are rounded to it: NumPy holds them in float32
     float16 = "float16"
     float32 = "float32"

@@ -14,8 +14,9 @@ from nnspec.ops import elementwise as e
 from nnspec.ops.rounding import Rounded
 from nnspec.ops.rows import StopGradient
 
-C = {DType.bool: "bool", DType.uint8: "unsigned char", DType.uint16: "unsigned short", DType.int32: "int", DType.uint32: "unsigned int",
-     DType.int64: "long long", DType.bfloat16: "nn_bf16", DType.float16: "nn_f16", DType.float32: "float", DType.float64: "double"}
+C = {DType.bool: "bool", DType.int8: "signed char", DType.uint8: "unsigned char", DType.int16: "short", DType.uint16: "unsigned short",
+     DType.int32: "int", DType.uint32: "unsigned int", DType.int64: "long long", DType.uint64: "unsigned long long",
+     DType.bfloat16: "nn_bf16", DType.float16: "nn_f16", DType.float32: "float", DType.float64: "double"}
 Write = Callable[[str, list[str]], str]  # the suffix of functions of single precision, the operands
 
 
@@ -82,7 +83,7 @@ def number(value: object, dtype: DType) -> str:
     if dtype == DType.bool:
         return "true" if x else "false"
     if not dtype.is_float:
-        return f"({C[dtype]}){int(x)}" + ("ll" if dtype == DType.int64 else "u" if dtype == DType.uint32 else "")
+        return f"({C[dtype]}){int(x)}" + {DType.int64: "ll", DType.uint64: "ull", DType.uint32: "u"}.get(dtype, "")
     if np.isnan(x):
         return f"nn_nan<{C[dtype]}>()"
     if np.isinf(x):

@@ -9,8 +9,8 @@ import numpy as np
 
 from nnspec.ir.types import DType
 
-IN_REGISTER = {DType.bool: "i1", DType.uint8: "i8", DType.uint16: "i16", DType.int32: "i32", DType.uint32: "i32", DType.int64: "i64",
-               DType.float32: "float", DType.float64: "double"}
+IN_REGISTER = {DType.bool: "i1", DType.int8: "i8", DType.uint8: "i8", DType.int16: "i16", DType.uint16: "i16", DType.int32: "i32",
+               DType.uint32: "i32", DType.int64: "i64", DType.uint64: "i64", DType.float32: "float", DType.float64: "double"}
 IN_MEMORY = {**IN_REGISTER, DType.bool: "i8"}
 
 FLUSH = 0x8040  # the bits of MXCSR that make what is below 2^-126 zero, read and written

@@ -20,7 +20,8 @@ from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.middle import in_the_middle
 
 Write = Callable[[Lanes, list[Register]], Register]
-SIGNED = (DType.int32, DType.int64)
+SIGNED = (DType.int8, DType.int16, DType.int32, DType.int64)
+IDS = (DType.int32, DType.int64)
 
 
 def arithmetic(floats: Callable[[Lanes, Register, Register], Register], whole: str) -> Write:
@@ -67,6 +68,8 @@ def step(f: Lanes, x: list[Register]) -> Register:
 def absolute(f: Lanes, x: list[Register]) -> Register:
     if f.dtype.is_float:
         return functions.absolute(f, x[0])
+    if f.dtype not in SIGNED:
+        return x[0]
     return f.select(f.compare("slt", x[0], f.of(0)), f.binary("sub", f.of(0), x[0]), x[0])
 
 
@@ -130,9 +133,9 @@ def takes(c: Call) -> bool:
     if isinstance(op, ArgMax):
         return dtypes == [DType.float32] and c.inputs[0].rank > 1 and op.axis == c.inputs[0].rank - 1 and _wide(c)
     if isinstance(op, OneHot):
-        return op.dtype == DType.float32 and dtypes[0] in SIGNED and op.depth > 1
+        return op.dtype == DType.float32 and dtypes[0] in IDS and op.depth > 1
     if isinstance(op, Pick):
-        return dtypes[0] == DType.float32 and dtypes[1] in SIGNED and c.inputs[0].rank > 1 and _wide(c)
+        return dtypes[0] == DType.float32 and dtypes[1] in IDS and c.inputs[0].rank > 1 and _wide(c)
     if isinstance(op, Sum | Max | Min):
         rank, known = c.inputs[0].rank, dtypes == [DType.float32]
         ends = op.axis == tuple(range(len(op.axis))) or op.axis == (rank - 1,)

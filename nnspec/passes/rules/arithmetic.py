@@ -226,10 +226,12 @@ def recast(value: Value, uses: Uses) -> Value | None:
 
 _D = DType
 WIDER: dict[DType, tuple[DType, ...]] = {
-    _D.bool: (_D.uint8, _D.uint16, _D.int32, _D.uint32, _D.int64, _D.float32, _D.float64),
-    _D.uint8: (_D.uint16, _D.int32, _D.uint32, _D.int64, _D.float32, _D.float64),
-    _D.uint16: (_D.int32, _D.uint32, _D.int64, _D.float32, _D.float64),
+    _D.bool: tuple(t for t in _D if t != _D.bool and not t.half),
+    _D.int8: (_D.int16, _D.int32, _D.int64, _D.float32, _D.float64),
+    _D.uint8: (_D.int16, _D.uint16, _D.int32, _D.uint32, _D.int64, _D.uint64, _D.float32, _D.float64),
+    _D.int16: (_D.int32, _D.int64, _D.float32, _D.float64),
+    _D.uint16: (_D.int32, _D.uint32, _D.int64, _D.uint64, _D.float32, _D.float64),
     _D.int32: (_D.int64, _D.float64),
-    _D.uint32: (_D.int64, _D.float64),
+    _D.uint32: (_D.int64, _D.uint64, _D.float64),
     _D.float32: (_D.float64,),
 }
