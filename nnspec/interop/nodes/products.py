@@ -101,7 +101,7 @@ def joined(a: Value, left: str, b: Value, right: str, kept: set[str]) -> tuple[V
         order = [*batch, *first, *second]
         v = movement.transpose(v, tuple(names.index(c) for c in order))
         v = movement.broadcast_to(v, tuple(length[c] for c in order))
-        return movement.reshape(v, (prod(length[c] for c in batch), prod(length[c] for c in first), prod(length[c] for c in second)))
+        return movement.reshape(v, (*(length[c] for c in batch), prod(length[c] for c in first), prod(length[c] for c in second)))
 
     y = matrix(a, left, rows, inner) @ matrix(b, right, inner, columns)
     out = "".join([*batch, *rows, *columns])
