@@ -116,8 +116,8 @@ def reads(way: Way, x: Array, scale: float, n: int) -> tuple[Array, Array]:
         return NEAREST[way.nearest](x)[:, None].clip(0, n - 1).astype(np.int64), np.ones((len(x), 1))
     shrink = min(scale, 1.0) if way.antialias else 1.0
     start = floor(-(1 if way.mode == "linear" else 2) / shrink) + 1
-    if len(x) * (2 - 2 * start) > MOST_WEIGHTS:
-        raise NotImportedError(f"{len(x) * (2 - 2 * start):,} weights of an axis")
+    if max(len(x), 1) * (2 - 2 * start) > MOST_WEIGHTS:  # before any is made
+        raise NotImportedError(f"{max(len(x), 1) * (2 - 2 * start):,} weights of an axis")
     ids = np.floor(x).astype(np.int64)[:, None] + np.arange(start, 2 - start)
     weights = kernel(way, (ids - x[:, None]) * shrink)
     if way.inside:
