@@ -40,6 +40,7 @@ def node(kind: str, *inputs: str, **attributes: Any) -> Any:
     return helper.make_node(kind, list(inputs), ["y"], **attributes)
 
 
+ONE = numpy_helper.from_array(ints(1))
 ASKS_FOR_MUCH = {
     "tile": model([node("Tile", "x", "n")], n=ints(1, 1, HUGE, HUGE)),
     "expand": model([node("Expand", "x", "n")], n=ints(HUGE, 4, 8, 8)),
@@ -57,6 +58,14 @@ ASKS_FOR_MUCH = {
     "blocks of an image": model([node("Col2Im", "c", "s", "b")], c=np.zeros((1, 4, 9), np.float32), s=ints(HUGE, HUGE), b=ints(2, 2)),
     "a gigabyte again and again": model(
         [helper.make_node("ConstantOfShape", ["n"], ["a0"]), *(helper.make_node("Abs", [f"a{i}"], [f"a{i + 1}"]) for i in range(9)), node("ReduceSum", "a9")],
+        n=ints(1 << 28)),
+    "a shape of a quarter of a billion lengths": model([helper.make_node("ConstantOfShape", ["n"], ["s"], value=ONE), node("Reshape", "x", "s")],
+                                                       n=ints(1 << 28)),
+    "a slice backwards": model([helper.make_node("ConstantOfShape", ["n"], ["a"]), node("Slice", "a", "b", "c", "d", "e")],
+                               n=ints(1 << 28), b=ints(-1), c=ints(-HUGE), d=ints(0), e=ints(-1)),
+    "what is not zero": model([helper.make_node("ConstantOfShape", ["n"], ["a"], value=ONE), node("NonZero", "a")], n=ints(1 << 28)),
+    "sums of much that takes no memory": model(
+        [helper.make_node("ConstantOfShape", ["n"], ["a"]), *(helper.make_node("ReduceMax", ["a"], [f"b{i}"]) for i in range(2000)), node("Add", "b0", "b1")],
         n=ints(1 << 28)),
     "scatter of the largest": model([node("ScatterElements", "a", "i", "b", reduction="max")], a=np.zeros(1 << 14, np.float32),
                                     i=np.zeros(1 << 13, np.int64), b=np.zeros(1 << 13, np.float32)),

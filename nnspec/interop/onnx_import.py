@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FOLLOWED = 1 << 16  # elements of an array that is computed beside the graph: of shapes and bounds, not of images
 MOST_NODES = 50_000  # with those of functions that are written out
 FOLDED = 1 << 30  # bytes of all arrays that are computed of constants, but those that are others seen otherwise
+WALKED = 1 << 32  # bytes of all arrays that these are computed from
 DEEPEST = 16  # functions and branches within one another
 
 
@@ -73,7 +74,7 @@ class Reading:
     """What is known while a model is read: numbers that follow from what it is fed, and how much was written out."""
 
     def __init__(self, model: ModelProto, name: str) -> None:
-        self.name, self.count, self.folded, self.fed = name, 0, 0, dict[Value, Array]()
+        self.name, self.count, self.folded, self.walked, self.fed = name, 0, 0, 0, dict[Value, Array]()
         self.functions = {(f.domain, f.name): f for f in model.functions}
         self.watch: Watch | None = None
 
@@ -175,9 +176,11 @@ class Reading:
     def followed(self, inputs: list[Value], outputs: tuple[Value, ...], where: str) -> tuple[Value, ...]:
         """Outputs of constants as constants; numbers that follow from small ones that were fed are noted beside the graph."""
         if all(isinstance(v.op, Constant) for v in inputs):
-            self.folded += sum(elements(v) * v.dtype.size for v in outputs if not v.op.view and not isinstance(v.op, Constant))
-            if self.folded > FOLDED:
-                raise NotImportedError(f"what follows from constants alone takes more than {FOLDED:,} bytes")
+            made = [v for v in outputs if not v.op.view and not isinstance(v.op, Constant)]
+            self.folded += sum(elements(v) * v.dtype.size for v in made)
+            self.walked += sum(elements(v) * v.dtype.size for v in inputs) if made else 0
+            if self.folded > FOLDED or self.walked > WALKED:
+                raise NotImportedError(f"what follows from constants alone takes more than {FOLDED:,} bytes, or is made of more than {WALKED:,}")
             held = self.numbers(outputs)
             return tuple(v if isinstance(v.op, Constant) else constant_of(held[v], self.name, where) for v in outputs)
         if all(isinstance(v.op, Constant) or v in self.fed for v in inputs) and max(map(elements, [*inputs, *outputs])) <= FOLLOWED:

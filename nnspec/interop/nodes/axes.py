@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from nnspec.interop.nodes.node import Node, ends, fixed, sizes
+from nnspec.interop.nodes.node import MADE, Node, bounded, ends, fixed, sizes
 from nnspec.ir.graph import Value
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType
@@ -36,6 +36,7 @@ def taken(x: Value, axis: int, places: Array) -> Value:
 
 def flipped(x: Value, axis: int) -> Value:
     """An axis from its end."""
+    bounded(sizes(x)[axis], MADE)
     return taken(x, axis, np.arange(sizes(x)[axis])[::-1])
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DTYPES = {t.value: t for t in DType if not t.half}
 LARGEST = 1 << 28  # elements of an array, so that a damaged length asks for no memory
 MADE = 1 << 26  # elements of an array that a rule itself makes
+LISTED = 1 << 16  # numbers of a shape, of axes or of bounds
 CARRIED = {"float16": DType.float32, "bfloat16": DType.float32}  # computed in 32 bits; rounded by casts, and where they are answers
 
 
@@ -91,7 +92,9 @@ class Node:
         return evaluate([value], {v: self._fed[v] for v in self.inputs if v in self._fed})[value]
 
     def ints(self, i: int) -> list[int]:
-        return [int(n) for n in self.static(i).reshape(-1)]
+        found = self.static(i)
+        bounded(found.size, LISTED)
+        return [int(n) for n in found.reshape(-1)]
 
     def axes(self, i: int, rank: int) -> list[int] | None:
         """Axes from 0, by an input, or by the attribute of older opsets; None where none are given."""

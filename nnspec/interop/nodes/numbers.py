@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from nnspec.interop.nodes.axes import around, counted, opposite, taken
-from nnspec.interop.nodes.node import Node, NotImportedError, Rule, bounded, ends, fixed, sizes, within
+from nnspec.interop.nodes.node import MADE, Node, NotImportedError, Rule, bounded, ends, fixed, sizes, within
 from nnspec.interop.nodes.reductions import products
 from nnspec.ir.graph import Value, constant
 from nnspec.ir.types import DType
@@ -71,7 +71,7 @@ def scattered(x: Value, ids: Value, updates: Value, how: str) -> Value:
     if how == "add":
         return x + put.one(updates, ids)
     if how == "none":
-        hit = put.one(fixed(np.ones(count), DType.int64), ids)
+        hit = put.one(fixed(np.broadcast_to(1, count)), ids)
         return e.where(movement.reshape(e.greater(hit, 0), (n, *(1,) * (x.rank - 1))), put.one(updates, ids), x)
     if n * prod(sizes(updates)) > MOST_PAIRS:
         raise NotImportedError(f"{how} of {prod(sizes(updates)):,} updates over {n:,} places")
@@ -182,18 +182,21 @@ def compressed(n: Node) -> Value:
     if axis is None:
         x, axis = movement.reshape(x, (prod(sizes(x)),)), 0
     axis = within(axis, x.rank)
+    bounded(n.static(1).size, MADE)
     places = np.flatnonzero(n.static(1).reshape(-1)[: sizes(x)[axis]])
     return taken(x, axis, places)
 
 
 def not_zero(n: Node) -> Value:
     """Where numbers that are known are not 0."""
+    bounded(prod(sizes(n[0])), MADE)
     return fixed(np.stack(np.nonzero(n.static(0))).reshape(n[0].rank, -1))
 
 
 def unique(n: Node) -> tuple[Value, ...]:
     """Numbers that are known, each once, with where it stands first, which of them every one is, and how often it is there."""
     a, axis = n.static(0), n.attribute("axis")
+    bounded(a.size, MADE)
     found, place, which, count = np.unique(a, return_index=True, return_inverse=True, return_counts=True, axis=axis)
     which = which.reshape(-1)
     if not n.attribute("sorted", 1):

@@ -77,14 +77,15 @@ def cut(n: Node) -> Value:
         axis = within(a, len(shape))
         places = between(start, stop, step, shape[axis])
         if step < 0:
-            back[axis] = places
+            bounded(len(places), MADE)
+            back[axis] = np.arange(places.start, places.stop, step)
         else:
             bounds[axis] = places.start, max(places.start, places.stop), step
     if len(bounds) and any(v != (0, shape[i], 1) for i, v in bounds.items()):
         begin, end, by = zip(*bounds.values(), strict=True)
         x = movement.Slice(begin, end, by).one(x)
-    for axis, places in back.items():
-        x = taken(x, axis, np.array(places, np.int64))
+    for axis, turned in back.items():
+        x = taken(x, axis, turned)
     return x
 
 
@@ -172,6 +173,7 @@ def centred(n: Node) -> Value:
 def triangle(n: Node) -> Value:
     """Of matrices what lies on and above a diagonal, or below it."""
     high, wide = sizes(n[0])[-2:]
+    bounded(high * wide, MADE)
     k = int(n.static(1).reshape(())) if n.has(1) else 0
     column, row = np.arange(wide), np.arange(high)[:, None]
     mask = column - row >= k if n.attribute("upper", 1) else column - row <= k
@@ -203,6 +205,7 @@ def unit(n: Node) -> Value:
     from onnx import helper
 
     high, wide = sizes(n[0])
+    bounded(high * wide, MADE)
     to = n.attribute("dtype")
     name = n[0].dtype.value if to is None else helper.tensor_dtype_to_np_dtype(to).name
     return fixed(np.eye(high, wide, n.attribute("k", 0)), type_of(name))
@@ -223,7 +226,7 @@ def dropout(n: Node) -> Value | tuple[Value, ...]:
     ratio = float(n.static(1).reshape(())) if n.has(1) else float(n.attribute("ratio", 0.5))
     if n.has(2) and n.static(2).any() and ratio > 0:
         raise NotImportedError("training_mode draws random numbers")
-    return (n[0], fixed(np.ones(sizes(n[0])), DType.bool)) if n.asks(1) else n[0]
+    return (n[0], fixed(np.broadcast_to(True, sizes(n[0])), DType.bool)) if n.asks(1) else n[0]
 
 
 RULES: Mapping[str, Rule] = {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nnspec.interop.nodes.axes import around, first, last
-from nnspec.interop.nodes.node import Node, NotImportedError, Rule, bounded, ends, fixed, sizes
+from nnspec.interop.nodes.node import MADE, Node, NotImportedError, Rule, bounded, ends, fixed, sizes
 from nnspec.ir.graph import Value, constant
 from nnspec.ops import conv, index, movement, pool, reduce
 from nnspec.ops import elementwise as e
@@ -136,6 +136,7 @@ def max_pool(n: Node) -> Value | tuple[Value, ...]:
 
 def places(n: Node, w: Windows, tap: Value) -> Value:
     """Numbers of places in the window as numbers of elements of the whole input."""
+    bounded(prod(sizes(tap)), MADE)
     columns = bool(n.attribute("storage_order", 0))
     steps = [prod(w.places[:i] if columns else w.places[i + 1 :]) for i in range(len(w.places))]
     planes = np.arange(prod(sizes(tap)[:2]), dtype=np.int64) * prod(w.places)
@@ -165,6 +166,7 @@ def average_pool(n: Node) -> Value:
 def counts(w: Windows) -> Any:
     """How many places that are no padding each window sees: ``(*out, 1)``."""
     def seen(i: int) -> Any:
+        bounded(w.out[i] * w.size[i], MADE)
         place = np.arange(w.out[i])[:, None] * w.stride[i] + np.arange(w.size[i]) * w.dilation[i] - w.pads[i][0]
         return ((place >= 0) & (place < w.places[i])).sum(1)
 
