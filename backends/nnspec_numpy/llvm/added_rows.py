@@ -11,6 +11,7 @@ from nnspec_numpy.llvm.lanes import Lanes
 from nnspec_numpy.llvm.library import Table
 from nnspec_numpy.llvm.vectors import ALL, Vectors
 
+AHEAD = 16  # rows later, what a row begins with is asked of memory: no hardware knows what numbers choose
 Move = Callable[[Vectors, Register, Register, Register], None]  # of a vector between a place of the values and one of the table, under a mask
 
 
@@ -35,13 +36,18 @@ def chosen(cpu: Cpu, move: Move) -> Code:
     values, numbers, rows = table.pointers(3)
     count, most, width = table.sizes(3)
     v = Vectors(code, Lanes(code, DType.float32, cpu.width // 4), width)
-    last = code.let(f"sub i64 {most}, 1")
+    last, end = (code.let(f"sub i64 {n}, 1") for n in (most, count))
 
-    def each(i: Register, _: list[Register]) -> list[Register]:
+    def row_of(i: Register) -> Register:
         asked = code.let(f"load i64, ptr {code.let(f'getelementptr i64, ptr {numbers}, i64 {i}')}, align 8")
         low = code.let(f"select i1 {code.let(f'icmp slt i64 {asked}, 0')}, i64 0, i64 {asked}")
         number = code.let(f"select i1 {code.let(f'icmp sgt i64 {low}, {last}')}, i64 {last}, i64 {low}")
-        own, row = v.at(values, v.times(i, width)), v.at(rows, v.times(number, width))
+        return v.at(rows, v.times(number, width))
+
+    def each(i: Register, _: list[Register]) -> list[Register]:
+        own, row = v.at(values, v.times(i, width)), row_of(i)
+        later = v.plus(i, str(AHEAD))
+        v.soon(row_of(code.let(f"select i1 {code.let(f'icmp slt i64 {later}, {end}')}, i64 {later}, i64 {end}")), 0)
 
         def vector(k: Register, whole: bool) -> None:
             c = v.times(k, str(v.f.lanes))
