@@ -45,6 +45,13 @@ def test_every_order_of_axes_is_copied(cpu: str) -> None:
 
 
 @pytest.mark.parametrize("cpu", CPUS)
+def test_runs_of_every_length_are_copied_and_nothing_beside_them(cpu: str) -> None:
+    with processor(cpu, skip=False):
+        names = {compare((3, 5, n), (0, 1, 2), 1, 1, "float32") for n in range(2, 82)}
+    assert cpu == "none" or names == {"short1", "short2", "short3", "short4", "runs"}
+
+
+@pytest.mark.parametrize("cpu", CPUS)
 @pytest.mark.parametrize("count", [2, 3, 4, 8])
 def test_lines_are_laid_into_one_another_and_taken_apart(cpu: str, count: int) -> None:
     with processor(cpu, skip=False):

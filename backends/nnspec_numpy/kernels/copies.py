@@ -16,7 +16,7 @@ from nnspec.ir.program import Copy
 from nnspec.ops.movement import Pad
 from nnspec_numpy.llvm.cpu import Cpu, chosen
 from nnspec_numpy.llvm.library import library
-from nnspec_numpy.llvm.moves import AXES, ZIPPED, family, squares
+from nnspec_numpy.llvm.moves import AXES, SHORT, ZIPPED, family, squares
 
 from .kernel import Arrays, Kernel, Run, Step, sequence, together
 
@@ -54,7 +54,8 @@ def way(shape: Sequence[int], y: Sequence[int], x: Sequence[int], item: int) -> 
         return None  # one run, or one number
     found = _across(axes, run, cpu) if run in (4, 8) else None
     if found is None and run % 4 == 0 and run > 4:
-        found = Way("runs", tuple(axes), (run // 4,), WORDS["runs"])
+        vectors = -(-run // cpu.width)
+        found = Way(f"short{vectors}" if vectors <= SHORT else "runs", tuple(axes), (run // 4,), WORDS["runs"])
     return found if found is not None and len(found.around) <= AXES else None
 
 

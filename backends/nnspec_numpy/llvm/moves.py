@@ -18,11 +18,14 @@ from nnspec_numpy.llvm.vectors import ALL, Vectors
 AXES = 5  # that are walked around what is moved at once
 ZIPPED = (2, 3, 4, 8)  # lines that are laid into one another
 TOGETHER = 4  # vectors of a run side by side
+SHORT = 4  # vectors of a run that takes no loop of its own
 
 
 def family(cpu: Cpu) -> Iterator[tuple[str, Code]]:
-    """``runs``; ``turned4x16`` for squares of 16 elements of 4 bytes, and so on; ``zip2`` and ``unzip2``, and so on."""
+    """``runs``; ``short2`` for runs of two vectors; ``turned4x16`` for squares of 16 elements of 4 bytes; ``zip2`` and ``unzip2``; and so on."""
     yield "runs", runs(cpu)
+    for vectors in range(1, SHORT + 1):
+        yield f"short{vectors}", short(cpu, vectors)
     for dtype in (DType.float32, DType.float64):
         for lanes in squares(cpu, dtype.size):
             yield f"turned{dtype.size}x{lanes}", squared(dtype, lanes)
@@ -107,6 +110,25 @@ def runs(cpu: Cpu) -> Code:
             rest.along(n, single)
 
         v.along(TOGETHER * n, together)
+
+    walk.around(one)
+    return code
+
+
+def short(cpu: Cpu, vectors: int) -> Code:
+    """The same for runs of so many vectors, of which the last may be in part: it then ends with the run, or is masked where it is the only one."""
+    code = Code()
+    table = Table(code)
+    walk = Walk(code, table)
+    (run,) = table.sizes(1)
+    v = Vectors(code, Lanes(code, DType.int32, cpu.width // 4), run)
+    last = code.let(f"sub i64 {run}, {v.f.lanes}")
+    places = [*(str(k * v.f.lanes) for k in range(vectors - 1)), last] if vectors > 1 else ["0"]
+    mask = ALL if vectors > 1 else v.mask("0")
+
+    def one(x: Register, y: Register) -> None:
+        for place, line in [(place, v.load(v.at(x, place), mask, "i32")) for place in places]:
+            v.store(line, v.at(y, place), mask, "i32")
 
     walk.around(one)
     return code
