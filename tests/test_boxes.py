@@ -152,6 +152,19 @@ def test_regions_are_those_of_onnxruntime(seed: int, ratio: int, aligned: bool, 
     check(RoiAlignGrad(size, ratio, aligned, scale, (h, w)), found.astype(np.float64), boxes.astype(np.float64))
 
 
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_many_regions_of_several_maps_are_those_of_the_reference(ratio: int) -> None:
+    r = np.random.default_rng(3)
+    boxes = np.sort(r.uniform(-4, 40, (2, 150, 2, 2)), 2).reshape(2, 150, 4)
+    boxes[0, 3], boxes[1, 7], boxes[0, 9] = np.nan, 1e30, 0.0
+    levels = r.integers(-1, 4, (2, 150))  # of some there is no map
+    maps = [r.normal(size=(2, n, n, 3)) for n in (32, 16, 8)]
+    op = RoiAlign((3, 2), ratio, False, (1.0, 0.5, 0.25))
+    check(op, boxes, levels, *maps)
+    g = r.normal(size=(2, 150, 3, 2, 3))
+    check(RoiAlignGrad((3, 2), ratio, False, 0.5, (16, 16), 1), g, boxes, levels)
+
+
 WRONG = [
     ({"b": ([5, 3], "float32"), "s": ([5], "float32")}, "non_max_suppression: {from: {boxes: b, scores: s}}", "asks for boxes", "four floats a box"),
     ({"b": ([5, 4], "float32"), "s": ([6, 2], "float32")}, "non_max_suppression: {from: {boxes: b, scores: s}}", "do not fit each other", "(n, classes)"),

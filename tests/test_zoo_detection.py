@@ -1,11 +1,12 @@
 """Detectors of torchvision, loaded from weights under torchvision's names, keep the boxes that torchvision keeps, in double precision.
 
 ``tests/reference/zoo/detection.json`` holds what narrow ones answer: names and shapes of their weights, which a rule fills, and boxes, labels,
-scores and masks. NNSPEC_FULL compares those that only torchvision's file of weights tells apart, too.
+scores and masks.
 """
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from nnspec.cli import status
 from nnspec.cli.zoo import works
-from nnspec.runtime.session import compile
+from nnspec.runtime.session import Model, compile
 from tests.published import held, spec_of
 
 REFERENCE: dict[str, Any] = held("detection")
@@ -37,16 +38,22 @@ def weight(name: str, shape: tuple[int, ...]) -> Any:
     return (0.3 if "bbox_pred" in name else 1.0) * r.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
 
 
-@pytest.mark.parametrize("name", REFERENCE)
-def test_a_detector_keeps_the_boxes_that_torchvision_keeps(name: str, tmp_path: Path) -> None:
+def loaded(name: str, folder: Path, precision: str) -> tuple[Model, Any]:
+    """A narrow detector with the reference's weights, and the images."""
     from safetensors.numpy import save_file
 
     wanted = REFERENCE[name]
-    file = tmp_path / "detector.safetensors"
-    save_file({k: weight(k, tuple(shape)) for k, shape in wanted["weights"].items()}, file)
+    file = folder / "detector.safetensors"
+    save_file({k: weight(k, tuple(shape)).astype(precision) for k, shape in wanted["weights"].items()}, file)
     weights = {"from": str(file), "layout": "torch", "rename": f"renames/{TABLES[name]}.yaml"}
-    model = compile(spec_of(name, None, precision="float64", weights=weights, **wanted["set"]))
     image = np.random.default_rng(7).standard_normal(wanted["image"]).transpose(0, 2, 3, 1)
+    return compile(spec_of(name, None, precision=precision, weights=weights, **wanted["set"])), image.astype(precision)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_a_detector_keeps_the_boxes_that_torchvision_keeps(name: str, tmp_path: Path) -> None:
+    wanted = REFERENCE[name]
+    model, image = loaded(name, tmp_path, "float64")
     found = model.predict(image, raw=True)
     assert list(found) == ["boxes", "scores", "labels", "count", *(["masks"] if "masks" in wanted else [])]
     for i, labels in enumerate(wanted["labels"]):
@@ -57,6 +64,22 @@ def test_a_detector_keeps_the_boxes_that_torchvision_keeps(name: str, tmp_path: 
         np.testing.assert_allclose(found["scores"][i][:k], wanted["scores"][i], rtol=1e-9)
         if "masks" in wanted:
             np.testing.assert_allclose(found["masks"][i][:k, ::9, ::9].reshape(-1), wanted["masks"][i], rtol=1e-9)
+
+
+@pytest.mark.skipif(not os.environ.get("NNSPEC_FULL"), reason="a long form")
+def test_onnxruntime_keeps_the_same_boxes_and_masks(tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    from nnspec.runtime.export import onnx_model
+
+    model, image = loaded("torchvision detection.maskrcnn_resnet50_fpn", tmp_path, "float32")
+    wanted = model.predict(image, raw=True)
+    session = ort.InferenceSession(onnx_model(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    found = dict(zip([o.name for o in session.get_outputs()], session.run(None, {"image": image}), strict=True))
+    assert list(found) == list(wanted)
+    for name in ("labels", "count"):
+        np.testing.assert_array_equal(found[name], wanted[name])
+    for name, close in (("boxes", 1e-2), ("scores", 1e-4), ("masks", 1e-4)):
+        np.testing.assert_allclose(found[name], wanted[name], rtol=0, atol=close)
 
 
 @pytest.mark.parametrize("name", [n for n in WORKS if n.startswith("torchvision detection")])

@@ -35,7 +35,10 @@ def one_hot(w: Writer, call: Call) -> None:
     op = call.op
     assert isinstance(op, index.OneHot)
     values = w.array(np.array([0, 1], op.dtype.numpy))
-    w.put(call.outputs[0], w.node("OneHot", _ids(w, call.inputs[0]), w.ints([op.depth]), values, axis=-1))
+    whole = w.get(call.inputs[0])
+    if call.inputs[0].dtype != DType.int64:  # which runtimes ask for
+        whole = w.node("Cast", whole, to=DType.int64)
+    w.put(call.outputs[0], w.node("OneHot", whole, w.ints([op.depth]), values, axis=-1))
 
 
 def pick(w: Writer, call: Call) -> None:
