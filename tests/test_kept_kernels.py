@@ -103,7 +103,7 @@ def test_nothing_is_stale_after_a_step_an_assignment_or_a_restored_state():
 @compiled
 def test_programs_share_what_is_kept_and_none_reads_what_another_has_left_behind():
     model = nnspec.compile(network(wide=256))
-    many, one = rows(model, 4), rows(model, 4)[:1]
+    many, one = rows(model, 8), rows(model, 8)[:4]
     model.predict(many), model.predict(one)
     assert set(kept(program(model, many))) & set(kept(program(model, one)))
     for factor in (2, 0.25):

@@ -25,6 +25,7 @@ from nnspec.ops.random import RandomBits
 from nnspec.ops.resample import Resample, ResampleGrad
 from nnspec_numpy.kernels import KERNELS
 from nnspec_numpy.kernels.move import turn
+from nnspec_numpy.llvm.call import Call
 from nnspec_numpy.llvm.cpu import chosen
 from tests.processors import processor
 
@@ -241,7 +242,8 @@ def test_a_matrix_is_turned_whole_however_its_rows_lie(shape: tuple[int, ...]) -
     for one in (source, np.ascontiguousarray(source), source[..., ::-1]):
         target = np.full((*shape[:-2], shape[-1], shape[-2]), np.nan, np.float32)
         steps = turn(target, one)
-        assert len(steps) == (-(-shape[-2] // 16) if one.strides[-2] % 1024 == 0 and one.nbytes >= 1 << 18 else 1)
+        parted = one.strides[-2] % 1024 == 0 and one.nbytes >= 1 << 18 and not isinstance(steps[0], Call)
+        assert len(steps) == (-(-shape[-2] // 16) if parted else 1)
         for step in steps:
             step()
         assert np.array_equal(target, np.swapaxes(one, -1, -2))

@@ -325,7 +325,7 @@ def test_a_kept_kernel_in_parts_of_its_filters_gives_what_its_reference_gives_an
 
 
 @pytest.mark.parametrize(("x", "w", "kept", "wanted"), [
-    ((1, 7, 7, 512), (3, 3, 512, 512), True, 2), ((8, 7, 7, 512), (1, 1, 512, 2048), True, 2), ((1, 7, 7, 512), (3, 3, 512, 512), False, 0),
+    ((1, 7, 7, 512), (3, 3, 512, 512), True, 2), ((8, 7, 7, 512), (1, 1, 512, 2048), True, 0), ((3, 4, 4, 512), (1, 1, 512, 2048), True, 2), ((1, 7, 7, 512), (3, 3, 512, 512), False, 0),
     ((1, 56, 56, 64), (3, 3, 64, 64), True, 0), ((1, 4, 4, 64), (1, 1, 64, 64), True, 0)])  # fmt: skip
 def test_filters_are_parted_where_the_kernel_is_kept_and_larger_than_the_images(x: tuple[int, ...], w: tuple[int, ...], kept: bool, wanted: int) -> None:
     op, types = Conv((1, 1), "same", (1, 1), 1).but(kept=kept), [TensorType(s, DType.float32) for s in (x, w)]

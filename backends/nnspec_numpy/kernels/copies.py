@@ -20,7 +20,7 @@ from nnspec_numpy.llvm.moves import AXES, SHORT, ZIPPED, family, squares
 
 from .kernel import Arrays, Kernel, Run, Step, sequence, together
 
-PARTS = ((1 << 24, 4), (1 << 19, 2))  # so many bytes read and written, so many parts
+PARTS = ((1 << 26, 4), (1 << 19, 2))  # so many bytes read and written, so many parts
 WORDS = {"runs": "runs", "turned": "squares turned", "zip": "lines laid into one another", "unzip": "lines taken out of one another"}
 
 

@@ -1,7 +1,7 @@
 """A convolution whose kernel is kept in parts of its filters, which threads share: each reads its share of the kernel, and all of the images.
 
-That is worth it where the kernel is larger than the images, as late in a network, or where there are too few places for lanes and bands. How
-many parts there are follows from shapes alone.
+That is worth it for one image smaller than the kernel, as late in a network, and where there are too few places for lanes and bands; else what
+the next step reads would come from another core. How many parts there are follows from shapes alone.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def filters(op: Conv, inputs: Types, outputs: Types) -> list[slice]:
     count = min(parts_of(op.flops(*inputs) // 2), MOST, sizes(w)[-1] // UNIT)
     if count < 2 or not op.kept or op.groups > 1 or len(x.shape) > 4 or x.dtype != DType.float32:
         return []
-    if elements(w.shape) <= elements(x.shape) and (bands(op, inputs, outputs) or len(lanes(op, inputs, outputs)) > 1):
+    if len(lanes(op, inputs, outputs)) > 1 or elements(w.shape) <= elements(x.shape) and bands(op, inputs, outputs):
         return []
     ends = [*(sizes(w)[-1] * i // count // UNIT * UNIT for i in range(count)), sizes(w)[-1]]
     return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from nnspec.ir.types import DType, TensorType, known
-from nnspec.ops.conv import Convolution
+from nnspec.ops.conv import ConvKernelGrad, Convolution
 from nnspec_numpy.products import parts_of
 
 from .kernel import Arrays, Form, Kernel, Run, Types, cut, elements, flat, sequence, together
@@ -21,7 +22,8 @@ from .kernel import Arrays, Form, Kernel, Run, Types, cut, elements, flat, seque
 MOVED = 32  # multiply-adds in the time that it takes to move an element
 MOST = 2  # lanes: each has the kernel's own workspace, and the transformed weights in it
 KEPT = 64  # places of an image in a lane, at least
-LEAST = 1024  # the same where each lane does something with a kernel for itself
+LEAST = 1024  # the same where each lane transforms or cuts a kernel for itself
+LINED = 256  # and where it only turns or cuts a kernel of one place
 Bounds = list[slice]
 
 
@@ -29,14 +31,17 @@ def lanes(op: Any, inputs: Types, outputs: Types) -> Bounds:
     """The rows of each lane."""
     work = max(op.flops(*inputs) // 2, MOVED * sum(elements(t.shape) for t in (*inputs, *outputs)))
     n, *places = known(inputs[0].shape)
-    count = min(parts_of(work), MOST, n, max(1, elements(tuple(places[:-1])) * n // _least(op)))
+    size = prod(op.size) if isinstance(op, ConvKernelGrad) else prod(known(inputs[1].shape)[:-2]) if isinstance(op, Convolution) else 0
+    count = min(parts_of(work), MOST, n, max(1, elements(tuple(places[:-1])) * n // _least(op, n, size)))
     ends = [n * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
 
 
-def _least(op: Any) -> int:
-    """Places of a lane, at least: few where nothing is made of a kernel in each."""
-    return LEAST if isinstance(op, Convolution) and op.groups == 1 else KEPT
+def _least(op: Any, n: int, size: int) -> int:
+    """Places of a lane, at least: few where nothing is made of a kernel in each, or what is made is kept and lanes are alike."""
+    if getattr(op, "kept", False) and n % MOST == 0 or not isinstance(op, Convolution) or op.groups > 1:
+        return KEPT
+    return LINED if size == 1 else LEAST
 
 
 def some_of(t: TensorType, rows: slice) -> TensorType:

@@ -46,7 +46,8 @@ def fill(target: Array, value: float = 0.0) -> Step:
     while rows.ndim > 1 and rows.strides[-2] == rows.shape[-1] * rows.strides[-1]:
         rows = rows.reshape(*rows.shape[:-2], -1)
     n = rows.shape[-1] if rows.ndim else 0
-    run = n if n <= ROW else gcd(n, ROW)
+    run = n if n <= ROW and rows.ndim > 1 else gcd(n, ROW)
+    run = run // 2 if run == n and rows.ndim == 1 else run  # two rows at least: one alone is no strided copy
     compiled = None
     if run > 1:
         rows = rows.reshape(*rows.shape[:-1], n // run, run)
@@ -60,6 +61,8 @@ def turn(target: Array, source: Array) -> list[Step]:
     NumPy writes rows of the target from end to end, and each number comes from a line of its own: of lines that lie a large power of two
     apart a cache has few, and they are read again for every row.
     """
+    if compiled := copy(target, np.swapaxes(source, -1, -2)):
+        return [compiled]
     apart = source.strides[-2] % APART == 0 and source.nbytes >= LARGE
     source = np.swapaxes(source, -1, -2)
     width = ACROSS if apart else max(1, source.shape[-1])

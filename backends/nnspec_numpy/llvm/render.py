@@ -20,7 +20,7 @@ from nnspec_numpy.llvm.numbers import Numbers
 from nnspec_numpy.llvm.rows import Rows
 from nnspec_numpy.llvm.stages import by_row
 
-PARTS = ((1 << 24, 4), (1 << 19, 2))  # so many bytes, so many parts: each takes 5 us and more, where handing it over takes one
+PARTS = ((1 << 26, 4), (1 << 19, 2))  # so many bytes, so many parts: each takes 5 us and more, where handing it over takes one
 WORDS: dict[type[Nest], str] = {Flat: "elements", Columns: "columns", Rows: "rows", Blocks: "blocks", Numbers: "numbers"}
 FUNCTION = 8  # bytes that are moved in the time of exp and the like of one element
 
