@@ -46,7 +46,7 @@ def helpers(count: int) -> None:
 
 
 def begun() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("nnspec-")]
+    return [t.name for t in threading.enumerate() if t.name.startswith("nnspec-helper-")]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4, 9])
@@ -186,3 +186,21 @@ ENDS = """
 def test_a_process_ends_while_helpers_work_spin_or_sleep(end: str) -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(ENDS).format(end=end)], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_after_a_helper_has_stood_still_the_caller_does_without_for_a_while() -> None:
+    """As where somebody else has its core; the clock here says that this is not over."""
+    own, (one, y, wanted), (two, _, _) = crew.crew(), product(16), product(16)
+    assert own is not None
+    run = together([one, two])
+    helpers(1)
+    words, clock = own._words, 1 << 62
+    words["until"][0], ticket = clock, int(words["ticket"][0])
+    try:
+        run()
+    finally:
+        words["until"][0] = 0
+    assert words["ticket"][0] == ticket and words["claimed"][0] == 0, "nothing was posted"
+    np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-4)
+    run()
+    assert words["ticket"][0] != ticket

@@ -45,7 +45,9 @@ class Crew:
         start = -room.ctypes.data % written.LINE
         self._words = {word: room[start + at : start + at + 8].view(np.int64) for word, at in written.PLACES.items()}
         self._place = room.ctypes.data + start
-        self._words["syscall"][0] = ctypes.cast(ctypes.CDLL(None).syscall, ctypes.c_void_p).value or 0
+        libc = ctypes.CDLL(None)
+        for word, function in (("syscall", libc.syscall), ("clock", libc.clock_gettime)):
+            self._words[word][0] = ctypes.cast(function, ctypes.c_void_p).value or 0
         self._table = np.array([self._place], np.int64)
         self._ring = call(ring, self._table.ctypes.data)
         self._parts = False  # whether there is anything to share
@@ -77,7 +79,7 @@ class Crew:
                 if helpers < len(self._hired):
                     self._dismiss()
                 while len(self._hired) < helpers and not self._closed:
-                    helper, name = call(self._help, self._table.ctypes.data), f"nnspec-{len(self._hired) + 1}"
+                    helper, name = call(self._help, self._table.ctypes.data), f"nnspec-helper-{len(self._hired) + 1}"
                     thread = Thread(target=helper, name=name, daemon=True)
                     thread.start()
                     self._hired.append(thread)

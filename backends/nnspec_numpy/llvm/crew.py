@@ -3,7 +3,8 @@
 All take one table, as kernels do, so that a sequence may be a part and parts a step of a sequence. A crew is one block of memory (``PLACES``): who
 has parts to share claims it, posts them and takes part; who finds it claimed does all of his parts himself. Helpers look for parts a bounded
 number of times, then sleep until a bell rings. A part is taken by adding one to a ticket that holds how many there are, so that no part is taken
-twice or of a job that is over, and a helper that never comes is not waited for.
+twice or of a job that is over, and a helper that never comes is not waited for. One that stands still within a part, for others want its core, is:
+after that the caller does without helpers for a while, and for longer when it happens again.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from string import Template
 
 LOOKS = 12000  # times that a helper looks for parts before it sleeps: half a millisecond or less
 PATIENCE = 4096  # times that the caller looks whether the last part has ended, before he sleeps
+LATE = 200_000  # nanoseconds that a helper may take longer than the caller has worked, before the core counts as another's
+LEVELS = 6  # doublings of the time without helpers
 GIVE_WAY = 64  # looks after which whoever else wants the core may have it
 LINE = 128  # bytes that processors fetch together
-WORDS = ("ticket", "left", "parts", "claimed", "bell", "asleep", "waiting", "helpers", "stop", "syscall")
+WORDS = ("ticket", "left", "parts", "claimed", "bell", "asleep", "waiting", "helpers", "stop", "syscall", "clock", "until", "level")
 PLACES = {word: i * LINE for i, word in enumerate(WORDS)}
 SIZE = LINE * len(WORDS)
 NUMBERS = {"x86_64": (202, 24), "aarch64": (98, 124)}  # of Linux's calls futex and sched_yield, by machine
@@ -51,6 +54,48 @@ define internal void @futex(ptr %crew, ptr %word, i64 %what, i64 %value) nounwin
   %syscall.at = getelementptr i8, ptr %crew, i64 $syscall
   %syscall = load ptr, ptr %syscall.at, align 8
   %done = call i64 (i64, ...) %syscall(i64 $futex, ptr %word, i64 %what, i64 %value, ptr null, ptr null, i64 0)
+  ret void
+}
+
+define internal i64 @now(ptr %crew) nounwind {
+  %time = alloca [2 x i64], align 8
+  %clock.at = getelementptr i8, ptr %crew, i64 $clock
+  %clock = load ptr, ptr %clock.at, align 8
+  %done = call i32 %clock(i32 1, ptr %time)
+  %seconds = load i64, ptr %time, align 8
+  %rest.at = getelementptr i64, ptr %time, i64 1
+  %rest = load i64, ptr %rest.at, align 8
+  %whole = mul i64 %seconds, 1000000000
+  %now = add i64 %whole, %rest
+  ret i64 %now
+}
+
+; after a wait for a helper that stood still: no helpers for as long, doubled where it has been so lately
+define internal void @apart(ptr %crew, i64 %begun, i64 %worked, i64 %ended) nounwind {
+entry:
+  %work = sub i64 %worked, %begun
+  %wait = sub i64 %ended, %worked
+  %fair = add i64 %work, $late
+  %late = icmp ugt i64 %wait, %fair
+  br i1 %late, label %longer, label %end
+longer:
+  %until.at = getelementptr i8, ptr %crew, i64 $until
+  %level.at = getelementptr i8, ptr %crew, i64 $level
+  %before = load i64, ptr %until.at, align 8
+  %level = load i64, ptr %level.at, align 8
+  %last = shl i64 %wait, %level
+  %since = sub i64 %ended, %before
+  %again = icmp ult i64 %since, %last
+  %more = add i64 %level, 1
+  %next = select i1 %again, i64 %more, i64 1
+  %most = icmp ugt i64 %next, $levels
+  %held = select i1 %most, i64 $levels, i64 %next
+  %pause = shl i64 %wait, %held
+  %until = add i64 %ended, %pause
+  store i64 %held, ptr %level.at, align 8
+  store i64 %until, ptr %until.at, align 8
+  br label %end
+end:
   ret void
 }
 
@@ -124,7 +169,16 @@ claim:
   %claimed.at = getelementptr i8, ptr %crew, i64 $claimed
   %claimed = cmpxchg ptr %claimed.at, i64 0, i64 1 seq_cst seq_cst, align 8
   %free = extractvalue { i64, i1 } %claimed, 1
-  br i1 %free, label %post, label %serial
+  br i1 %free, label %alike, label %serial
+alike:
+  %begun = call i64 @now(ptr %crew)
+  %until.at = getelementptr i8, ptr %crew, i64 $until
+  %until = load i64, ptr %until.at, align 8
+  %apart = icmp slt i64 %begun, %until
+  br i1 %apart, label %free.again, label %post
+free.again:
+  store atomic i64 0, ptr %claimed.at seq_cst, align 8
+  br label %serial
 serial:
   call void @sequence(ptr %n.at)
   ret void
@@ -146,9 +200,14 @@ bell:
   br label %own
 own:
   call void @take(ptr %crew)
+  %open = load atomic i64, ptr %left.at seq_cst, align 8
+  %all = icmp eq i64 %open, 0
+  br i1 %all, label %end, label %begin
+begin:
+  %worked = call i64 @now(ptr %crew)
   br label %look
 look:
-  %looks = phi i64 [ 0, %own ], [ %again, %patient ]
+  %looks = phi i64 [ 0, %begin ], [ %again, %patient ]
   %left = load atomic i64, ptr %left.at seq_cst, align 8
   %done = icmp eq i64 %left, 0
   br i1 %done, label %end, label %patient
@@ -170,6 +229,8 @@ sleep:
   br label %asleep.look
 awake:
   store atomic i64 0, ptr %waiting.at seq_cst, align 8
+  %ended = call i64 @now(ptr %crew)
+  call void @apart(ptr %crew, i64 %begun, i64 %worked, i64 %ended)
   br label %end
 end:
   store atomic i64 0, ptr %claimed.at seq_cst, align 8
@@ -233,6 +294,7 @@ def text(machine: str) -> str:
     futex, give = NUMBERS[machine]
     x86 = machine == "x86_64"
     pause = "call void @llvm.x86.sse2.pause()" if x86 else "; no instruction"
-    words = {"futex": futex, "yield": give, "wait": WAIT, "wake": WAKE, "pause": pause, "give_way": GIVE_WAY, "patience": PATIENCE, "looks": LOOKS}
+    words = {"futex": futex, "yield": give, "wait": WAIT, "wake": WAKE, "pause": pause, "give_way": GIVE_WAY, "patience": PATIENCE, "looks": LOOKS,
+             "late": LATE, "levels": LEVELS}
     body = TEXT.substitute(PLACES, **words)
     return body + ("\ndeclare void @llvm.x86.sse2.pause()\n" if x86 else "")
