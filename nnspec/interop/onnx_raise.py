@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nnspec.compiler import loads
-from nnspec.errors import SpecError
+from nnspec.errors import Problem, SpecError, nearest, one_of
 from nnspec.interop.onnx_read import wrong
 from nnspec.interop.raising.blocks import Blocks
+from nnspec.interop.raising.draft import Draft
 from nnspec.interop.raising.model import draft as drafted
+from nnspec.interop.raising.model import open_axes
+from nnspec.interop.raising.open_axes import for_all
 from nnspec.interop.raising.structure import structured
 from nnspec.interop.raising.tidy import tidy
 from nnspec.interop.raising.tree import Item, layers
@@ -33,10 +38,24 @@ class Raised:
     weights: dict[str, Array]
 
 
-def raised(model: ModelProto, file: str, name: str, channels_last: bool = False) -> Raised:
-    """The spec of a model; ``file`` stands in errors. Raises DataError where a node has no layer."""
-    draft = drafted(model, file, channels_last)
-    tidy(draft)
+def raised(model: ModelProto, file: str, name: str, channels_last: bool = False, lengths: Mapping[str, int] = MappingProxyType({})) -> Raised:
+    """The spec of a model; ``file`` stands in errors, ``lengths`` are those of axes that have a name instead.
+
+    Raises DataError where a node has no layer, SpecError for the length of an axis that is not there.
+    """
+    named_, wanted = open_axes(model), set(lengths)
+    if wanted - set(named_):
+        unknown = min(wanted - set(named_))
+        known = one_of(named_) if named_ else "no --axis: every axis of the model has a length"
+        raise SpecError(Problem(f"no axis is called '{unknown}'", wanted=known, hint=nearest(unknown, named_), rule="import"))
+
+    def make(more: Mapping[str, int]) -> Draft:
+        found = drafted(model, file, channels_last, {**lengths, **more})
+        tidy(found)
+        return found
+
+    left = [n for n in named_ if n not in lengths]
+    draft = for_all(left, make, file)
     header = [f"Raised from an ONNX model{f' that {model.producer_name[:60]} has written' if printable(model.producer_name) else ''}."]
     if not channels_last and any(len(e.shape) > 1 for e in draft.inputs):
         header.append("Inputs have the order of axes of the model.")
@@ -53,7 +72,8 @@ def raised(model: ModelProto, file: str, name: str, channels_last: bool = False)
         except SpecError as e:  # layers one behind the other are always understood, blocks of unheard-of names may not be
             problem = problem or e
     assert problem is not None
-    raise wrong(file, "the model cannot be raised to a spec", problem.problems[0].message, problem.problems[0].wanted)
+    raise wrong(file, "the model cannot be raised to a spec", problem.problems[0].message, problem.problems[0].wanted,
+                f"--axis {left[0]}=64" if left else "")
 
 
 def printable(text: str) -> bool:

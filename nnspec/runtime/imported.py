@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from nnspec.errors import Problem, SpecError
 from nnspec.interop.onnx_raise import Raised, raised
@@ -12,11 +14,12 @@ from nnspec.interop.raising.model import readable
 from nnspec.runtime.atomic import refused, replace
 
 
-def import_onnx(path: Path, folder: Path, channels_last: bool = False, force: bool = False, external: bool = False) -> list[Path]:
+def import_onnx(path: Path, folder: Path, channels_last: bool = False, force: bool = False, external: bool = False,
+                lengths: Mapping[str, int] = MappingProxyType({})) -> list[Path]:
     """The model at ``path`` as ``folder/NAME.yaml``, with ``NAME.safetensors`` beside it where it has weights; the files, the spec first.
 
-    With ``external`` its tensors may lie in files beside it. Nothing is written unless the spec is whole and compiles. Raises DataError
-    for what is wrong with the file, SpecError where files are there already.
+    With ``external`` its tensors may lie in files beside it; ``lengths`` are those of named axes. Nothing is written unless the spec is
+    whole and compiles. Raises DataError for what is wrong with the file, SpecError where files are there already.
     """
     name = readable(path.stem, set())
     spec, weights = folder / f"{name}.yaml", folder / f"{name}.safetensors"
@@ -24,7 +27,7 @@ def import_onnx(path: Path, folder: Path, channels_last: bool = False, force: bo
         raise SpecError(Problem(f"{folder} is no folder", wanted="a folder, which need not be there", rule="import"))
     if not force and (there := [str(p) for p in (spec, weights) if p.exists()]):
         raise SpecError(Problem(f"{' and '.join(there)} exists already", wanted="another folder", hint="--force replaces it", rule="import"))
-    found = raised(read_model(path, external), str(path), name, channels_last)
+    found = raised(read_model(path, external), str(path), name, channels_last, lengths)
     return write(found, spec, weights)
 
 

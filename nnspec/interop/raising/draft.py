@@ -32,7 +32,7 @@ class Entry:
     weights: dict[str, Array] = field(default_factory=dict)
     name: str = ""
     where: str = ""  # the node that it comes from
-    shape: tuple[int, ...] = ()  # of what it makes, without the rows
+    shape: tuple[Any, ...] = ()  # of what it makes, without the rows; of an input axes may have a name instead of a length
 
     @property
     def main(self) -> Source:

@@ -188,7 +188,8 @@ def group_norm(r: Raiser, s: Step) -> bool:
     scale, shift = (np.repeat(a, channels // a.size) for a in (scale, shift))  # before opset 21 one a group
     perm = r.channels_last(x)
     epsilon = short(n.attribute("epsilon", 1e-5))
-    made = r.emit("group_norm", r.get(x, perm), weights={"gamma": scale, "beta": shift}, groups=groups, epsilon=epsilon)
+    kind = "instance_norm" if groups == channels else "group_norm"
+    made = r.emit(kind, r.get(x, perm), weights={"gamma": scale, "beta": shift}, groups=None if groups == channels else groups, epsilon=epsilon)
     r.put(s.outputs[0], made, perm, r.rows[x])
     return True
 

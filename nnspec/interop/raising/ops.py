@@ -10,11 +10,13 @@ import numpy as np
 
 from nnspec.interop.nodes.node import NotImportedError, sizes
 from nnspec.interop.raising.draft import Source
-from nnspec.interop.raising.nodes import reduction
+from nnspec.interop.raising.nodes import dense, reduction
+from nnspec.interop.raising.picks import PICKS
 from nnspec.interop.raising.raiser import DTYPES, Raiser, numbers
+from nnspec.interop.raising.wholes import WHOLES
 from nnspec.ir.graph import Call, Value
-from nnspec.ir.op import Op
-from nnspec.ir.types import known
+from nnspec.ir.op import Composite, Op
+from nnspec.ir.types import DType, known
 from nnspec.ops import activation, conv, index, matmul, movement, pool, reduce, resample, rows, softmax
 from nnspec.ops import elementwise as e
 
@@ -31,12 +33,13 @@ FORMULAS: Mapping[type[Op], str] = {
 LAYERS: Mapping[type[Op], str] = {
     e.Relu: "relu", e.Step: "step", e.Arctan: "arctan", activation.Softplus: "softplus", rows.StopGradient: "stop_gradient",
 }  # fmt: skip
+LAST_AXIS = (activation.Clip, activation.Gelu, softmax.Softmax, softmax.LogSoftmax)  # of composites, those that look no further
 
 
 def raise_calls(r: Raiser, outputs: tuple[Value, ...]) -> None:
     """The calls behind values, each as a layer. Raises NotImportedError where there is none."""
     for call in pending(r, outputs):
-        if r.settle(call):
+        if r.settle(call) or unfolded(r, call):
             continue
         op = call.op
         if type(op) in FORMULAS:
@@ -45,8 +48,42 @@ def raise_calls(r: Raiser, outputs: tuple[Value, ...]) -> None:
             single(r, call, LAYERS[type(op)])
         elif type(op) in OPS:
             OPS[type(op)](r, call)
+        elif type(op) in PICKS:
+            PICKS[type(op)](r, call)
+        elif type(op) in WHOLES and WHOLES[type(op)](r, call) is not False:
+            continue
+        elif isinstance(op, Composite):
+            built = op.build(*call.inputs)
+            made = built if isinstance(built, tuple) else (built,)
+            raise_calls(r, made)
+            for y, value in zip(call.outputs, made, strict=True):
+                r.alias(y, value)
         else:
             raise NotImportedError(f"the op {op.name} has no layer in this version")
+
+
+def unfolded(r: Raiser, call: Call) -> bool:
+    """Whether a call works on rows and places as one axis; it is raised on the value that has them apart."""
+    if not any(v in r.folded for v in call.inputs):
+        return False
+    apart = [r.folded.get(v, v) for v in call.inputs]
+    moving = [v for v in apart if r.known(v) is None]
+    lead = {sizes(v)[:-1] for v in moving}
+    fits = all(r.known(v) is None or v.rank < 2 or set(sizes(v)[:-1]) == {1} or (isinstance(call.op, matmul.MatMul) and v.rank == 2) for v in apart)
+    if isinstance(call.op, movement.Reshape):
+        r.reshape(call.outputs[0], r.folded[call.inputs[0]])
+        return True
+    whole = isinstance(call.op, e.Elementwise | matmul.MatMul) or type(call.op) in (*LAYERS, *LAST_AXIS)
+    if not whole or len(lead) != 1 or not fits:
+        raise NotImportedError("a layer over rows and places together")
+    made = call.op(*apart)
+    y = made[0] if isinstance(made, tuple) else made
+    if isinstance(call.op, matmul.MatMul):
+        dense(r, moving[0], y, r.array(call.inputs[1], "a factor"), None)
+    else:
+        raise_calls(r, (y,))
+    r.folded[call.outputs[0]] = y
+    return True
 
 
 def pending(r: Raiser, outputs: tuple[Value, ...]) -> list[Call]:
@@ -55,7 +92,7 @@ def pending(r: Raiser, outputs: tuple[Value, ...]) -> list[Call]:
     stack = list(outputs)
     while stack:
         v = stack.pop()
-        if r.known(v) is None and v not in r.rows and v.call.serial not in found:
+        if r.known(v) is None and v not in r.rows and v not in r.folded and v.call.serial not in found:
             found[v.call.serial] = v.call
             stack += v.inputs
     return [found[n] for n in sorted(found)]
@@ -74,6 +111,8 @@ def together(r: Raiser, call: Call) -> tuple[list[Any], tuple[int, ...], int]:
 
 def formula(r: Raiser, call: Call, text: str) -> None:
     """A formula over the inputs; single numbers stand in it."""
+    if isinstance(call.op, e.Raise | e.Divide) and not call.outputs[0].dtype.is_float:
+        raise NotImportedError(f"{call.op.name} of whole numbers has no layer in this version")
     parts, perm, row = together(r, call)
     y = call.outputs[0]
     if text.count("{}") == len(parts):
@@ -102,6 +141,11 @@ def single(r: Raiser, call: Call, kind: str, **fields: Any) -> None:
     r.put(y, r.emit(kind, r.get(x, perm), **fields), perm, r.rows[x])
 
 
+def rounded(r: Raiser, call: Call) -> None:
+    """To the nearest whole number, of two the even one."""
+    formula(r, call, "where({0} - {0} // 1.0 < 0.5, {0} // 1.0, where({0} - {0} // 1.0 > 0.5, {0} // 1.0 + 1.0, {0} // 1.0 + {0} // 1.0 % 2.0))")
+
+
 def power(r: Raiser, call: Call) -> None:
     formula(r, call, f"{{0}} ** {literal(numbers(np.asarray(call.op.exponent, np.float32)))}")  # type: ignore[attr-defined]  # Power's
 
@@ -113,7 +157,7 @@ def clip(r: Raiser, call: Call) -> None:
 
 def cast(r: Raiser, call: Call) -> None:
     x, y = call.inputs[0], call.outputs[0]
-    if x.dtype == y.dtype or (x.dtype.is_float and y.dtype.is_float):
+    if x.dtype == y.dtype or (x.dtype.is_float and y.dtype in (DType.float32, DType.float64)):
         return r.alias(y, x)
     if y.dtype not in DTYPES:
         raise NotImportedError(f"numbers as {y.dtype}")
@@ -306,7 +350,7 @@ def hot(r: Raiser, call: Call) -> None:
 
 
 OPS: Mapping[type[Op], Rule] = {
-    e.Power: power, activation.Clip: clip, e.Cast: cast, activation.Gelu: gelu, softmax.Softmax: last_axis("softmax"),
+    e.Power: power, e.Round: rounded, activation.Clip: clip, e.Cast: cast, activation.Gelu: gelu, softmax.Softmax: last_axis("softmax"),
     softmax.LogSoftmax: last_axis("log_softmax"), movement.Reshape: reshape, movement.Transpose: transpose, movement.BroadcastTo: expand,
     movement.Slice: cut, movement.Pad: pad, movement.Concat: concat, reduce.Sum: reduced("reduce_sum"), reduce.Max: reduced("reduce_max"),
     reduce.Min: reduced("reduce_min"), matmul.MatMul: product, pool.MaxPool: pooled("max"), pool.AvgPool: pooled("avg"),

@@ -42,6 +42,7 @@ class Raiser:
         self.held: dict[Value, dict[Perm, Source]] = {}
         self.rows: dict[Value, int] = {}  # which axis counts rows
         self.flat: dict[Value, Flat] = {}
+        self.folded: dict[Value, Value] = {}  # rows and places as one axis: the value that has them apart
         self.arrays: dict[Value, Array] = {}
         self.where = self.called = ""
         self._written: dict[tuple[Source, str], Source] = {}
@@ -179,12 +180,11 @@ class Raiser:
         full = full[0]
         while full.ndim and full.shape[0] == 1:
             full = full[0]
-        return np.ascontiguousarray(full)
+        return np.array(full, order="C")
 
     def constant(self, a: Array) -> Source:
         """Numbers as an entry: a parameter for many fractions, else a constant."""
-        if a.dtype.kind == "f" and not np.isfinite(a).all():
-            raise NotImportedError("a constant with NaN or infinity")
+        a = finite(a)
         if a.dtype.kind == "f" and a.ndim and a.size > 1:
             return self.emit("parameter", weights={"value": a}, made=a.shape, shape=list(a.shape))
         if a.size > (1_000_000 if a.dtype.kind != "f" else WRITTEN_OUT):
@@ -201,10 +201,19 @@ class Raiser:
                 found.append(self.get(v, perm))
             else:
                 part = self.part(a, rank, perm)
-                found.append(numbers(part.reshape(())) if part.size == 1 and part.dtype.kind != "b" else self.constant(part))
+                found.append(numbers(finite(part).reshape(())) if part.size == 1 and part.dtype.kind != "b" else self.constant(part))
         return found
 
     # Shapes
+
+    def merges(self, y: Value, x: Value) -> bool:
+        """Whether ``y`` has the rows and axes behind them as one axis: what works on the last axis alone takes ``x`` in its place."""
+        old, new = sizes(x), sizes(y)
+        for k in range(2, len(old)):
+            if not self.rows[x] and old[k:] == new[1:] and prod(old[:k]) == new[0]:
+                self.folded[y] = x
+                return True
+        return False
 
     def reshape(self, y: Value, x: Value) -> None:
         """The same elements under another shape, in the order that costs the fewest permutes."""
@@ -214,6 +223,8 @@ class Raiser:
         old, new = sizes(x), sizes(y)
         if old == new:
             return self.alias(y, x)
+        if self.merges(y, x):
+            return
         if self.rows[x] or not new or old[0] != new[0]:
             raise NotImportedError(f"a reshape of {old} to {new} mixes rows")
         self.rows[y] = 0
@@ -239,6 +250,16 @@ class Raiser:
         source = self.get(x, best)
         shape = tuple(new[i] for i in perm[1:])
         self.put(y, self.once(source, "reshape", shape=list(shape), made=shape) if shape != tuple(old[i] for i in best[1:]) else source, perm)
+
+
+def finite(a: Array) -> Array:
+    """Numbers as a spec may hold them: the largest in place of infinity, which masks of attention have."""
+    if a.dtype.kind != "f" or np.isfinite(a).all():
+        return a
+    if np.isnan(a).any():
+        raise NotImportedError("a constant with NaN")
+    largest: Any = np.finfo(a.dtype).max
+    return np.clip(a, -largest, largest)
 
 
 def numbers(a: Array) -> Any:

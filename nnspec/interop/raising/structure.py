@@ -70,7 +70,8 @@ def structured(draft: Draft) -> tuple[list[Item], list[str]]:
 
 class _Walk:
     def __init__(self, draft: Draft, names: Names) -> None:
-        self.draft, self.names = draft, names
+        self.names = names
+        self.called_x = any(e.name == "x" for e in draft.inputs)  # a formula's own word for what stands above it
         self.done: set[Entry] = set()
         self.nodes: dict[Entry, Layer | Branches] = {}
 
@@ -145,7 +146,8 @@ class _Walk:
             sources = [s for s in e.inputs if s.entry.kind in SOURCES]
             fresh = [s for s in sources if s.entry not in self.done]
             reads: tuple[str, ...] = ()
-            if not (len(e.inputs) == 1 and e.inputs[0] == above and not fresh):
+            unclear = e.kind == "math" and self.called_x and above is not None and above.entry.name != "x"
+            if not (len(e.inputs) == 1 and e.inputs[0] == above and not fresh) or unclear:
                 reads = tuple(self.names.of(s) for s in e.inputs)
             for s in fresh:
                 self.done.add(s.entry)

@@ -1,15 +1,15 @@
-"""Layers brought together that a person would write as one: biases, activations, formulas, and moves that follow one another."""
+"""Layers brought together that a person would write as one: biases, gates, activations, means, formulas."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from nnspec.interop.raising.draft import Draft, Entry, Source
+from nnspec.interop.raising.draft import Draft, Entry
+from nnspec.interop.raising.moves import alone, blended, compact, moved_twice, narrow, resized_twice, transposed_factor
 from nnspec.ir.op import Array
 from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry as Layer
@@ -24,12 +24,6 @@ def tidy(draft: Draft) -> None:
         for entry in list(draft.entries):
             rule(draft, entry)
         draft.drop_dead()
-
-
-def alone(draft: Draft, source: Source, reader: Entry) -> bool:
-    """Whether nobody but ``reader`` reads an entry."""
-    return all(e is reader or all(s.entry is not source.entry for s in e.inputs) for e in draft.entries) and all(
-        s.entry is not source.entry for s in draft.outputs.values())
 
 
 def absorb(draft: Draft, e: Entry) -> None:
@@ -175,72 +169,7 @@ def activate(draft: Draft, e: Entry) -> None:
     draft.replace(e.main, e.inputs[0])
 
 
-def narrow(draft: Draft, e: Entry) -> None:
-    """A global pool that keeps its axes, and whoever takes them away: one that does not keep them."""
-    if e.kind not in ("flatten", "reshape", "squeeze") or len(e.inputs) != 1:
-        return
-    x = e.inputs[0].entry
-    if x.kind.startswith("global_") and x.fields.get("keep") and e.shape == x.shape[-1:] and alone(draft, e.inputs[0], e):
-        del x.fields["keep"]
-        x.shape = e.shape
-        draft.replace(e.main, e.inputs[0])
-
-
-def moved_twice(draft: Draft, e: Entry) -> None:
-    """A reshape of a reshape, a permute of a permute; one that moves nothing."""
-    if e.kind in ("reshape", "flatten"):
-        x = e.inputs[0].entry
-        if x.kind in ("reshape", "flatten") and prod(e.shape) == prod(x.shape):
-            e.inputs = list(x.inputs)
-            x = e.inputs[0].entry
-        if x.shape == e.shape and x.shape and not e.inputs[0].output:
-            draft.replace(e.main, e.inputs[0])
-    elif e.kind == "permute" and e.inputs[0].entry.kind == "permute":
-        x = e.inputs[0].entry
-        e.fields["axes"] = [x.fields["axes"][a] for a in e.fields["axes"]]
-        e.inputs = list(x.inputs)
-        if e.fields["axes"] == list(range(len(e.fields["axes"]))):
-            draft.replace(e.main, e.inputs[0])
-
-
-def resized_twice(draft: Draft, e: Entry) -> None:
-    """One axis resized, then another: both at once."""
-    x = e.inputs[0].entry if e.inputs else e
-    if not re.match(r"(resize|pad)\dd", e.kind) or x.kind != e.kind or not alone(draft, e.inputs[0], e):
-        return
-    key = next((k for k in ("size", "scale") if k in e.fields), "")
-    others = [{k: v for k, v in f.items() if k != key} for f in (e.fields, x.fields)]
-    if key not in x.fields or others[0] != others[1]:
-        return
-    mine, before = e.fields[key], x.fields[key]
-    if e.kind.startswith("pad"):
-        if not (isinstance(mine, list) and isinstance(before, list)) or any(a and b for a, b in zip(mine, before, strict=True)):
-            return
-        e.fields["size"] = [a + b for a, b in zip(mine, before, strict=True)]
-    elif key == "scale":
-        e.fields[key] = [a * b for a, b in zip(mine, before, strict=True)]
-    e.inputs = list(x.inputs)
-
-
-def compact(draft: Draft, e: Entry) -> None:
-    """Lists of one number repeated as that number."""
-    for key in ("size", "scale", "factor"):
-        value: Any = e.fields.get(key)
-        if isinstance(value, list) and len(value) > 1 and len(set(value)) == 1 and re.match(r"(resize|pad|upsample)\dd", e.kind):
-            e.fields[key] = value[0]
-
-
-def transposed_factor(draft: Draft, e: Entry) -> None:
-    """A product with a matrix whose last two axes were exchanged before: ``transpose: true``."""
-    if e.kind != "matmul" or "transpose" in e.fields:
-        return
-    x = e.inputs[1].entry
-    if x.kind == "permute":
-        n = len(x.fields["axes"])
-        if x.fields["axes"] == [*range(n - 2), n - 1, n - 2]:
-            e.inputs, e.fields["transpose"] = [e.inputs[0], x.inputs[0]], True
-
-
 RULES: tuple[Callable[[Draft, Entry], None], ...] = (
-    absorb, gated, averaged, inline, leaky, moved_twice, narrow, moved_twice, resized_twice, resized_twice, compact, transposed_factor, activate,
+    absorb, blended, gated, averaged, inline, leaky, moved_twice, narrow, moved_twice, resized_twice, resized_twice, compact,
+    transposed_factor, activate,
 )  # fmt: skip
