@@ -32,6 +32,7 @@ SMALL: dict[str, tuple[int, dict[str, Any]]] = {  # a member of each family, the
     "torchvision alexnet": (63, {"vars.width": 16, "vars.hidden": 64, **STILL}),
     "torchvision vgg11": (32, {"vars.width": 4, "vars.hidden": 32, "vars.norm": True, **STILL}),
     "torchvision resnet18": (32, {"vars.width": 8}),
+    "Ultralytics yolov8n-cls": (32, {"vars.width": 8}),
 }
 NAMES = list(SMALL) if FULL else sorted(random.Random(3).sample(list(SMALL), 2))
 
