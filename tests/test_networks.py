@@ -143,6 +143,32 @@ def test_what_is_frozen_anywhere_does_not_move(home: Path, where: str) -> None:
     assert not [key for key in model.state() if key.startswith("optimizer/") and "still/" in key]
 
 
+def test_a_network_from_a_file_takes_variables_and_inputs_in_place_of_its_own(home: Path) -> None:
+    (home / "family.yaml").write_text("""
+nnspec: 1
+vars: {width: 64, deep: false}
+inputs: {image: {shape: [224, 224, 3]}}
+layers: [conv2d: {filters: $width, kernel: 3}, dense: {when: $deep, units: 5}, global_avg_pool2d, dense: 1000]
+""", "utf-8")
+    text = """
+nnspec: 1
+vars: {half: 8}
+inputs: {photo: {shape: [16, 16, 3]}}
+networks:
+  backbone: {spec: family.yaml, vars: {width: $half, deep: true}, inputs: {image: {shape: [16, 16, 3]}}, until: global_avg_pool2d}
+layers: [backbone, dense: 2]
+"""
+    spec = load(home, text)
+    assert {p: q.param.shape for p, q in spec.built.network.parameters.items() if p.endswith("kernel")} == {
+        "backbone/conv2d_1/kernel": (3, 3, 3, 8), "backbone/dense_1/kernel": (8, 5), "dense_1/kernel": (5, 2)}
+    (home / "written.yaml").write_text(spec.text, "utf-8")
+    assert nnspec.load(home / "written.yaml").built.network.parameters.keys() == spec.built.network.parameters.keys()
+    for wrong, said in (("width: $half", "did you mean 'width'?"), ("image: {shape", "did you mean 'image'?")):
+        assert said in str(problem(home, text.replace(wrong, wrong.replace("width", "widht").replace("image", "imag"))))
+    assert "does not fit" in str(problem(home, text.replace("vars: {width: $half, deep: true}", "vars: 3")))
+    assert "declare the network with inputs: {image: …}" in str(problem(home, text.replace("inputs: {image: {shape: [16, 16, 3]}}, ", "")))
+
+
 @pytest.mark.parametrize(
     ("until", "layers"),
     [("unit_1", 3), ("unit_2", 6), ("residual_1", 13), ("max_pool2d_1", 14), ("features", 15), ("unit_2/conv2d_1", 4),

@@ -11,6 +11,7 @@ from nnspec.network.entry import STRUCTURES, Written
 from nnspec.network.graph import Network, Port
 from nnspec.network.scope import Ref, Scope
 from nnspec.records import dataclass, replace
+from nnspec.spec.entries import entry_names
 from nnspec.spec.networks import Subnetwork
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar
@@ -51,7 +52,8 @@ def call(expander: Expander, written: Written, name: str, fields: Mapping[str, N
     own = replace(expander, blocks=part.blocks, networks=part.networks, broken=part.broken, used=set(), outputs={})
     before = len(expander.problems)
     _no_names_of_layers(part, own)
-    stop = part.until[0].split("/")[0].split(".")[0] if part.until else ""
+    cut = _only_one(part)
+    stop = cut.until[0].split("/")[0].split(".")[0] if cut.until else ""
     end = own.walk(part.layers, current, inner, stop)
     expander.used |= {b for b in own.used if b in part.blocks and part.blocks[b] is expander.blocks.get(b)}  # of the file around it
     if part.until is not None and stop not in scope.names:
@@ -60,11 +62,20 @@ def call(expander: Expander, written: Written, name: str, fields: Mapping[str, N
     expander.problems[before:] = [_of_data(p, part) for p in expander.problems[before:]]
     if len(expander.problems) > before:
         return (Port(path),), {}
-    ends, outputs = _ends(part, own, end, scope, path)
+    ends, outputs = _ends(cut, own, end, scope, path)
     left_out = _prune(expander.network, ends, path)
     if first is None:
         expander.network.parts[path] = Called(part, left_out or part.until is not None)
     return ends, outputs
+
+
+def _only_one(part: Subnetwork) -> Subnetwork:
+    """Where it is cut at a kind of which its list has one entry without a name, the cut is that entry: ``global_avg_pool2d`` is the first one."""
+    if part.until is None or "/" in part.until[0]:
+        return part
+    (until, place), (names, further) = part.until, entry_names(part.layers)
+    alone = until not in names and f"{until}_1" in names and not {f"{until}_2"} & {*names, *further}
+    return replace(part, until=(f"{until}_1", place)) if alone else part
 
 
 def _no_arguments(written: Written, fields: Mapping[str, Node]) -> None:
@@ -74,8 +85,8 @@ def _no_arguments(written: Written, fields: Mapping[str, Node]) -> None:
         wrong = next(iter(fields.values())) if fields else given
         assert wrong is not None
         place = next(iter(given.keys.values())) if isinstance(given, MappingNode) and given.pairs and not fields else wrong.place
-        raise SpecError(Problem(f"network '{written.kind}' takes no arguments", place, wanted=f"- {written.kind}", hint="vars stand in its own spec",
-                                rule="no-primary"))  # fmt: skip
+        raise SpecError(Problem(f"network '{written.kind}' takes no arguments", place, wanted=f"- {written.kind}",
+                                hint="vars: {…} stand where the network is declared", rule="no-primary"))  # fmt: skip
     for key in ("init", "regularize"):
         if key in written.common:
             raise SpecError(Problem(f"'{key}' on '{written.kind}'", written.common[key].place, wanted=f"{key} on a layer that has parameters",
@@ -114,7 +125,7 @@ def _inputs(part: Subnetwork, current: tuple[Port, ...], written: Written) -> Sc
                     written.place,
                     found=" x ".join(map(str, port.shape)),
                     wanted=f"{' x '.join(map(str, shape))} for '{name}', as {place.file} says on line {place.line}",
-                    hint="resize or reshape it first",
+                    hint="resize or reshape it first" + (f", or declare the network with inputs: {{{name}: …}}" if part.file else ""),
                     rule="shape",
                 )
             )

@@ -19,8 +19,9 @@ from nnspec.spec.variables import variables
 from nnspec.spec.words import name_problem
 
 HOW = ("until", "trainable", "weights", "description")  # what is said of a network, wherever it comes from
-FROM_FILE = ("spec", *HOW)
+FROM_FILE = ("spec", "vars", "inputs", *HOW)
 WRITTEN_OUT = ("inputs", "vars", "blocks", "layers", "outputs", "networks", "data", *HOW)
+INSTEAD = ("vars", "inputs")  # what is said of a network from a file in place of what stands there
 RUN_SPEC = "spec.yaml"  # of a run's folder
 Recall = Callable[[Path], Mapping[str, Any] | None]  # what a run's folder knows of its data, for formulas
 
@@ -107,7 +108,8 @@ class Reader:
         said = {k: substitute(node.pairs[k], names) for k in (*HOW, "spec") if k in node.pairs}
         folder = file.parent if file else Path.cwd()
         if "spec" in node.pairs:
-            own = self.from_file(name, said["spec"], place, file, trail)
+            instead = {k: substitute(node.pairs[k], names) for k in INSTEAD if k in node.pairs}
+            own = self.from_file(name, said["spec"], place, file, trail, instead)
         else:
             own = self.written_out(name, node, place, file, names, blocks, trail)
         trainable = said.get("trainable")
@@ -121,8 +123,11 @@ class Reader:
             weights=transfer(said["weights"], folder, f"'weights' of network '{name}'") if "weights" in said else None,
         )
 
-    def from_file(self, name: str, node: Node, place: Place, file: Path | None, trail: tuple[Path, ...]) -> Subnetwork:
-        """The network of another spec, or of the spec in a run's folder; its data, loss and training are not looked at."""
+    def from_file(
+        self, name: str, node: Node, place: Place, file: Path | None, trail: tuple[Path, ...], instead: Mapping[str, Node]
+    ) -> Subnetwork:  # fmt: skip
+        """The network of another spec, or of the spec in a run's folder, with some of its variables and inputs ``instead`` of its own; its data,
+        loss and training are not looked at."""
         path = self.locate(node, file, trail)
         root = read_file(path)
         if not isinstance(root, MappingNode) or "nnspec" not in root.pairs:
@@ -130,6 +135,7 @@ class Reader:
         if plain(root.pairs["nnspec"]) != 1:
             raise SpecError(Problem("'nnspec' does not fit", root.pairs["nnspec"].place, found=describe(root.pairs["nnspec"]), wanted="1",
                                     rule="bad-value"))  # fmt: skip
+        root = _with(root, instead, name)
         before = len(self.problems)
         names = variables(root.pairs.get("vars"), {}, self.problems)
         blocks = include(root.pairs.get("include"), path, self.allowed, self.problems)
@@ -212,6 +218,23 @@ class Reader:
             raise SpecError(Problem("a network holds itself: this is a cycle", node.place, found=" -> ".join(p.name for p in (*trail, path))[:200],
                                     wanted="networks that end", rule="cycle"))  # fmt: skip
         return path
+
+
+def _with(root: MappingNode, instead: Mapping[str, Node], name: str) -> MappingNode:
+    """A spec with values of ``vars`` and ``inputs`` in place of its own. Raises SpecError for what it does not have."""
+    for key, given in instead.items():
+        held = root.pairs.get(key)
+        own = held if isinstance(held, MappingNode) else MappingNode(root.place, {}, {}, True)
+        if not isinstance(given, MappingNode):
+            raise SpecError(Problem(f"'{key}' of network '{name}' does not fit", given.place, found=describe(given),
+                                    wanted="{depth: 18}" if key == "vars" else "{image: {shape: [96, 96, 3]}}", rule="bad-value"))  # fmt: skip
+        word = "variable" if key == "vars" else "input"
+        strange = [k for k in given.pairs if k not in own.pairs]
+        if strange:
+            raise SpecError(*(unknown(k, tuple(own.pairs), given.keys[k], f"{word} of network '{name}'", "unknown-key") for k in strange))
+        merged = MappingNode(own.place, {**own.pairs, **given.pairs}, {**own.keys, **given.keys}, own.flow)
+        root = MappingNode(root.place, {**root.pairs, key: merged}, root.keys, root.flow)
+    return root
 
 
 def _word(node: Node | None, what: str, wanted: str) -> tuple[str, Place] | None:

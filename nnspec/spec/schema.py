@@ -125,7 +125,8 @@ def _networks() -> tuple[Schema, Schema]:
     """A network from a file, and one that is written out."""
     said = {"until": PLAIN[str], "trainable": formula(PLAIN[bool]), "weights": _typed(Weights), "description": PLAIN[str]}
     part = {key: {"$ref": f"#/properties/{key}"} for key in ("inputs", "vars", "blocks", "layers", "outputs", "networks")}
-    return closed({"spec": PLAIN[str], **said}, ["spec"]), closed({**part, "data": {"type": "object"}, **said}, ["layers"])
+    file = {"spec": PLAIN[str], **{key: part[key] for key in ("vars", "inputs")}, **said}
+    return closed(file, ["spec"]), closed({**part, "data": {"type": "object"}, **said}, ["layers"])
 
 
 def _data() -> Schema:
