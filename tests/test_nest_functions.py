@@ -21,7 +21,8 @@ from nnspec.passes.fuse_loops import fuse_loops
 from nnspec_numpy import BACKEND
 from tests.processors import processor
 
-SIZE = 1 << 20
+SIZE = 1 << 16  # of a call, so that all that is made of it stays in a processor's cache
+CALLS = (1 << 20) // SIZE  # for a million numbers
 LIMIT = 4.0
 SMALLEST = np.float64(2.0**-126)
 
@@ -95,13 +96,14 @@ def test_a_function_is_right_to_four_units_in_the_last_place(name: str, mask: st
     function = compiled(op)
     worst, where = 0.0, 0.0
     full = bool(os.environ.get("NNSPEC_FULL"))
-    for x in samples((64 if full else 1) if mask else 4, full and not mask):
+    for x in samples(CALLS * ((64 if full else 1) if mask else 4), full and not mask):
         with np.errstate(all="ignore"):
-            flushed = np.where(np.abs(x) < SMALLEST, np.copysign(np.float32(0), x), x).astype(np.float64)
-            away = units(function(x), reference(flushed))
-        i = int(np.argmax(away))
-        if away[i] > worst or np.isnan(away[i]):
-            worst, where = float(away[i]), float(x[i])
+            found = function(x)
+            others = np.flatnonzero(found != reference(x.astype(np.float64)).astype(np.float32))  # the rest is as near as can be
+            away = units(found[others], reference(flushed(x[others]).astype(np.float64)))
+        i = int(np.argmax(away)) if len(others) else 0
+        if len(others) and (away[i] > worst or np.isnan(away[i])):
+            worst, where = float(away[i]), float(x[others[i]])
     print(f"{name}: {worst:.2f} at {where!r}")
     assert worst <= LIMIT, f"{worst} units at {where!r}"
 
@@ -186,7 +188,7 @@ def test_what_is_left_and_the_quotient_rounded_down_are_numpys(op: Op, kind: str
 @pytest.mark.parametrize("op", [e.Floor(), e.Round()])
 def test_whole_numbers_are_numpys(op: Op, mask: str) -> None:
     function = compiled(op)
-    for x in samples(1, False):
+    for x in samples(CALLS, False):
         x = flushed(x)
         with np.errstate(all="ignore"):
             np.testing.assert_array_equal(function(x), op.reference(x))
