@@ -1,6 +1,7 @@
 """Hypothesis draws the same examples every time; object code of tests stays out of the user's cache folder, and tests of it wait for a compiler."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from nnspec.codegen import stored
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("ci")
 os.environ.setdefault("NNSPEC_CACHE", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "nnspec"))
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a suite that a script has put in the background; processes that it starts would not hear Ctrl-C either
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 stored.KEEPS = False  # programs are made anew: tests change how
 
 

@@ -48,7 +48,7 @@ def told(edge: Edge, feeds: dict[str, np.ndarray], backend: str, precision: str,
 def agree(seed: int, precision: str, math: str) -> None:
     """Not further from float64 than its interpreter by rounding: 1e-10 of the largest number, or 2e-5 and a few times the interpreter's own error.
 
-    Adam and its like divide a gradient by its size, and its rounding with it: of a step they hold a hundredth.
+    Adam and its like divide a gradient by its size, and its rounding with it: of a step they hold a hundredth, and nothing where the gradient is zero but for rounding.
     """
     edge = draw(seed)
     try:
@@ -63,6 +63,9 @@ def agree(seed: int, precision: str, math: str) -> None:
         x, y, z = (np.asarray(v, np.float64) for v in (a, usual[name], exact[name]))
         assert x.shape == y.shape and np.array_equal(np.isfinite(x), np.isfinite(y)), (name, edge.text)
         x, y, z = (np.nan_to_num(v) for v in (x, y, z))
+        of = exact.get(name.removeprefix("moved "))
+        if name.startswith("moved ") and precision == "float32" and of is not None and np.abs(of).max(initial=0) < 1e-3 * tolerance:
+            continue
         share = max(tolerance, 1e-2 if precision == "float32" else 1e-6) if name.startswith("moved") else tolerance
         most = share * max(np.abs(z).max(initial=0), 1e-3) + 8 * np.abs(y - z).max(initial=0)
         assert np.abs(x - z).max(initial=0) <= most, (name, edge.text)
