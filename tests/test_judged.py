@@ -43,7 +43,7 @@ def test_every_layer_is_judged() -> None:
 
 @pytest.mark.parametrize("kind", sorted(MAKERS))
 def test_layers_equal_pytorch_forward_and_backward(kind: str) -> None:
-    for seed in seeds(kind, 12):
+    for seed in seeds(kind, 6):
         rng = np.random.default_rng(seed)
         case = MAKERS[kind](rng, kind)
         assert not judge(case, int(rng.integers(1 << 30))), case
@@ -69,7 +69,7 @@ def test_activations_have_pytorchs_gradient_where_they_bend(kind: str) -> None:
 
 
 def test_batch_norm_trains_as_pytorchs() -> None:
-    for seed in seeds("batch_norm", 40, 4):
+    for seed in seeds("batch_norm", 20, 4):
         text, wrong = batch_norm.judge(np.random.default_rng(seed))
         assert not wrong, text
 
@@ -82,7 +82,7 @@ def test_every_loss_is_judged() -> None:
 
 @pytest.mark.parametrize("kind", sorted(losses.MAKERS))
 def test_losses_equal_pytorch_with_their_gradients(kind: str) -> None:
-    for seed in seeds(kind, 16, 2):
+    for seed in seeds(kind, 8, 2):
         rng = np.random.default_rng(seed)
         more = [str(rng.choice(sorted(losses.MAKERS)))] if rng.random() < 0.3 else []
         text, wrong = losses.judge([kind, *more], rng)
@@ -91,7 +91,7 @@ def test_losses_equal_pytorch_with_their_gradients(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", metrics.KINDS)
 def test_metrics_equal_scikit_learn(kind: str) -> None:
-    for seed in seeds(kind, 40, 3):
+    for seed in seeds(kind, 20, 3):
         text, wrong = metrics.judge(kind, np.random.default_rng(seed))
         assert not wrong, text
 
@@ -108,7 +108,7 @@ def double() -> Iterator[None]:
 @pytest.mark.parametrize("kind", training.RULES)
 @pytest.mark.usefixtures("double")
 def test_optimizers_and_schedules_move_as_pytorchs(kind: str) -> None:
-    for i, seed in enumerate(seeds(kind, 16, 2)):
+    for i, seed in enumerate(seeds(kind, 8, 2)):
         rng = np.random.default_rng(seed)
         plan = training.SCHEDULES[(i + training.RULES.index(kind)) % len(training.SCHEDULES)]
         text, wrong = training.judge(kind, plan, rng)
@@ -124,7 +124,7 @@ def test_recorded_trajectories_read_anew(name: str) -> None:
 
 
 def test_whole_networks_compile_to_what_they_are_interpreted_as_and_go_on_from_where_they_were_saved(tmp_path: Path) -> None:
-    for i, seed in enumerate(seeds("networks", 200, 5)):
+    for i, seed in enumerate(seeds("networks", 80, 5)):
         text, wrong = networks.judge(np.random.default_rng(seed), tmp_path / str(i))
         assert not wrong, text
 

@@ -22,7 +22,7 @@ from nnspec.ops.reduce import sum_
 from nnspec.runtime.session import compile
 from tests.spatial_twins import axes_of, each, ends, torch, twin
 
-MANY = 20 if os.environ.get("NNSPEC_FULL") else 1
+MANY = 8 if os.environ.get("NNSPEC_FULL") else 1
 Drawn = tuple[str, dict[str, Any], tuple[tuple[int, ...], ...]]
 
 
