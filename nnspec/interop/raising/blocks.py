@@ -179,7 +179,7 @@ class Blocks:
                 if isinstance(item, Branches) and size([item]) >= 4 and closed([item], names - {n.partition(".")[0] for n in read([item])}):
                     groups[form([item])].append(item)
         ranked = sorted((g for g in groups.values() if len(g) > 1), key=lambda g: -size([g[0]]))
-        for group in ranked[:1]:
+        for group in ranked:
             block = self.define([[b] for b in group], titled([group[0]], "unit"))
             if block is not None:
                 calls = {id(b): block.call([[b]]) for b in group}

@@ -15,6 +15,7 @@ from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry as Layer
 
 KERNELS = re.compile(r"(conv\dd|depthwise_conv\dd|conv_transpose\dd|dense)\Z")
+EPSILON = 2.0**-10  # of a batch norm whose statistics are known: 1 less it is a number of single precision
 LONGEST = 200  # characters of a formula
 
 
@@ -112,6 +113,37 @@ def filled(formula: str, texts: list[str]) -> str:
     return re.sub(r"\{(\d+)\}", put, formula)
 
 
+def normal(draft: Draft, e: Entry) -> None:
+    """A factor and then a summand a channel, which no layer before takes: a batch norm whose statistics are in its weights.
+
+    Its variance is 1 less epsilon, so that what it divides by is 1.
+    """
+    if e.kind != "add" or len(e.inputs) != 2:
+        return
+    product, shift = e.inputs if e.inputs[1].entry.kind == "parameter" else e.inputs[::-1]
+    x = product.entry
+    if shift.entry.kind != "parameter" or x.kind != "multiply" or len(x.inputs) != 2 or not alone(draft, product, e):
+        return
+    source, factor = x.inputs if x.inputs[1].entry.kind == "parameter" else x.inputs[::-1]
+    if factor.entry.kind != "parameter" or source.entry.kind == "parameter" or source.output or not source.entry.shape:
+        return
+    channels = source.entry.shape[-1]
+    a, b = (s.entry.weights["value"].reshape(-1) for s in (factor, shift))
+    if any(s.entry.shape[-1:] != (channels,) for s in (factor, shift)) or a.size != channels or b.size != channels or a.dtype != np.float32:
+        return
+    still = {"moving_mean": np.zeros(channels, a.dtype), "moving_variance": np.full(channels, 1 - EPSILON, a.dtype)}
+    e.kind, e.fields, e.inputs, e.weights = "batch_norm", {"epsilon": EPSILON}, [source], {"gamma": a, "beta": b, **still}
+
+
+NAMED = {"minimum(maximum(({0} * 0.16666667) + 0.5, 0.0), 1.0)": "hard_sigmoid", "maximum({0}, 0.0)": "relu", "exp({0})": "exponential"}
+
+
+def named(draft: Draft, e: Entry) -> None:
+    """A formula that has a name."""
+    if e.kind == "math" and e.fields["formula"] in NAMED:
+        e.kind, e.fields = NAMED[e.fields["formula"]], {}
+
+
 def leaky(draft: Draft, e: Entry) -> None:
     """``where(0 < x, x, a * x)``: a slope for all, or learned ones a channel."""
     found = re.fullmatch(r"where\((?:0(?:\.0)? < \{(\d)\}|\{(\d)\} > 0(?:\.0)?), \{(\d)\}, (.*)\)", e.fields.get("formula", ""))
@@ -170,6 +202,6 @@ def activate(draft: Draft, e: Entry) -> None:
 
 
 RULES: tuple[Callable[[Draft, Entry], None], ...] = (
-    absorb, blended, gated, averaged, inline, leaky, moved_twice, narrow, moved_twice, resized_twice, resized_twice, compact,
+    absorb, blended, normal, averaged, inline, named, leaky, gated, moved_twice, narrow, moved_twice, resized_twice, resized_twice, compact,
     transposed_factor, activate,
 )  # fmt: skip
