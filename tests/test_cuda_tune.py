@@ -81,9 +81,6 @@ def test_the_fastest_candidates_are_written_and_replayed(lt: Any, capsys: pytest
     lt.used.clear()
     assert status(["run", "small.yaml", "--backend", "gpu", "--tune", "small.tune.yaml", "--out", "a"]) == 0
     assert set(lt.used) == {1}
-    lt.used.clear()
-    assert status(["run", "small.yaml", "--backend", "gpu", "--out", "b"]) == 0
-    assert set(lt.used) == {0}
 
 
 @needs_compiler
@@ -95,8 +92,8 @@ def test_a_file_of_another_device_or_library_is_one_error(lt: Any, word: str, ot
     assert word in path.read_text()
     path.write_text(path.read_text().replace(word, other))
     capsys.readouterr()
-    for command in (["run"], ["plan"], ["bench"]):
-        assert status([*command, "small.yaml", "--backend", "gpu", "--tune", "small.tune.yaml"]) == 3
+    for command in ("run", "plan"):
+        assert status([command, "small.yaml", "--backend", "gpu", "--tune", "small.tune.yaml"]) == 3
         err = capsys.readouterr().err
         assert "small.tune.yaml:5:" in err and "the ways were timed on another machine" in err and "Traceback" not in err
         assert err.count("found") == 1 and "nnspec tune" in err
