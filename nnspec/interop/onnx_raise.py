@@ -12,15 +12,16 @@ from nnspec.compiler import loads
 from nnspec.errors import Problem, SpecError, nearest, one_of
 from nnspec.interop.onnx_read import wrong
 from nnspec.interop.raising.blocks import Blocks
-from nnspec.interop.raising.draft import Draft
+from nnspec.interop.raising.draft import Draft, Entry
 from nnspec.interop.raising.model import draft as drafted
 from nnspec.interop.raising.model import open_axes
 from nnspec.interop.raising.open_axes import for_all
-from nnspec.interop.raising.structure import structured
+from nnspec.interop.raising.structure import MERGES, structured
 from nnspec.interop.raising.tidy import tidy
 from nnspec.interop.raising.tree import Item, layers
 from nnspec.interop.raising.write import text
 from nnspec.ir.op import Array
+from nnspec.layers.activations import Activation
 from nnspec.records import dataclass
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def raised(model: ModelProto, file: str, name: str, channels_last: bool = False,
         written = text(draft, items, outputs, blocks.bodies(), name, held, header)
         try:
             spec = loads(written.replace(f"weights: {held}\n", "") if held else written, f"{name}.yaml")
-            return Raised(name, written, named(spec, items, file))
+            return Raised(name, written, named(spec, items, file, blocks=compress))
         except SpecError as e:  # layers one behind the other are always understood, blocks of unheard-of names may not be
             problem = problem or e
     assert problem is not None
@@ -76,14 +77,37 @@ def raised(model: ModelProto, file: str, name: str, channels_last: bool = False,
                 f"--axis {left[0]}=64" if left else "")
 
 
+def alike(spec: Spec, given: list[Entry]) -> bool:
+    """Whether every layer stands in the spec, in order, and makes what it makes in the model; the merges of structures stand between them."""
+    nodes = [n for n in spec.built.network.nodes.values() if n["leaf"] is not None]
+    at = 0
+    for e in given:
+        if e.kind in ("activation", "identity"):
+            continue
+        while at < len(nodes) and (nodes[at]["kind"] != e.kind or not _fits(nodes[at]["shape"], e.shape)):
+            if nodes[at]["kind"] not in (*MERGES, "identity", "activation", *Activation.activations):
+                return False
+            at += 1
+        if at == len(nodes):
+            return False
+        at += 1
+    return True
+
+
+def _fits(found: tuple[object, ...], wanted: tuple[object, ...]) -> bool:
+    return not wanted or len(found) == len(wanted) and all(a == b for a, b in zip(found, wanted, strict=True) if isinstance(a, int))
+
+
 def printable(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable()
 
 
-def named(spec: Spec, items: list[Item], file: str) -> dict[str, Array]:
-    """Every weight under the path of its parameter."""
+def named(spec: Spec, items: list[Item], file: str, blocks: bool) -> dict[str, Array]:
+    """Every weight under the path of its parameter. Raises SpecError where ``blocks`` say something else than the layers in them."""
     found: dict[str, Array] = {}
     given = [x.entry for x in layers(items)]
+    if blocks and not alike(spec, given):
+        raise SpecError(Problem("the spec has other layers than the model", rule="import"))
     leaves = [leaf for leaf in spec.built.network.leaves if leaf.entry.kind in {e.kind for e in given}]
     mine = [e for e in given if e.weights]
     leaves = [leaf for leaf in leaves if leaf.own]

@@ -16,17 +16,23 @@ Values: TypeAlias = tuple[Any, ...]
 Window: TypeAlias = "list[Item]"
 
 
+def usual(kind: str) -> dict[str, Any]:
+    """What fields of a layer are where they are left out; the stride of a pool is its size."""
+    declared = Declared.registry[kind].model_fields
+    return {k: v for k, v in USUAL.items() if k in declared and not (k == "stride" and "size" in declared)}
+
+
 def keys(item: Layer) -> list[str]:
     """The fields of a layer, with those that are left out where they are as usual."""
     declared = Declared.registry[item.kind].model_fields
-    usual = {k for k in USUAL if k in declared and not (k == "stride" and "size" in declared)}
     order = [Declared.registry[item.kind].primary, *(k for k in SPATIAL if k in declared), *declared]
-    return sorted({*item.fields, *usual}, key=lambda k: order.index(k) if k in order else -1)
+    return sorted({*item.fields, *usual(item.kind)}, key=lambda k: order.index(k) if k in order else -1)
 
 
 def fields(item: Layer) -> dict[str, Any]:
     """All of them."""
-    return {k: item.fields.get(k, USUAL.get(k)) for k in keys(item)}
+    plain = usual(item.kind)
+    return {k: item.fields.get(k, plain.get(k)) for k in keys(item)}
 
 
 def form(items: Sequence[Item], names: dict[str, int] | None = None) -> Any:
@@ -161,8 +167,8 @@ def template(items: Sequence[Item], spelled: Iterator[Any], names: set[str]) -> 
         name = item.name if item.name in names else ""
         if isinstance(item, Layer):
             own = {k: next(spelled) for k in keys(item)}
-            kept = {k: v for k, v in own.items() if k in item.fields or USUAL.get(k) != v}
-            kept = {k: v for k, v in kept.items() if k not in USUAL or USUAL[k] != v}
+            plain = usual(item.kind)
+            kept = {k: v for k, v in own.items() if k not in plain or plain[k] != v}
             if item.kind == "activation" and not str(kept["of"]).startswith("$"):
                 made += plain_activation(kept["of"], item)
             else:
