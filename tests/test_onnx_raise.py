@@ -200,7 +200,21 @@ ZOO = sorted(p.stem for p in (ROOT / "zoo").glob("*.yaml") if p.stem != "index")
 @pytest.mark.parametrize("name", ZOO if FULL else ["lenet5", "unet_small"])
 def test_a_network_of_the_zoo_exported_comes_back_with_equal_answers(name: str, tmp_path: Path) -> None:
     model = moved(compile(nnspec.load(ROOT / "zoo" / f"{name}.yaml")))
-    agrees(onnx_model(model, raw=True), tmp_path, rows=1, model=model)
+    try:
+        agrees(onnx_model(model, raw=True), tmp_path, rows=1, model=model)
+    except NnspecError as e:
+        assert name in NOT_RAISED and len(e.problems) == 1
+
+
+# How many boxes ONNX's suppression gives is known only when it runs; a graph's entries are gathered with the number of their row.
+NOT_RAISED = {"gcn", "yolo11", "yolov3", "yolov5", "yolov8", "yolov8_seg", "ssd300_vgg16", "faster_rcnn", "mask_rcnn", "retinanet", "fcos"}
+
+
+def test_an_output_of_rows_and_places_together_is_one_clear_error() -> None:
+    g = Graph(5, 8)
+    made = g.model(g.node("Relu", g.node("Reshape", "input", g.array([-1, 8], np.int64))))
+    with pytest.raises(nnspec.DataError, match="rows and places are one axis of it"):
+        raised(made, "m.onnx", "m")
 
 
 def test_axes_that_the_model_leaves_open_have_their_names_in_the_spec(tmp_path: Path, nnspec_command: Any) -> None:

@@ -64,6 +64,8 @@ def draft(model: ModelProto, name: str, channels_last: bool = False, lengths: Ma
         try:
             if r.known(v) is not None:
                 raise NotImportedError("it follows from constants alone")
+            if v in r.folded:
+                raise NotImportedError("rows and places are one axis of it")
             if r.rows[v]:
                 raise NotImportedError("its rows are not the first axis")
             outputs[label] = r.get(v)
