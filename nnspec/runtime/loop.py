@@ -112,7 +112,7 @@ class Loop:
                     )
                 )
         self.model.restore(arrays)
-        self.model.step = at.step
+        self.model.step, self.model.plateau.seen = at.step, at.plateau
         state.epoch, state.batch, state.step = at.epoch, at.batch, position
         state.taken, state.tally = at.rows, self.model.tally()
         state.tally.restore({name: np.asarray(value) for name, value in at.sums.items()})
@@ -122,7 +122,6 @@ class Loop:
             self.best.mark = at.best
         if self.early is not None:
             self.early.watch.mark = at.patience
-        self.model.plateau.seen = at.plateau
 
     def standing(self) -> Standing:
         """Where the run stands now."""
