@@ -72,7 +72,7 @@ def test_dot_strings_close_where_they_should(name: str) -> None:
 def test_dot_draws_frames_shapes_and_costs() -> None:
     drawn = dot.draw(view_graphs.residual())
     assert 'label="bottleneck_1"' in drawn and '[label="56 x 56 x 256"]' in drawn
-    assert r'label="conv2d_1\nconv2d 7x7, 64, same, no bias, stride 2\n36.9 k params · 925 MFLOP"' in drawn
+    assert r'label="conv2d_1\nconv2d 7x7, 64, same, no bias, stride 2\n36.9 k params · 925 MFLOP · 3.06 MiB"' in drawn
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="needs Graphviz to read DOT with: dot")

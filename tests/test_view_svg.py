@@ -128,7 +128,7 @@ def test_every_frame_is_labelled_inside_itself(name: str) -> None:
 
 def test_a_picture_says_what_a_layer_is_what_it_gives_and_what_it_costs() -> None:
     drawn = svg.draw(view_graphs.residual())
-    box = ("conv2d_1", "conv2d  3x3, 64, same, no bias", "36.9 k params · 231 MFLOP")
+    box = ("conv2d_1", "conv2d  3x3, 64, same, no bias", "36.9 k params · 231 MFLOP · 784 KiB")
     for words in (*box, "56 x 56 x 256", "bottleneck_2"):
         assert f">{words}<" in drawn, words
     assert "11.7 M parameters · 11.7 M trainable" in drawn and ">convolution<" in drawn
@@ -136,8 +136,8 @@ def test_a_picture_says_what_a_layer_is_what_it_gives_and_what_it_costs() -> Non
 
 def test_a_frozen_layer_is_dashed_and_says_so() -> None:
     drawn = svg.draw(view_graphs.mlp())
-    assert drawn.count("stroke-dasharray") == 1
-    assert "· frozen<" in drawn
+    assert drawn.count("stroke-dasharray") == 2, "its box, and the swatch of the legend"
+    assert ">frozen<" in drawn and ">frozen: training leaves it<" in drawn
 
 
 def test_the_output_of_the_network_is_drawn_with_its_shape() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nnspec.ir.types import DType
 from nnspec.records import dataclass
 from nnspec.view import amounts
 from nnspec.view.text import clean
@@ -36,6 +37,8 @@ _FAMILIES = (  # the first pattern found in the kind decides
 FAMILIES = (*(name for name, _ in _FAMILIES), "other")
 _PATTERNS = tuple((name, re.compile(pattern)) for name, pattern in _FAMILIES)
 _HIDDEN = {"name", "from", "repeat", "when", "only", "trainable", "share", "init", "regularize", "learning_rate"}
+_BYTES = {dtype.value: dtype.size for dtype in DType}
+_NUMBERS = "In each box: parameters · FLOPs of one row forward · memory of one row of its output. On each edge: the shape without the batch."
 _WINDOWS = ("kernel", "size")
 _BARE = ("filters", "units", "rate", "shape", "axes", "vocabulary", "activation", "of", "padding", "formula", "equation")
 
@@ -94,19 +97,52 @@ def _word(value: Any) -> str:
     return kind if isinstance(kind, str) else str(value)
 
 
+def says(data: Mapping[str, Any]) -> str:
+    """The kind and the stated fields, ``conv2d  3x3, 64``; of an input its shape; of a node that ``says`` something that."""
+    kind = str(data.get("kind") or "")
+    if "says" in data:
+        return str(data["says"])
+    about = tensor(data.get("shape"), data.get("dtype")) if kind == "input" else fields(kind, data.get("fields"))
+    return f"{kind}  {about}" if about else kind
+
+
+def family_of(data: Mapping[str, Any]) -> str:
+    """The family of a node: that of its kind, where it does not state one."""
+    return str(data.get("family") or family(str(data.get("kind") or "")))
+
+
 def frozen(data: Mapping[str, Any]) -> bool:
     """Whether the layer has parameters and training leaves them all as they are."""
     return bool(data.get("parameters")) and not data.get("trainable")
 
 
+def output_bytes(data: Mapping[str, Any]) -> int:
+    """What one row of the layer's output takes in memory; 0 where an axis has no length yet."""
+    size = _BYTES.get(str(data.get("dtype") or ""), 0)
+    for axis in data.get("shape") or ():
+        if not isinstance(axis, int):
+            return 0
+        size *= axis
+    return size
+
+
 def cost(data: Mapping[str, Any]) -> str:
-    """``1.7 k params · 2.3 MFLOP · frozen``, or nothing for a layer that is free."""
+    """``1.7 k params · 2.3 MFLOP · 12 KiB``: parameters, FLOPs of one row forward, bytes of one row of the output."""
+    if "costs" in data:
+        return str(data["costs"])
     parts = []
     if data.get("parameters"):
         parts.append(f"{amounts.count(data['parameters'])} params")
     if data.get("flops"):
         parts.append(amounts.flops(data["flops"]))
-    return " · ".join([*parts, *notes(data)])
+    if data.get("kind") != "input" and (held := output_bytes(data)):
+        parts.append(amounts.memory(held))
+    return " · ".join(parts)
+
+
+def priced(data: Mapping[str, Any]) -> str:
+    """The cost, and what is unusual behind it."""
+    return " · ".join(part for part in (cost(data), *notes(data)) if part)
 
 
 def notes(data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -119,6 +155,12 @@ def notes(data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(words)
 
 
+def legend(graphs: Iterable[networkx.MultiDiGraph[Any]]) -> str:
+    """What the numbers in the boxes are."""
+    said = dict.fromkeys(str(graph.graph.get("legend") or _NUMBERS) for graph in graphs)
+    return " ".join(said)
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over a network or a part of one."""
@@ -127,6 +169,7 @@ class Totals:
     parameters: int
     trainable: int
     flops: int
+    memory: int = 0  # bytes of all outputs of one row
 
 
 def totals(rows: Iterable[Mapping[str, Any]]) -> Totals:
@@ -137,11 +180,20 @@ def totals(rows: Iterable[Mapping[str, Any]]) -> Totals:
         parameters=sum(row.get("parameters") or 0 for row in rows),
         trainable=sum(row.get("trainable") or 0 for row in rows),
         flops=sum(row.get("flops") or 0 for row in rows),
+        memory=sum(output_bytes(row) for row in rows if row.get("kind") != "input"),
     )
 
 
+def cost_of(sums: Totals) -> str:
+    """What a frame costs: ``4.7 k params · 590 kFLOP · 24 KiB``."""
+    said = ((f"{amounts.count(sums.parameters)} params", sums.parameters), (amounts.flops(sums.flops), sums.flops))
+    return " · ".join(text for text, amount in (*said, (amounts.memory(sums.memory), sums.memory)) if amount)
+
+
 def heading(graph: networkx.MultiDiGraph[Any]) -> str:
-    """``5 layers · 1.2 M parameters · 1.1 M trainable · 3.4 GFLOP``."""
+    """``5 layers · 1.2 M parameters · 1.1 M trainable · 3.4 GFLOP · 5 MiB of outputs a row``."""
+    if "heading" in graph.graph:
+        return str(graph.graph["heading"])
     sums = totals(data for _, data in graph.nodes(data=True))
     return " · ".join(
         (
@@ -149,6 +201,7 @@ def heading(graph: networkx.MultiDiGraph[Any]) -> str:
             f"{amounts.count(sums.parameters)} parameters",
             f"{amounts.count(sums.trainable)} trainable",
             amounts.flops(sums.flops),
+            *([f"{amounts.memory(sums.memory)} of outputs a row"] if sums.memory else []),
         )
     )
 

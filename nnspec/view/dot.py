@@ -48,10 +48,9 @@ def _inside(graph: networkx.MultiDiGraph[Any], part: Nest, numbers: dict[str, st
             yield f"{indent}}}"
             continue
         data = graph.nodes[inner]
-        kind = str(data.get("kind") or "")
-        says = f"{kind} {describe.fields(kind, data.get('fields'))}".strip()
-        rows = (clean(data.get("name") or inner, _LONGEST), clean(says, _LONGEST), describe.cost(data))
-        fill, line = FILLS[describe.family(kind)]
+        says, cost = describe.says(data).replace("  ", " "), describe.priced(data)
+        rows = (clean(data.get("name") or inner, _LONGEST), clean(says, _LONGEST), cost)
+        fill, line = FILLS[describe.family_of(data)]
         style = ', style="rounded,filled,dashed"' if describe.frozen(data) else ""
         label = _quoted("\n".join(row for row in rows if row))
         look = f'fillcolor="{fill}", color="{line}"{style}'

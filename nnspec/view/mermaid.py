@@ -45,9 +45,8 @@ def _inside(graph: networkx.MultiDiGraph[Any], part: Nest, numbers: dict[str, st
             yield f"{indent}end"
             continue
         data = graph.nodes[inner]
-        kind = str(data.get("kind") or "")
-        says = f"{kind} {describe.fields(kind, data.get('fields'))}".strip()
-        rows = [f"<b>{_text(data.get('name') or inner)}</b>", _text(says), _text(describe.cost(data))]
+        says, cost = describe.says(data).replace("  ", " "), describe.priced(data)
+        rows = [f"<b>{_text(data.get('name') or inner)}</b>", _text(says), _text(cost)]
         yield f'{indent}{numbers[inner]}["{"<br/>".join(row for row in rows if row)}"]'
 
 
@@ -59,7 +58,7 @@ def _text(text: object) -> str:
 def _classes(graph: networkx.MultiDiGraph[Any], numbers: dict[str, str], outputs: int) -> Iterable[str]:
     members: dict[str, list[str]] = {}
     for path, data in graph.nodes(data=True):
-        members.setdefault(describe.family(str(data.get("kind") or "")), []).append(numbers[path])
+        members.setdefault(describe.family_of(data), []).append(numbers[path])
     if outputs:
         members["output"] = [f"out{index}" for index in range(outputs)]
     for family, names in members.items():

@@ -18,3 +18,5 @@ FILLS = {
 PAPER, INK, MUTED, FAINT = "#ffffff", "#111827", "#5b6472", "#d5dbe3"
 WIRE = "#8793a4"
 SERIES = ("#2f6fd6", "#cc3a6b", "#0d8f83", "#b57a14", "#7a4fd0", "#3b8f40", "#8c7a62", "#64748b")
+SHADES = ("#f8fafc", "#f1f5f9")  # of frames, by turns
+MARKS = {"frozen": ("#e0f2fe", "#0369a1"), "shared": ("#fef3c7", "#a16207")}
