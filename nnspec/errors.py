@@ -44,11 +44,27 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of a spec's text that mends a problem, told by the place of a word; ``nnspec.spec.edits`` makes them, and ``rewrite`` applies them.
+
+    ``kind`` is a key of ``rewrite.WAYS``, or ``text``; ``old`` is what must stand there, else nothing is changed.
+    """
+
+    place: Place
+    kind: str
+    text: str = ""
+    key: str = ""
+    old: str = ""
+    primary: str = ""
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong.
 
     ``message`` says what, ``found`` and ``wanted`` show both sides, ``hint`` is what to do; ``rule`` is a
-    short stable word (``unknown-key``) for tools.
+    short stable word (``unknown-key``) for tools. ``edits`` together mend it, where it is beyond doubt what was meant.
     """
 
     message: str
@@ -57,6 +73,7 @@ class Problem:
     wanted: str = ""
     hint: str = ""
     rule: str = "spec"
+    edits: tuple[Edit, ...] = ()
 
     def render(self) -> str:
         """The problem as a person reads it, with the line it is about and a caret."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -20,6 +21,29 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What no spec needs: control characters, and line ends that editors do not show as such.
 STRANGE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]+)*(?=[^\s#])")
+
+
+class Mark(NamedTuple):
+    """An event of PyYAML by its offsets: ``Scalar``, ``Alias``, or where a ``Sequence`` or ``Mapping`` starts or ends."""
+
+    kind: str
+    start: int
+    end: int
+    style: str  # of a scalar: a quote, | or >; of what starts in brackets: flow
+    value: str
+    anchor: bool
+
+
+def marks(text: str) -> Iterator[Mark]:
+    """The events of a text; raises ValueError where it is not YAML."""
+    try:
+        e: Any
+        for e in yaml.parse(text, Loader=LOADER):
+            style = "flow" if getattr(e, "flow_style", False) and text[e.end_mark.index - 1 : e.end_mark.index] in ("[", "{") else ""
+            yield Mark(type(e).__name__.removesuffix("Event"), e.start_mark.index, e.end_mark.index, getattr(e, "style", None) or style,
+                       getattr(e, "value", ""), bool(getattr(e, "anchor", None)))  # fmt: skip
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
 
 
 @dataclass(slots=True)
@@ -49,8 +73,8 @@ class _Anchor:
     height: int = 0
 
 
-class _Full(Exception):
-    """A limit is passed: reading on makes no sense."""
+class _Full(Exception):  # a limit is passed: reading on makes no sense
+    pass
 
 
 @dataclass

@@ -1,0 +1,292 @@
+"""Puts edits into a spec's text: what they do not name stays as it is, to the byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from nnspec.errors import Edit
+from nnspec.records import dataclass
+from nnspec.spec.tree import Span, Tree
+
+_TORN = re.compile(r"[,\[\]{}]|: |:$| #|^[-?:] |^[&*!|>%@`'\"]")  # what plain text may not hold within brackets
+
+
+class Refused(Exception):
+    """An edit does not fit the text: another word stands there, or the place cannot be changed without losing something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Text in place of the characters from ``start`` to ``end``."""
+
+    start: int
+    end: int
+    text: str
+
+    def meets(self, other: Patch) -> bool:
+        """Whether the two would change the same characters, or put something at the same place."""
+        return self.start < other.end and other.start < self.end or self.start == other.start or self.end == other.end
+
+
+def rewrite(text: str, groups: Iterable[tuple[Edit, ...]]) -> tuple[str, list[int]]:
+    """The text with every group of edits that can be made, each as a whole, and which those are.
+
+    A group that touches what another changes is left out: it may be made on the text that comes out. Comments are never lost.
+    """
+    groups = list(groups)
+    try:
+        tree: Tree | None = Tree(text)
+    except ValueError:
+        tree = None
+    taken, made = _together(tree, text, groups)
+    if tree is not None and made and not _keeps(tree, _applied(text, taken)):  # some edit loses something: which?
+        alone = [_together(tree, text, [edits]) for edits in groups]
+        good = [n for n, (own, _) in enumerate(alone) if own and _keeps(tree, _applied(text, own))]
+        taken, several = _together(tree, text, [groups[n] for n in good])
+        made = [good[n] for n in several]
+        if not _keeps(tree, _applied(text, taken)):
+            return text, []
+    return _applied(text, taken), made
+
+
+def _together(tree: Tree | None, text: str, groups: list[tuple[Edit, ...]]) -> tuple[list[Patch], list[int]]:
+    """The patches of every group that can be made beside those before it."""
+    taken: list[Patch] = []
+    made: list[int] = []
+    for n, edits in enumerate(groups):
+        try:
+            own = [p for e in edits for p in (_patches(tree, e) if tree and e.kind != "text" else _text(text, e))]
+        except Refused:
+            continue
+        new = [p for p in own if p not in taken]  # several problems may ask for the same
+        if own and not any(p.meets(q) for i, p in enumerate(new) for q in (*taken, *new[:i])):
+            taken += new
+            made.append(n)
+    return taken, made
+
+
+def _applied(text: str, patches: list[Patch]) -> str:
+    for patch in sorted(patches, key=lambda p: -p.start):
+        text = text[: patch.start] + patch.text + text[patch.end :]
+    return text
+
+
+def _keeps(tree: Tree, text: str) -> bool:
+    """Whether a text is still YAML with all its comments."""
+    try:
+        return sorted(Tree(text).comments()) == sorted(tree.comments())
+    except ValueError:
+        return False
+
+
+def _text(text: str, edit: Edit) -> list[Patch]:
+    if edit.kind != "text":
+        raise Refused
+    lines = text.splitlines(keepends=True)
+    start = sum(map(len, lines[: edit.place.line - 1])) + edit.place.column - 1
+    if not edit.old or not text.startswith(edit.old, start):
+        raise Refused
+    return [Patch(start, start + len(edit.old), edit.text)]
+
+
+def _patches(tree: Tree, edit: Edit) -> list[Patch]:
+    return WAYS[edit.kind](tree, edit)
+
+
+def _found(tree: Tree, edit: Edit) -> Span:
+    """The word at the edit's place, if it is the one that is meant."""
+    span = tree.scalars.get(tree.offset(edit.place))
+    if span is None or (edit.old and span.value != edit.old):
+        raise Refused
+    return span
+
+
+def _word(tree: Tree, edit: Edit) -> list[Patch]:
+    span = _found(tree, edit)
+    if span.style in ("|", ">"):
+        raise Refused
+    return [Patch(span.start, span.end, edit.text)]
+
+
+def _is_key(span: Span) -> bool:
+    parent = span.parent
+    return parent is not None and parent.kind == "Mapping" and any(span is key for key in parent.parts[::2])
+
+
+def _value(span: Span) -> Span:
+    """The value of a key."""
+    assert span.parent is not None
+    return next(value for key, value in span.parent.pairs if key is span)
+
+
+def _set(tree: Tree, edit: Edit) -> list[Patch]:
+    word = _found(tree, edit)
+    pair = f"{edit.key}: {edit.text}"
+    if not _is_key(word):
+        inside = word.parent is not None and word.parent.kind == "Sequence"
+        if word.style in ("|", ">"):
+            raise Refused
+        given = f"{tree.text[word.start : word.end]}: {{{pair}}}"
+        return [Patch(word.start, word.end, given if inside else f"{{{given}}}")]
+    value = _value(word)
+    if value.kind == "Mapping":
+        return _put(tree, value, edit.key, edit.text)
+    if value.kind == "Scalar" and not value.style and tree.text[value.start : value.end] in ("", "null", "~"):
+        return [Patch(value.start, value.end, f" {{{pair}}}" if value.start == value.end else f"{{{pair}}}")]
+    anchored = "&" in tree.text[word.end : value.start]  # what its aliases stand for would change
+    if not edit.primary or anchored or value.kind == "Alias" or value.style in ("|", ">") or (value.kind == "Sequence" and not value.flow):
+        raise Refused
+    given = edit.text if edit.key == edit.primary else f"{edit.primary}: {_in_brackets(tree, value)}, {pair}"
+    return [Patch(value.start, value.end, given if edit.key == edit.primary else f"{{{given}}}")]
+
+
+def _in_brackets(tree: Tree, span: Span) -> str:
+    """A value as it may stand within brackets: quoted where YAML would tear it apart."""
+    text = tree.text[span.start : span.end]
+    if span.style or not _TORN.search(text):
+        return text
+    if "\n" in text or "\r" in text:
+        raise Refused
+    return f'"{text}"' if '"' not in text and "\\" not in text else "'" + text.replace("'", "''") + "'"
+
+
+def _put(tree: Tree, mapping: Span, key: str, text: str, first: bool = False) -> list[Patch]:
+    """A key of a mapping that is there gets another value; one that is not comes behind the last."""
+    value = mapping.get(key)
+    if value is not None:
+        return [_replaced(tree, value, text)]
+    pair = f"{key}: {text}"
+    if mapping.flow and not mapping.parts:
+        return [Patch(mapping.start + 1, mapping.start + 1, pair)]
+    if not mapping.parts:
+        raise Refused
+    begin, last = mapping.parts[0], mapping.parts[-1]
+    if mapping.flow:
+        return [Patch(begin.start, begin.start, f"{pair}, ")] if first else [Patch(last.end, last.end, f", {pair}")]
+    if mapping.parent is not None and mapping.parent.flow:  # [conv2d: …]
+        raise Refused
+    indent = " " * tree.column(_outer(tree, begin))
+    if first or last.last().style in ("|", ">") or last.last().kind == "Alias":
+        at = _outer(tree, begin)
+        return [Patch(at, at, f"{pair}{_break(tree)}{indent}")]
+    at = tree.line_end(last.end)
+    return [Patch(at, at, f"{_break(tree)}{indent}{pair}")]
+
+
+def _outer(tree: Tree, span: Span) -> int:
+    """Where a key begins, its anchor and all."""
+    start = span.start
+    match = re.compile(r"&\S+[ \t]+\Z").search(tree.text, tree.line_start(start), start)
+    return match.start() if match else start
+
+
+def _replaced(tree: Tree, value: Span, text: str) -> Patch:
+    if value.kind == "Alias" or value.style in ("|", ">") or (value.parts and not value.flow):
+        raise Refused
+    space = " " if value.start == value.end else ""
+    return Patch(value.start, value.end, space + text)
+
+
+def _top(tree: Tree, edit: Edit) -> list[Patch]:
+    if tree.root is None or tree.root.kind != "Mapping":
+        raise Refused
+    return _put(tree, tree.root, edit.key, edit.text, first=edit.key == "nnspec")
+
+
+def _remove(tree: Tree, edit: Edit) -> list[Patch]:
+    """A pair; in a block its lines, within brackets its comma too."""
+    key = _found(tree, edit)
+    if not _is_key(key) or key.parent is None:
+        raise Refused
+    mapping, value = key.parent, _value(key)
+    number = mapping.parts.index(key)
+    begin, end = _outer(tree, key), value.end
+    if value.last().style in ("|", ">"):
+        raise Refused
+    if mapping.flow:
+        return [_from_brackets(tree, begin, end, mapping.parts[number - 1] if number else None)]
+    if len(mapping.parts) == 2:
+        if mapping.parent is None or mapping.parent.flow:
+            raise Refused
+        return [Patch(begin, end, "{}")]
+    return [_whole_lines(tree, begin, end)]
+
+
+def _from_brackets(tree: Tree, begin: int, end: int, before: Span | None) -> Patch:
+    text = tree.text
+    if comma := re.compile(r"[ \t]*,(?:[ \t]*(?![ \t\r\n#]))?").match(text, end):
+        return Patch(begin, comma.end(), "")
+    between = text[before.end : begin] if before else ""
+    return Patch(before.end if before and re.fullmatch(r"\s*,\s*", between) else begin, end, "")
+
+
+def _whole_lines(tree: Tree, begin: int, end: int) -> Patch:
+    """The lines of a pair or an entry, unless something else stands on them."""
+    text, start, stop = tree.text, tree.line_start(begin), tree.line_end(end)
+    if text[start:begin].strip(" "):
+        return Patch(begin, end, "")
+    if text[end:stop].strip():
+        return Patch(begin, end + len(text[end:stop]) - len(text[end:stop].lstrip()), "")
+    after = re.compile(r"\r\n|\r|\n").match(text, stop)
+    if after:
+        return Patch(start, after.end(), "")
+    line = re.compile(r"(?:\r\n|\r|\n)\Z").search(text, 0, start)  # the last line, without an end
+    return Patch(line.start() if line else start, stop, "")
+
+
+def _item(tree: Tree, edit: Edit) -> tuple[Span, Span]:
+    """The list, and the item of it, that an entry's word stands for."""
+    span = _found(tree, edit)
+    if _is_key(span) and span.parent is not None and len(span.parent.parts) == 2:
+        span = span.parent
+    if span.parent is None or span.parent.kind != "Sequence":
+        raise Refused
+    return span.parent, span
+
+
+def _dash(tree: Tree, item: Span) -> int:
+    """Where the dash of an item stands; Refused where something is between them."""
+    match = re.compile(r"-[ \t]+(?:&\S+[ \t]+)?\Z").search(tree.text, tree.line_start(item.start), item.start)
+    if match is None or "\t" in match[0]:
+        raise Refused
+    return match.start()
+
+
+def _remove_entry(tree: Tree, edit: Edit) -> list[Patch]:
+    listed, item = _item(tree, edit)
+    if item.last().style in ("|", ">") or len(listed.parts) == 1:
+        raise Refused
+    if listed.flow:
+        number = listed.parts.index(item)
+        return [_from_brackets(tree, item.start, item.end, listed.parts[number - 1] if number else None)]
+    return [_whole_lines(tree, _dash(tree, item), item.end)]
+
+
+def _before(tree: Tree, edit: Edit) -> list[Patch]:
+    listed, item = _item(tree, edit)
+    if listed.flow:
+        return [Patch(item.start, item.start, f"{edit.text}, ")]
+    at = _dash(tree, item)
+    return [Patch(at, at, f"- {edit.text}{_break(tree)}{' ' * tree.column(at)}")]
+
+
+def _after(tree: Tree, edit: Edit) -> list[Patch]:
+    listed, item = _item(tree, edit)
+    if listed.flow:
+        return [Patch(item.end, item.end, f", {edit.text}")]
+    if item.last().style in ("|", ">"):
+        raise Refused
+    at, indent = tree.line_end(item.end), tree.column(_dash(tree, item))
+    return [Patch(at, at, f"{_break(tree)}{' ' * indent}- {edit.text}")]
+
+
+def _break(tree: Tree) -> str:
+    """How the text ends its lines."""
+    match = re.search(r"\r\n|\r|\n", tree.text)
+    return match[0] if match else "\n"
+
+
+WAYS: dict[str, Callable[[Tree, Edit], list[Patch]]] = {
+    "word": _word, "set": _set, "top": _top, "remove": _remove, "remove-entry": _remove_entry, "before": _before, "after": _after,
+}  # fmt: skip
