@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "sweep": "Train with many values of some keys; a table at the end.",
     "evaluate": "Loss and metrics of a run on its test split.",
     "compare": "What runs differ in, and what each has reached.",
+    "diff": "What two specs differ in: layers, costs, settings.",
     "predict": "Answers of a run for csv or npz files, or typed rows.",
     "export": "A run as an ONNX model, or its weights.",
     "import": "An ONNX model as a spec with its weights.",
@@ -33,7 +34,6 @@ COMMANDS: dict[str, str] = {
 }
 
 LATER: dict[str, str] = {
-    "diff": "what two specs differ in",
     "gradcheck": "gradients against differences",
     "view": "runs in a browser",
     "rule": "explain a rule of check",

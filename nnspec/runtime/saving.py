@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nnspec.codegen.tuning import parse_tuning
-from nnspec.compiler import loads
+from nnspec.compiler import Spec, loads
 from nnspec.data import stored
 from nnspec.data.prepare import Preparation
 from nnspec.errors import DataError, Place, Problem, Source, SpecError
@@ -51,6 +52,24 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
     folder = Path(path)
     if which not in ("last", "best"):
         raise SpecError(Problem(f"no weights are called '{which}'", wanted="last or best", rule="model-folder"))
+    spec = stored_spec(folder)
+    model = Model(spec, backend, start=False)
+    prepared = _json(folder, PREPARATION)
+    if prepared is not None:
+        model.preparation = _preparation(prepared, folder / PREPARATION)
+    _check_prepared(model, folder)
+    if (weights := _json(folder, BALANCE)) is not None:
+        model.balance = _balance(weights, model, folder / BALANCE)
+    arrays, standing = checkpoint.read(folder / (BEST if which == "best" else LAST), model.state(), "parameters/" if which == "best" else "")
+    model.restore(arrays)
+    model.step = standing.step
+    _tune(model, folder)
+    _pace(model, folder)
+    return model
+
+
+def stored_spec(folder: Path, settings: Mapping[str, object] | None = None) -> Spec:
+    """The spec of a folder that ``save`` or a run has written, without its weights; ``settings`` as of ``load``. Raises DataError."""
     refuse_several(folder)
     text = _read(folder, SPEC)
     if text is None:
@@ -66,22 +85,11 @@ def load_model(path: str | Path, which: str = "last", backend: str = "numpy") ->
     described_data = _json(folder, DATA)
     declaration = stored.from_json(described_data, place) if described_data is not None else None
     try:
-        spec = loads(text, str(folder / SPEC), data=declaration)
+        return loads(text, str(folder / SPEC), settings, declaration)
     except SpecError as e:
+        if settings:
+            raise
         raise DataError(*e.problems) from None  # it was right when the folder was written
-    model = Model(spec, backend, start=False)
-    prepared = _json(folder, PREPARATION)
-    if prepared is not None:
-        model.preparation = _preparation(prepared, folder / PREPARATION)
-    _check_prepared(model, folder)
-    if (weights := _json(folder, BALANCE)) is not None:
-        model.balance = _balance(weights, model, folder / BALANCE)
-    arrays, standing = checkpoint.read(folder / (BEST if which == "best" else LAST), model.state(), "parameters/" if which == "best" else "")
-    model.restore(arrays)
-    model.step = standing.step
-    _tune(model, folder)
-    _pace(model, folder)
-    return model
 
 
 def _tune(model: Model, folder: Path) -> None:
