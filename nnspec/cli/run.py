@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nnspec.runtime.folds import Folds
     from nnspec.runtime.run_folder import RunFolder
     from nnspec.runtime.session import Model
+    from nnspec.runtime.taps import Every
     from nnspec.runtime.trainer import Run
 
 
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest; start where there is none.")
 @click.option("--threads", type=click.IntRange(min=1, max=1024), metavar="N", help="By default the spec's, else one a core.")
 @click.option("--interpret", is_flag=True, help="Run the ops' references one by one: slow, and the oracle.")
+@click.option("--taps", metavar="EVERY", help="Look into layers and gradients each so many steps, or 1epoch; nnspec view shows it.")
 @json_option
 def command(
     spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, tune: Path | None, epochs: int | None,
-    out: Path | None, resume: bool, threads: int | None, interpret: bool, as_json: bool,
+    out: Path | None, resume: bool, threads: int | None, interpret: bool, taps: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a spec: check it, compile it, and leave weights, metrics and curves in a run folder.
 
@@ -43,10 +45,12 @@ def command(
     from nnspec.compiler import check_trainable
     from nnspec.runtime.run_folder import open_run
     from nnspec.runtime.session import compile
+    from nnspec.runtime.taps import every
 
+    often = every(taps) if taps is not None else None
     check_trainable(parsed)
     make = partial(compile, backend=name, threads=threads, weights=not resume, tune=tune)
-    train = partial(trained, epochs=epochs, resume=resume)
+    train = partial(trained, epochs=epochs, resume=resume, often=often)
     first = make(parsed.fold(1) if parsed.folds else parsed)  # what is wrong with it is told before there is a folder
     with open_run(out, parsed.name, resume) as folder:
         if parsed.folds:
@@ -66,11 +70,12 @@ def command(
         click.echo(line)
 
 
-def trained(model: Model, folder: RunFolder | None, epochs: int | None = None, resume: bool = False) -> Run:
+def trained(model: Model, folder: RunFolder | None, epochs: int | None = None, resume: bool = False, often: Every | None = None) -> Run:
     """A run with progress and curves."""
     from nnspec.runtime.callbacks import Callback, Drawing
     from nnspec.runtime.progress import progress
     from nnspec.runtime.run_folder import CURVES, refuse_several
+    from nnspec.runtime.taps import Tapping
     from nnspec.runtime.trainer import train
     from nnspec.view.curves import draw
 
@@ -78,7 +83,8 @@ def trained(model: Model, folder: RunFolder | None, epochs: int | None = None, r
     if folder is not None:
         refuse_several(folder.path)
         callbacks.append(Drawing(lambda text: folder.write(CURVES, text), draw))
-    run = train(model, folder=folder, epochs=epochs, callbacks=callbacks, resume=resume and folder is not None)
+    run = train(model, folder=folder, epochs=epochs, callbacks=callbacks, resume=resume and folder is not None,
+                taps=Tapping(often, partial(click.echo, err=True)) if often else None)
     known, there = model.programs.tuned
     if model.tuning is not None and known < there:
         click.echo(f"the tune file knew {known} of {there} calls that can go several ways; the cost model chose for the others", err=True)

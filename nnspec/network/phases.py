@@ -166,13 +166,13 @@ class Phase:
         """The loss and the metrics, in inference."""
         feeds, _, params = self._inputs(types, True)
         weight = self._weight(types, weighted)
-        return Graph(self._scored.outputs(self._lower(feeds, params, types, _inference()), feeds, weight, params))
+        return Graph(self._scored.outputs(self._lower(feeds, params, types, inference()), feeds, weight, params))
 
     def prediction(self, types: Types) -> Graph:
         """Every output as it is (``raw:NAME``), and as ``predict`` answers it (``output:NAME``)."""
         network = self.built.network
         feeds, _, params = self._inputs(types, True)
-        low = self._lower(feeds, params, types, _inference())
+        low = self._lower(feeds, params, types, inference())
         outputs: dict[str, Value] = {}
         for name, port in zip(network.output_names, network.outputs, strict=True):
             y = low.at(port)
@@ -259,7 +259,7 @@ def _pooled(outputs: Mapping[str, Value], low: Lowered) -> tuple[dict[str, Value
     return {name: found[name] for name in outputs}, {path: found[f"{STATE}:{path}"] for path in low.state}
 
 
-def _inference() -> Mode:
+def inference() -> Mode:
     """The mode of what is only asked; what draws at random draws from the seed and a number."""
     scalars = told(SEED, STEP)
     return Mode(seed=scalars[SEED], step=scalars[STEP])

@@ -47,7 +47,8 @@ class State:
 class Callback:
     """Four moments of a run; a callback overrides those it needs.
 
-    One that is ``passive`` looks at nothing but the state in ``on_step`` and raises nothing there: the next step may be under way then.
+    One that is ``passive`` looks at nothing but the state in ``on_step`` and raises nothing there: the next step may be under way then,
+    unless it ``wants`` that step.
 
     ``on_step`` comes after every step and ``on_epoch`` after an epoch's validation, when ``state.history`` holds it.
     An ``Interrupted`` raised from these two saves the run and ends it, as Ctrl-C does. ``on_end`` comes always, after
@@ -55,6 +56,10 @@ class Callback:
     """
 
     passive: bool = False
+
+    def wants(self, step: int) -> bool:
+        """Whether no other step may be under way when ``on_step`` sees this one (counted from 1)."""
+        return False
 
     def on_start(self, state: State) -> None:
         """Before the first step, of a resumed run as well."""

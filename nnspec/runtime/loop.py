@@ -208,7 +208,7 @@ class Loop:
         begun = self.model.begin_step(arrays, rate, self.state.batch_size, self._factors(step), self._stretch(step))
         self._settle((begun, size, rate))
         noted = self.signals.noted is not None
-        if noted or (self.every is not None and (step + 1) % self.every == 0):
+        if noted or (self.every is not None and (step + 1) % self.every == 0) or any(c.wants(step + 1) for c in self.callbacks):
             self._settle()
         if noted:
             self.signals.check()

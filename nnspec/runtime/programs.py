@@ -21,6 +21,7 @@ from nnspec.ir.op import Array
 from nnspec.ir.program import Program
 from nnspec.ir.types import DType, TensorType
 from nnspec.network.class_weights import balancing
+from nnspec.network.observing import observing
 from nnspec.network.phases import Phase
 from nnspec.network.scalars import RATE, SEED, STEP, WEIGHT, loss_weight, updates
 from nnspec.records import dataclass
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 MOST = 16
 Method = TypeVar("Method", bound=Callable[..., Any])
-COMPARING = ("train", "gather", "score", "gradients")  # what is fed targets
+COMPARING = ("train", "gather", "score", "gradients", "slopes")  # what is fed targets
+ASKED = ("predict", "activations", "values")  # what knows of no loss
 BUDGETED = ("train", "gather")  # what the spec's `memory` bounds
 ANSWERING = ("predict", "score")  # what leaves the weights as they are
 
@@ -103,7 +105,8 @@ class Programs:
         if kind == "take":
             return f"update of {self.model.spec.name}, {self.model.segments.dtype}"
         what = {"train": "training step", "gather": "micro-batch", "weigh": "weights of classes",
-                "score": "evaluation", "predict": "prediction", "gradients": "gradients"}
+                "score": "evaluation", "predict": "prediction", "gradients": "gradients",
+                "activations": "a look at the layers", "slopes": "a look at the gradients", "values": "what the layers make"}
         return f"{what[kind]} of {self.model.spec.name}, batch {rows}, {self.model.segments.dtype}"
 
     def graph(self, kind: str, types: Mapping[str, TensorType], weighted: bool, stretch: int) -> Graph:
@@ -117,6 +120,9 @@ class Programs:
             "score": lambda: phase.evaluation(types, weighted),
             "gradients": lambda: phase.derivative(types, weighted),
             "predict": lambda: phase.prediction(types),
+            "activations": lambda: observing(phase).activations(types),
+            "slopes": lambda: observing(phase).slopes(types, weighted),
+            "values": lambda: observing(phase).values(types),
         }
         return build[kind]()
 
@@ -128,7 +134,7 @@ class Programs:
         if ready is not None:
             self._kept.move_to_end(key)
             return ready
-        if kind != "predict" and self.model.balance is None and balancing(self.model.spec.built):
+        if kind not in ASKED and self.model.balance is None and balancing(self.model.spec.built):
             from nnspec.runtime.loading import weights_of_classes
 
             self.model.balance = weights_of_classes(self.model)

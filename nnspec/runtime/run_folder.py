@@ -148,6 +148,8 @@ class RunFolder:
         """Removes a run's files, for one that starts anew."""
         for name in FILES:
             (self.path / name).unlink(missing_ok=True)
+        for tap in (self.path / "taps").glob("step_*.json*"):
+            tap.unlink(missing_ok=True)
 
     def write(self, name: str, text: str) -> None:
         """Replaces a file as a whole. Raises ResourceError."""

@@ -20,6 +20,7 @@ from nnspec.runtime.loop import Loop, Run
 from nnspec.runtime.resume import Splits, epochs_before
 from nnspec.runtime.run_folder import PREPARATION, RunFolder
 from nnspec.runtime.session import Model
+from nnspec.runtime.taps import Tapping
 from nnspec.training.stretches import Stretches
 
 __all__ = ["Run", "Splits", "train"]
@@ -32,6 +33,7 @@ def train(
     epochs: int | None = None,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
+    taps: Tapping | None = None,
 ) -> Run:
     """Trains a model on data (by default the spec's own) for so many epochs (by default the spec's).
 
@@ -40,6 +42,8 @@ def train(
     before it. When saves happen does not change what is learned. With ``resume`` a run goes on from
     ``last.safetensors``, in the middle of an epoch too, and ends with the same bits as one that was never stopped;
     without that file it starts anew.
+
+    ``taps`` says how often it is looked into layers and gradients, which goes into the folder; nothing of the run depends on it.
 
     Ctrl-C and SIGTERM finish the step, save, and raise Interrupted. Raises SpecError where the spec does not fit its
     data or the run to be resumed, NumbersError with the weights intact, ResourceError where the disk is full, DataError
@@ -64,6 +68,8 @@ def train(
     if total is None:
         raise _endless(model)
     model.balance = count_classes(model.spec.built, splits["train"]) if "train" in splits else None
+    if taps is not None and folder is not None:
+        callbacks = (taps.of(model, splits, folder.path), *callbacks)  # first: another may end the run
     loop = Loop(model, splits, epochs_of, folder, total, callbacks)
     if folder is not None:
         loop.prepare(folder, going)
