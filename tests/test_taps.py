@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from nnspec.compiler import loads
 from nnspec.errors import DataError, NnspecError, SpecError
@@ -29,6 +28,7 @@ from nnspec.runtime.trainer import train
 from nnspec_cupy.backend import CupyBackend
 from nnspec_cupy.emulated import EmulatedDevice
 
+torch = pytest.importorskip("torch", reason="install the extra 'test'")
 FULL = bool(os.environ.get("NNSPEC_FULL"))
 SPEC = """
 nnspec: 1
