@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 @click.option("--expand", is_flag=True, help="Print the spec in its canonical spelling, as YAML.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
               help="How problems are written; github makes annotations of a workflow.")  # fmt: skip
+@click.option("--fix", is_flag=True, help="Mend what is beyond doubt in the files themselves; comments and layout stay.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
 def command(
-    specs: tuple[str, ...], settings: dict[str, str], allowed: tuple[Path, ...], expand: bool, form: str
+    specs: tuple[str, ...], settings: dict[str, str], allowed: tuple[Path, ...], expand: bool, form: str, fix: bool, diff: bool
 ) -> int:
     """Check specs: all problems at once, each with its line and what was wanted.
 
@@ -32,6 +34,8 @@ def command(
     failures: list[tuple[str, NnspecError]] = []
     for file in specs:
         try:
+            if fix or diff:
+                _mend(file, settings, allowed, diff, err=form != "text" or expand)
             spec = read(file, settings, allowed)
         except NnspecError as e:
             failures.append((file, e))
@@ -42,6 +46,19 @@ def command(
             click.echo(f"{file}: ok ({sizes(spec)})")
     REPORTS[form](failures)
     return 2 if failures else 0
+
+
+def _mend(file: str, settings: dict[str, str], allowed: tuple[Path, ...], diff: bool, err: bool) -> None:
+    from nnspec.cli import mend
+
+    def look() -> tuple[Problem, ...]:
+        try:
+            read(file, settings, allowed)
+        except NnspecError as e:
+            return e.problems
+        return ()
+
+    mend.fix(file, look, allowed, diff, lambda text: click.echo(text, err=err) if text else None)
 
 
 def sizes(spec: Spec) -> str:

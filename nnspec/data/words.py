@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nnspec.errors import Place, Problem
+from nnspec.spec import edits
 from nnspec.spec.explain import unknown
 from nnspec.spec.source import Mapping as MappingNode
 
@@ -125,6 +126,7 @@ def not_ours(word: str, known: tuple[str, ...], place: Place, what: str) -> Prob
             wanted=problem.wanted,
             hint=f"in nnspec this is '{FOREIGN[word]}'",
             rule=problem.rule,
+            edits=(edits.word(place, word, FOREIGN[word]),),
         )
     problem = unknown(word, known, place, what, "unknown-key")
     return replace(problem, hint=ELSEWHERE[word]) if word in ELSEWHERE else problem

@@ -285,7 +285,7 @@ def parse(value: Any) -> Any:
     member = Activation.activations.get(name)
     if member is None:
         hint = ours(name, Activation.activations) or nearest(name, Activation.activations)
-        raise _wrong(f"no activation is called '{name}'", "", "" if hint else one_of(Activation.activations), hint)
+        raise _wrong(f"no activation is called '{name}'", "", "" if hint else one_of(Activation.activations), hint, Activation.activations)
     if body is not None and not isinstance(body, dict):
         if member.primary is None:
             raise _wrong(f"'{name}' takes no argument", repr(body)[:60], name, "")
@@ -312,8 +312,10 @@ def _first(e: ValidationError | TypeError) -> tuple[tuple[int | str, ...], str]:
     return first["loc"], first["msg"]
 
 
-def _wrong(message: str, found: str, wanted: str, hint: str) -> PydanticCustomError:
-    return PydanticCustomError("nnspec", "{message}", {"message": message, "found": found, "wanted": wanted, "hint": hint})
+def _wrong(message: str, found: str, wanted: str, hint: str, words: Iterable[str] = ()) -> PydanticCustomError:
+    """``words`` are those of which one is wanted."""
+    said = {"message": message, "found": found, "wanted": wanted, "hint": hint, "words": tuple(words)}
+    return PydanticCustomError("nnspec", "{message}", said)
 
 
 ActivationField = Annotated[Activation, BeforeValidator(parse)]

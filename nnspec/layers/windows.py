@@ -17,9 +17,9 @@ Around = tuple[tuple[int, int], ...]  # before and after each axis
 ENDS: Mapping[int, str] = {1: "[left, right]", 2: "[top, bottom, left, right]", 3: "[front, back, top, bottom, left, right]"}
 
 
-def wrong(message: str, found: str, wanted: str, hint: str = "") -> PydanticCustomError:
-    """What a validator raises: an error of four parts."""
-    return PydanticCustomError("nnspec", "{message}", {"message": message, "found": found[:60], "wanted": wanted, "hint": hint})
+def wrong(message: str, found: str, wanted: str, hint: str = "", words: tuple[str, ...] = ()) -> PydanticCustomError:
+    """What a validator raises: an error of four parts; ``words`` are those of which one may be meant."""
+    return PydanticCustomError("nnspec", "{message}", {"message": message, "found": found[:60], "wanted": wanted, "hint": hint, "words": words})
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Ends:
         if len(given) == 2 * self.axes and all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= LARGEST for v in given):
             return tuple(zip(given[::2], given[1::2], strict=True))
         raise wrong(f"'{self.what}' does not fit", str(list(value) if isinstance(value, tuple) else value),
-                    ", ".join([*self.words, "a whole number", f"or {ENDS[self.axes]}"]), self.hint(value))
+                    ", ".join([*self.words, "a whole number", f"or {ENDS[self.axes]}"]), self.hint(value), self.words)
 
     def hint(self, value: Any) -> str:
         if value == "causal":

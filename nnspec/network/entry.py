@@ -8,6 +8,7 @@ from typing import Any
 from nnspec.errors import Place, Problem, SpecError
 from nnspec.layers.layer import Entry
 from nnspec.records import dataclass, replace
+from nnspec.spec import meant
 from nnspec.spec.blocks import COMMON
 from nnspec.spec.explain import describe, split, unknown
 from nnspec.spec.formulas import is_formula
@@ -90,6 +91,12 @@ def truth(node: Node | None, default: bool, key: str) -> bool:
 def known_kinds(blocks: Iterable[str]) -> list[str]:
     """Every word that may stand as an entry's kind."""
     return [*Entry.registry, *STRUCTURES, *blocks]
+
+
+def no_such_kind(written: Written, known: list[str]) -> Problem:
+    """The problem of an entry whose kind is not known."""
+    problem = unknown(written.kind, known, written.place, "layer")
+    return replace(problem, edits=meant.of_kind(written.kind, known, written.place, written.fields, problem.hint))
 
 
 def no_parameters(written: Written) -> None:

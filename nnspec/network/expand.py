@@ -17,7 +17,7 @@ from nnspec.layers.math import Math
 from nnspec.network import backbone
 from nnspec.network.calls import activated, block_of, call
 from nnspec.network.context import Context
-from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, parse, peek, reads_input, truth
+from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, no_such_kind, parse, peek, reads_input, truth
 from nnspec.network.graph import Leaf, Network, Port
 from nnspec.network.infer import infer
 from nnspec.network.initial import initial
@@ -31,7 +31,7 @@ from nnspec.network.share import owner
 from nnspec.network.structures import structure
 from nnspec.records import dataclass, field, replace
 from nnspec.spec.blocks import COMMON, Block
-from nnspec.spec.explain import describe, fields_of, unknown, validate
+from nnspec.spec.explain import describe, fields_of, validate
 from nnspec.spec.formulas import Watched, substitute
 from nnspec.spec.networks import Subnetwork
 from nnspec.spec.source import Mapping as MappingNode
@@ -230,7 +230,7 @@ class Expander:
     ) -> tuple[tuple[Port, ...], dict[str, Port]]:
         """A layer itself, and the block that its ``activation`` names."""
         if written.kind not in Entry.registry:
-            raise SpecError(unknown(written.kind, known_kinds((*self.blocks, *self.networks)), written.place, "layer"))
+            raise SpecError(no_such_kind(written, known_kinds((*self.blocks, *self.networks))))
         member = Entry.registry[written.kind]
         what = f"layer '{written.kind}'"
         fields = fields_of(member, written.fields, what)

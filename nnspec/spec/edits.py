@@ -19,6 +19,11 @@ def word(place: Place, old: str, new: str) -> Edit:
     return Edit(place, "word", new, old=old, says=f"'{old}' is now '{new}'")
 
 
+def unquoted(place: Place, text: str) -> Edit:
+    """A value without its quotes."""
+    return Edit(place, "word", text, old=text, says=f"'{text}' without quotes")
+
+
 def text(place: Place, old: str, new: str) -> Edit:
     """Characters in place of others, whatever YAML makes of them: for what cannot be read yet."""
     return Edit(place, "text", new, old=old, says=f"{old} is now {new}")
@@ -55,3 +60,8 @@ def insert_after(entry: Place, new: str) -> Edit:
 def insert_before(entry: Place, new: str) -> Edit:
     """Another entry before one of a list."""
     return Edit(entry, "before", new, says=f"'{new}' put before it")
+
+
+def pair(key: Place, name: str, new: str) -> Edit:
+    """Other keys with their values in place of one with its own: ``pair(place, "freeze", "trainable: false")``."""
+    return Edit(key, "pair", new, old=name, says=f"'{name}' is now '{new}'")

@@ -7,7 +7,9 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from nnspec.errors import Place, Problem, Source, SpecError, nearest, one_of
+from nnspec.errors import Edit, Place, Problem, Source, SpecError, nearest, one_of
+from nnspec.records import replace
+from nnspec.spec import meant
 from nnspec.spec.model import Config, Kind
 from nnspec.spec.source import Mapping as MappingNode
 from nnspec.spec.source import Node, Scalar, Sequence, plain
@@ -61,8 +63,17 @@ def unknown(name: str, known: Iterable[str], place: Place, what: str, rule: str 
     hint = ours(name, known)
     if name in LATER and not hint:
         return Problem(f"{name}: not in this version", place, hint=LATER[name], rule="not-in-this-version")
-    hint = hint or nearest(name, known) or ("" if known else "leave it out: there is none")
-    return Problem(f"no {what} is called '{name}'", place, wanted="" if hint else one_of(known), hint=hint, rule=rule)
+    near = "" if hint else meant.meant(name, known)
+    hint = hint or (f"did you mean '{near}'?" if near else nearest(name, known)) or ("" if known else "leave it out: there is none")
+    return Problem(f"no {what} is called '{name}'", place, wanted="" if hint else one_of(known), hint=hint, rule=rule,
+                   edits=meant.of_word(name, known, place, hint))
+
+
+def unknown_key(name: str, node: MappingNode, known: Iterable[str], what: str) -> Problem:
+    """The problem of a key that a mapping may not have."""
+    known = list(known)
+    problem = unknown(name, known, node.keys[name], what, "unknown-key")
+    return replace(problem, edits=meant.of_key(name, node, known, problem.hint))
 
 
 def fields_of(member: type[Kind], body: Node | None, what: str) -> MappingNode:
@@ -89,7 +100,7 @@ def validate(cls: type[C], node: MappingNode, place: Place, what: str, known: It
     if cls.model_config.get("extra") == "allow":  # keys of any name
         names += [key for key in node.pairs if key not in names]
     problems = [
-        unknown(key, [*names, *known], node.keys[key], f"key of {what}", "unknown-key") for key in node.pairs if key not in names
+        unknown_key(key, node, [*names, *known], f"key of {what}") for key in node.pairs if key not in names
     ]
     data = {k: plain(v) for k, v in node.pairs.items() if k in names}
     try:
@@ -132,14 +143,21 @@ def _problem(error: Any, node: MappingNode, place: Place, what: str, cls: type[C
         return Problem(f"{inside} needs '{loc[-1]}'", where, wanted=f"{loc[-1]}: …", rule="missing-key")
     if kind == "extra_forbidden":
         inner = f"'{'.'.join(map(str, loc[:-1]))}'"
-        key = at.keys.get(str(loc[-1]), where) if isinstance(at, MappingNode) else at.place
-        return unknown(str(loc[-1]), _fields_at(cls, loc[:-1]), key, f"key of {inner}", "unknown-key")
+        if isinstance(at, MappingNode) and str(loc[-1]) in at.keys:
+            return unknown_key(str(loc[-1]), at, _fields_at(cls, loc[:-1]), f"key of {inner}")
+        return unknown(str(loc[-1]), _fields_at(cls, loc[:-1]), at.place, f"key of {inner}", "unknown-key")
     if kind == "nnspec":
-        return Problem(ctx["message"], where, found=ctx["found"], wanted=ctx["wanted"], hint=ctx["hint"], rule="bad-value")
+        return Problem(ctx["message"], where, found=ctx["found"], wanted=ctx["wanted"], hint=ctx["hint"], rule="bad-value",
+                       edits=_words_of(at, ctx.get("words", ()), ctx["hint"]))
     wanted = _WANTED.get(kind, error["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
     wanted = wanted.format(**{k: f"{v:,}" if isinstance(v, int) else f"{v:g}" if isinstance(v, float) else v for k, v in ctx.items()})
     wanted = f"a mapping of {', '.join(_fields_at(cls, loc))}" if kind == "model_type" else wanted.replace(" 1 values", " 1 value")
     hint = ""
+    edits: tuple[Edit, ...] = ()
+    if isinstance(at, Scalar) and kind in ("int_type", "float_type"):
+        edits = meant.of_number(at, kind == "int_type")
+    elif isinstance(at, Scalar) and kind == "bool_type":
+        edits = meant.of_truth(at)
     if isinstance(at, Scalar) and at.quoted and kind in ("int_type", "float_type", "bool_type"):
         hint = "leave the quotes out"
     if kind == "int_type" and isinstance(at, Scalar) and isinstance(at.value, float) and at.value.is_integer():
@@ -149,8 +167,21 @@ def _problem(error: Any, node: MappingNode, place: Place, what: str, cls: type[C
     if kind == "literal_error" and isinstance(at, Scalar) and at.value in LATER_VALUES:
         return Problem(f"{field}: {at.value}: not in this version", where, wanted=wanted, rule="not-in-this-version")
     if kind == "literal_error" and isinstance(at, Scalar):
-        hint = nearest(str(at.value), ctx["expected"].replace("'", "").replace(" or ", ", ").split(", "))
-    return Problem(f"'{field}' of {what} does not fit", where, found=describe(at), wanted=wanted, hint=hint, rule="bad-value")
+        words = ctx["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        hint = nearest(str(at.value), words)
+        edits = meant.of_value(at, words)
+    return Problem(f"'{field}' of {what} does not fit", where, found=describe(at), wanted=wanted, hint=hint, rule="bad-value", edits=edits)
+
+
+def _words_of(at: Node, words: Iterable[str], hint: str) -> tuple[Edit, ...]:
+    """The edits for a word that a validator does not know, as a value or as the key of a mapping, where it says which it knows."""
+    words = list(words)
+    if isinstance(at, Scalar):
+        return meant.of_value(at, words)
+    if isinstance(at, MappingNode) and len(at.pairs) == 1:
+        ((name, place),) = at.keys.items()
+        return meant.of_word(name, words, place, hint)
+    return ()
 
 
 def _fields_at(cls: type[Config], path: Iterable[Any]) -> list[str]:

@@ -19,7 +19,8 @@ from nnspec.layers.activations import Activation
 from nnspec.layers.layer import Entry
 from nnspec.records import dataclass, field
 from nnspec.spec import blocks as block
-from nnspec.spec.explain import choose, describe, unknown, validate
+from nnspec.spec import edits
+from nnspec.spec.explain import choose, describe, unknown_key, validate
 from nnspec.spec.formulas import BROKEN, substitute
 from nnspec.spec.include import include, shipped, twice
 from nnspec.spec.model import Kind
@@ -109,7 +110,7 @@ def take_apart(
     except SpecError as e:
         problems += e.problems
     known = [*Settings.model_fields, *PARTS]
-    problems += [unknown(k, known, root.keys[k], "key of a spec", "unknown-key") for k in root.pairs if k not in known and not k.startswith("x-")]
+    problems += [unknown_key(k, root, known, "key of a spec") for k in root.pairs if k not in known and not k.startswith("x-")]
     doc = Document(file, root, Settings(nnspec=1), problems=problems, allow=allow)
     doc.vars = variables(root.pairs.get("vars"), {}, problems)
     doc.settings = _settings(doc)
@@ -163,7 +164,8 @@ def _settings(doc: Document) -> Settings:
         settings = validate(Settings, node, doc.root.place, "the spec")
     except SpecError as e:
         doc.problems += [
-            Problem("the spec does not say its language version", p.place, wanted="nnspec: 1 as its first line", rule="missing-key")
+            Problem("the spec does not say its language version", p.place, wanted="nnspec: 1 as its first line", rule="missing-key",
+                    edits=(edits.set_top(p.place, "nnspec", "1"),) if p.place else ())
             if p.rule == "missing-key" and p.wanted.startswith("nnspec:")
             else p
             for p in e.problems

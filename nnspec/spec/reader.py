@@ -10,7 +10,7 @@ import yaml
 
 from nnspec.errors import Place, Problem, Source, SpecError
 from nnspec.records import dataclass, field
-from nnspec.spec import refused
+from nnspec.spec import edits, refused
 from nnspec.spec.nodes import MOST_LEVELS, MOST_NODES, Mapping, Node, Scalar, Sequence, Value
 from nnspec.spec.scalars import resolve
 from nnspec.spec.syntax import at, explain
@@ -179,8 +179,7 @@ class Reader:
                 and start >= self.debris
                 and (found := torn(self.source, place, start, event.end_mark.index, self.in_flow))
             ):
-                p = found.problem
-                self.report(p.message, place, found=p.found, wanted=p.wanted, hint=p.hint, rule=p.rule)
+                self.say(found.problem)
                 self.debris = found.end
         node = Scalar(place, value, text, quoted)
         if event.anchor:
@@ -272,13 +271,9 @@ class Reader:
         else:
             key, parent.key = parent.key, None
             if not key.spaced and isinstance(node, Scalar) and not node.text and not node.quoted:
-                self.report(
-                    "a space is missing after ':'",
-                    key.place,
-                    found=key.text[:40],
-                    wanted=": ".join(key.text.split(":", 1))[:40],
-                    rule="key",
-                )
+                spaced = ": ".join(key.text.split(":", 1))
+                mend = (edits.text(key.place, key.text, spaced),)
+                self.say(Problem("a space is missing after ':'", key.place, found=key.text[:40], wanted=spaced[:40], rule="key", edits=mend))
             if key.kept:
                 parent.node.pairs[key.text], parent.node.keys[key.text] = node, key.place
 

@@ -56,7 +56,7 @@ def _together(tree: Tree | None, text: str, groups: list[tuple[Edit, ...]]) -> t
     made: list[int] = []
     for n, edits in enumerate(groups):
         try:
-            own = [p for e in edits for p in (_patches(tree, e) if tree and e.kind != "text" else _text(text, e))]
+            own = [p for e in edits for p in (WAYS[e.kind](tree, e) if tree and e.kind != "text" else _text(text, e))]
         except Refused:
             continue
         new = [p for p in own if p not in taken]  # several problems may ask for the same
@@ -88,10 +88,6 @@ def _text(text: str, edit: Edit) -> list[Patch]:
     if not edit.old or not text.startswith(edit.old, start):
         raise Refused
     return [Patch(start, start + len(edit.old), edit.text)]
-
-
-def _patches(tree: Tree, edit: Edit) -> list[Patch]:
-    return WAYS[edit.kind](tree, edit)
 
 
 def _found(tree: Tree, edit: Edit) -> Span:
@@ -213,6 +209,17 @@ def _remove(tree: Tree, edit: Edit) -> list[Patch]:
     return [_whole_lines(tree, begin, end)]
 
 
+def _pair(tree: Tree, edit: Edit) -> list[Patch]:
+    """Other pairs in place of one; in a block each on a line of its own."""
+    key = _found(tree, edit)
+    value = _value(key) if _is_key(key) else key
+    if value is key or value.kind == "Alias" or value.style in ("|", ">") or (value.parts and not value.flow) or key.parent is None:
+        raise Refused
+    line = f"{_break(tree)}{' ' * tree.column(key.start)}"
+    new = edit.text if key.parent.flow else re.sub(r", (?=\w+: )(?![^{]*\})", line, edit.text)
+    return [Patch(key.start, value.end, new)]
+
+
 def _from_brackets(tree: Tree, begin: int, end: int, before: Span | None) -> Patch:
     text = tree.text
     if comma := re.compile(r"[ \t]*,(?:[ \t]*(?![ \t\r\n#]))?").match(text, end):
@@ -288,5 +295,5 @@ def _break(tree: Tree) -> str:
 
 
 WAYS: dict[str, Callable[[Tree, Edit], list[Patch]]] = {
-    "word": _word, "set": _set, "top": _top, "remove": _remove, "remove-entry": _remove_entry, "before": _before, "after": _after,
+    "word": _word, "set": _set, "top": _top, "pair": _pair, "remove": _remove, "remove-entry": _remove_entry, "before": _before, "after": _after,
 }  # fmt: skip

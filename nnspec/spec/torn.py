@@ -6,6 +6,7 @@ import re
 
 from nnspec.errors import Place, Problem, Source
 from nnspec.records import dataclass
+from nnspec.spec import edits
 from nnspec.spec.grammar import MOST_CHARACTERS, closing
 
 _PATH = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*|\[[^\[\]\n]*\])*")
@@ -50,7 +51,10 @@ def whole(source: Source, place: Place, start: int, begin: int, finish: int) -> 
     flat = " ".join(text[start:finish].split())
     quoted = f'"{flat}"' if '"' not in flat else "'" + flat.replace("'", "''") + "'"
     found = text[start:finish].split("\n")[0]
-    return Torn(Problem("YAML has torn a formula apart", place, found=found, hint=f"quote the formula: {quoted}", rule="torn-formula"), finish)
+    lines = (text[:start] + ".").splitlines()
+    mend = edits.text(Place(source, len(lines), len(lines[-1])), text[start:finish], quoted)
+    hint = f"quote the formula: {quoted}"
+    return Torn(Problem("YAML has torn a formula apart", place, found=found, hint=hint, rule="torn-formula", edits=(mend,)), finish)
 
 
 def formula_end(text: str, begin: int, stop: int) -> int:

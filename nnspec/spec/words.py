@@ -130,9 +130,24 @@ FOREIGN |= {f"Conv{axes}DTranspose": f"conv_transpose{axes}d" for axes in (1, 2,
 FOREIGN |= {name.lower(): own for name, own in FOREIGN.items() if own[-2:] in ("1d", "2d", "3d") and name.lower() != own}
 
 
+# what a word is among those that are known somewhere else: the kernel of a pool is its size
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "kernel_size": ("size",), "kernel": ("size",), "ksize": ("kernel", "size"), "window": ("kernel", "size"), "pool": ("size",),
+    "output_size": ("size",), "p": ("probability",), "linear": ("identity",), "units": ("filters",), "filters": ("units",), "alpha": ("slope",),
+    "num_filters": ("filters",), "n_filters": ("filters",), "hidden_size": ("units",), "out_dim": ("units",), "dilations": ("dilation",),
+    "num_heads": ("heads",), "n_heads": ("heads",),
+}  # fmt: skip
+
+
+def own_word(name: str, known: Collection[str]) -> str:
+    """Our word for one of Keras or PyTorch, among those that are known here; else what is said of it, or nothing."""
+    word = FOREIGN.get(name) or FOREIGN.get(name.lower(), "")
+    return word if word in known else next((w for w in ELSEWHERE.get(name, ()) if w in known), word)
+
+
 def ours(name: str, known: Collection[str]) -> str:
     """The hint for a word of Keras or PyTorch, where it has a word of ours among those that are known here; else nothing."""
-    word = FOREIGN.get(name) or FOREIGN.get(name.lower(), "")
+    word = own_word(name, known)
     return f"in nnspec this is '{word}'" if word in known else f"in nnspec: {word}" if " " in word else ""
 
 
