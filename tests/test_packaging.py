@@ -59,6 +59,7 @@ def test_every_module_and_what_lies_beside_it_is_inside(names: list[str]) -> Non
         "nnspec/data/shipped/LICENCE.md",
     }
     wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "nnspec" / "cli" / "templates").iterdir()}
+    wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "nnspec" / "view" / "page").iterdir()}
     assert wanted <= set(names)
 
 

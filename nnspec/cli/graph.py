@@ -10,8 +10,8 @@ import click
 from nnspec.cli.options import read, spec_options, write
 from nnspec.errors import Problem, SpecError, one_of
 
-FORMS = {"svg": "svg", "mmd": "mermaid", "dot": "dot", "json": "as_json"}  # suffix to module of nnspec.view
-LATER = ("html", "png", "pdf")
+FORMS = {"svg": "svg", "mmd": "mermaid", "dot": "dot", "json": "as_json", "html": "html"}  # suffix to module of nnspec.view
+LATER = ("png", "pdf")
 
 
 @click.command("graph")
@@ -20,7 +20,7 @@ LATER = ("html", "png", "pdf")
     "-o",
     "--output",
     metavar="FILE",
-    help="net.svg, .mmd (Mermaid), .dot (Graphviz) or .json; by default Mermaid is printed.",
+    help="net.html (one file to look through), .svg, .mmd (Mermaid), .dot (Graphviz) or .json; by default Mermaid is printed.",
 )
 @click.option(
     "--level", type=click.Choice(["layers", "ops"]), default="layers", show_default=True, help="What a node is."

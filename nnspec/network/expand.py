@@ -189,6 +189,8 @@ class Expander:
         if written.kind in self.broken:
             self.used.add(written.kind)
             return (Port(ctx.at(name)),), {}
+        if written.kind not in Entry.registry:
+            self.network.calls[ctx.at(name)] = written.kind, written.place
         if written.kind in STRUCTURES:
             ends = structure(self, written, name, copy, current, ctx)
             outputs: dict[str, Port] = {}

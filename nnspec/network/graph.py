@@ -123,6 +123,7 @@ class Network:
     output_names: tuple[str, ...] = ()
     names: dict[str, Port] = field(default_factory=dict)
     parts: dict[str, Called] = field(default_factory=dict)  # whole networks inside, by the path of their first call
+    calls: dict[str, tuple[str, Place]] = field(default_factory=dict)  # kind and place of what each frame is made by: a block, a structure, a network
 
     def add_input(self, name: str, type: TensorType, place: Place | None) -> Port:
         self.nodes[name] = {
@@ -174,7 +175,7 @@ class Network:
         """The layers as a networkx graph, made when it is first asked for: importing networkx takes longer than checking a spec."""
         import networkx as nx
 
-        graph: LayerGraph = nx.MultiDiGraph(name=self.name, outputs=tuple(p.node for p in self.outputs))
+        graph: LayerGraph = nx.MultiDiGraph(name=self.name, outputs=tuple(p.node for p in self.outputs), calls=self.calls)
         graph.add_nodes_from(self.nodes.items())
         for source, target, position, data in self.edges:
             graph.add_edge(source, target, key=position, **data)

@@ -92,6 +92,17 @@ def layout(items: Sequence[Item], edges: Sequence[Edge], labels: Mapping[Frame, 
     return work.picture(tree, edges)
 
 
+def arranged(items: Sequence[Item], edges: Sequence[Edge]) -> dict[Frame, tuple[Container, list[list[Vertex]], list[Segment]]]:
+    """Every container, outer ones first, with its rows in their order and the segments between: all of a layout that no size changes."""
+    if not items:
+        return {}
+    tree = containers({item.key: item.frames for item in items}, edges)
+    work = _Layout({item.key: item for item in items}, {}, _column_height(items))
+    for frame in reversed(list(tree)):
+        work.lay(tree[frame])
+    return {frame: (container, *work.ordered[frame]) for frame, container in tree.items()}
+
+
 def _column_height(items: Sequence[Item]) -> float:
     area = sum((item.span + 40) * (item.height + item.below + _ROW_GAP + 10) for item in items)
     return max(_SHORTEST_COLUMN, 1.0 * sqrt(area))
@@ -101,6 +112,7 @@ class _Layout:
     def __init__(self, items: Mapping[str, Item], labels: Mapping[Frame, float], tallest: float) -> None:
         self.items, self.labels, self.tallest = items, labels, tallest
         self.laid: dict[Frame, _Laid] = {}
+        self.ordered: dict[Frame, tuple[list[list[Vertex]], list[Segment]]] = {}
 
     # What a vertex takes up, and where values leave and enter it.
 
@@ -162,6 +174,7 @@ class _Layout:
     def lay(self, container: Container) -> None:
         rows, segments = rank(container)
         rows = order(rows, segments, self.fractions)
+        self.ordered[container.frame] = rows, segments
         sizes = [(sum(self.width(v) + 24.0 for v in row), max(map(self.height, row)) + 34.0) for row in rows]
         columns = fold(rows, segments, sizes, self.tallest, None if container.frame else _ASPECT)
         lanes = max((len(column.leaves) for column in columns[:-1]), default=0)

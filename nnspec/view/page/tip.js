@@ -1,0 +1,38 @@
+// What stands beside the pointer while it rests on a layer or a frame.
+
+import { exact, short } from "./details.js";
+import { html } from "./dom.js";
+
+export class Tip {
+  constructor(view) {
+    this.view = view;
+    this.element = html("div", { class: "tip", "aria-hidden": "true", hidden: true });
+  }
+
+  show(kind, about, event) {
+    if (this.about !== about) {
+      this.about = about;
+      this.element.replaceChildren(...this.lines(kind, about));
+    }
+    this.element.hidden = false;
+    const box = this.view.getBoundingClientRect(), own = this.element.getBoundingClientRect();
+    const x = event.clientX - box.left + 16, y = event.clientY - box.top + 18;
+    this.element.style.left = `${Math.max(4, x + own.width > box.width ? x - own.width - 30 : x)}px`;
+    this.element.style.top = `${Math.max(4, y + own.height > box.height ? y - own.height - 34 : y)}px`;
+  }
+
+  hide() {
+    this.element.hidden = true;
+  }
+
+  lines(kind, about) {
+    const name = kind === "node" ? about.name : about.label, rows = [];
+    const says = kind === "node" ? about.says : `${about.kind || "frame"} · ${about.layers} layer${about.layers === 1 ? "" : "s"}`;
+    if (kind === "node" && about.kind !== "output") rows.push(["output", about.shape]);
+    if (about.parameters) rows.push(["parameters", exact(about.parameters)]);
+    if (about.flops) rows.push(["FLOPs", short(about.flops)]);
+    if (about.memory) rows.push(["memory", short(about.memory, "B", 1024)]);
+    for (const note of about.notes ?? []) rows.push(["note", note]);
+    return [html("b", {}, name), html("p", {}, says), about.path === name ? null : html("small", {}, about.path), ...rows.map(([key, value]) => html("div", {}, html("i", {}, key), html("span", {}, value)))].filter(Boolean);
+  }
+}
