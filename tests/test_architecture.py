@@ -29,7 +29,7 @@ ORDER = (
     ("spec.schema", "spec.write"),
     ("network",),
     ("compiler",),
-    ("interop", "view"),
+    ("interop", "view", "lint"),
     ("runtime",),
     ("", "cli"),
     ("__main__",),

@@ -13,6 +13,7 @@ from nnspec.errors import Problem, SpecError, nearest
 COMMANDS: dict[str, str] = {
     "run": "Train a spec into a run folder; --resume continues one.",
     "check": "Every problem of one or more specs at once.",
+    "rule": "Explain a rule of check; without a number, list them.",
     "summary": "Layers with shapes, parameters, FLOPs and memory.",
     "graph": "Draw the network: svg, mmd, dot or json.",
     "plan": "What the compiler did: passes, kernels, buffers, memory.",
@@ -36,7 +37,6 @@ COMMANDS: dict[str, str] = {
 LATER: dict[str, str] = {
     "gradcheck": "gradients against differences",
     "view": "runs in a browser",
-    "rule": "explain a rule of check",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from nnspec.errors import Problem, SpecError
+from nnspec.errors import Place, Problem, SpecError
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import DType, TensorType
@@ -254,7 +254,8 @@ class Expander:
             resolved = MappingNode(resolved.place, kept, resolved.keys, resolved.flow)
         entry = validate(member, resolved, written.place, what, COMMON)
         env = self.environment(ctx.env, current)
-        port = self.leaf(entry, name, {k: plain(v) for k, v in resolved.pairs.items()}, current, written, ctx, env, passes and block is None)
+        plain_fields = {k: plain(v) for k, v in resolved.pairs.items()}
+        port = self.leaf(entry, name, plain_fields, current, written, ctx, env, passes and block is None, {**written.keys, **resolved.keys})
         leaf = self.network.nodes[port.node]["leaf"] if port.type is not None else None
         params = {p.name: Port(port.node, p.name, TensorType(p.shape, self.dtype), batched=False) for p in leaf.params} if leaf else {}
         further = {n: replace(port, output=n, type=v.type, value=v) for n, v in self.outputs.pop(port.node, {}).items()}
@@ -274,6 +275,7 @@ class Expander:
         ctx: Context,
         env: Mapping[str, Any],
         passes: bool = False,
+        keys: Mapping[str, Place] | None = None,
     ) -> Port:
         """Adds a layer to the graph, with its type where it can be told."""
         path = ctx.at(name)
@@ -306,7 +308,7 @@ class Expander:
         penalties = regularize(self.resolve(written.common.get("regularize"), env), learned, path, self.dtype.largest)
         passes = passes and bool(x) and y.type == x[0].type and x[0].batched == any(p.batched for p in x)
         weights = owner(entry, params, path, written, ctx.shared, self.network)
-        leaf = Leaf(path, entry, x, params, init, ctx.frozen, written.place, weights, ctx.only, passes, ctx.rate, penalties)
+        leaf = Leaf(path, entry, x, params, init, ctx.frozen, written.place, weights, ctx.only, passes, ctx.rate, penalties, keys or written.keys)
         if inferred.built.outputs:
             self.outputs[path] = inferred.built.outputs
         return self.network.add_layer(leaf, y, inferred.flops, fields, ctx.frames)

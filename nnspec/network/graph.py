@@ -81,6 +81,7 @@ class Leaf:
     passes: bool = False
     rate: Rate = Rate()
     regularize: Mapping[str, Penalty] = field(default_factory=dict)
+    keys: Mapping[str, Place] = field(default_factory=dict)  # where each of its keys stands in the spec
 
     @property
     def own(self) -> tuple[Param, ...]:

@@ -26,7 +26,7 @@ def unread(network: Network, also: list[Port], problems: list[Problem]) -> None:
                     place,
                     wanted="a way to an output or a loss",
                     hint="name it in a later layer's from, in outputs, or leave it out",
-                    rule="unreachable",
+                    rule="NN005",
                 )
             )
         marks.add(mark)

@@ -150,7 +150,7 @@ def _checked(target: Target, ends: Ends, losses: Targets | None) -> Target:
     if target.number is not None:
         _fitting_number(target, y, loss)
     elif loss.targeted:
-        _classes(target, y, loss)
+        _classes(target, y, loss, ends.network)
         loss.fits(y, type)
     term = replace(term, of=_weighed(loss, y, target.classes, term.places.get("class_weights", term.place)))
     term.of.elements(y, abstract(type, "target"))
@@ -287,7 +287,7 @@ def _weighed(loss: Loss, y: Value, classes: Sequence[str] | None, place: Place) 
     return weights
 
 
-def _classes(target: Target, y: Value, loss: Loss) -> None:
+def _classes(target: Target, y: Value, loss: Loss, network: Network) -> None:
     """The number of classes in the data must be what the output can say."""
     if target.classes is None:
         return
@@ -304,6 +304,14 @@ def _classes(target: Target, y: Value, loss: Loss) -> None:
                                     wanted="2 classes", hint="cross_entropy takes any number", rule="classes"))
     elif units != n:
         hint = f"dense: {n}, or dense: $data.{target.columns[0]}.classes" if len(y.shape) == 2 else f"{n} filters in the last layer"
-        raise SpecError(Problem(f"layer '{target.port.node}' has {units} units, the target has {n} classes", place, found=f"{units} units, {found}",
-                                wanted=f"{n} units", hint=hint, rule="classes"))
+        raise SpecError(Problem(f"layer '{target.port.node}' has {units} units, the target has {n} classes", _units_at(target.port, network) or place,
+                                found=f"{units} units, {found}", wanted=f"{n} units", hint=hint, rule="NN001"))
+
+
+def _units_at(port: Port, network: Network) -> Place | None:
+    """Where the number of an output's units stands; None where that is not one layer's, or is worked out behind it."""
+    leaf = network.nodes[port.node]["leaf"] if port.node in network.nodes else None
+    while leaf is not None and not {"units", "filters"} & leaf.keys.keys() and len(leaf.inputs) == 1 and leaf.inputs[0].shape[-1:] == port.shape[-1:]:
+        leaf = network.nodes[leaf.inputs[0].node]["leaf"]
+    return next((leaf.keys[key] for key in ("units", "filters") if key in leaf.keys), None) if leaf is not None else None
 

@@ -1,0 +1,162 @@
+"""Rules about layers that undo each other, repeat each other, or do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nnspec.errors import Problem
+from nnspec.layers.convolution import Convolution
+from nnspec.layers.dense import Dense
+from nnspec.layers.normalization import BatchNorm
+from nnspec.lint.ranges import NOT_NEGATIVE
+from nnspec.lint.rule import Rule
+from nnspec.lint.view import NOTHING, View, activation, at, bare
+from nnspec.network.graph import Leaf
+
+DROPS = ("dropout", "spatial_dropout")
+POOLS = ("max_pool1d", "max_pool2d", "max_pool3d")
+SHIFTED = (*POOLS, "avg_pool1d", "avg_pool2d", "avg_pool3d", "flatten", "identity")  # what is added to a channel before them is added behind, too
+
+
+class LinearAfterLinear(Rule, number=11, name="linear-after-linear"):
+    """Two linear layers follow each other with nothing in between."""
+
+    why = """
+        A product of two matrices is a matrix: without an activation between them two dense layers can say nothing that one could not, and
+        are harder to train. (A first layer narrower than what it reads and what it feeds is a factor of low rank, and is not reported; nor
+        are factors of a convolution along one axis.)
+        """
+    hint = "give the first an activation, such as relu, or leave one of them out"
+    bad = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: 128                               # <-
+          - dense: {units: 64, activation: relu}
+          - dense: 10
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 128, activation: relu}
+          - dense: {units: 64, activation: relu}
+          - dense: 10
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for leaf in view.leaves:
+            if activation(leaf) is not None or not isinstance(leaf.entry, Dense | Convolution) or leaf.frozen or leaf.path != leaf.weights:
+                continue
+            readers = view.readers(leaf, (*NOTHING, *DROPS) if isinstance(leaf.entry, Dense) else ("identity", *DROPS))
+            if readers is None or len(readers) != 1 or readers[0].frozen:
+                continue
+            (after,) = readers
+            if _factors(leaf) and isinstance(after.entry, type(leaf.entry)) and not self._narrow(view, leaf, after) and _factors(after):
+                yield self.at(leaf.place, f"nothing stands between '{leaf.path}' and '{after.path}', and both are linear",
+                              wanted="an activation in between")  # fmt: skip
+
+    def _narrow(self, view: View, leaf: Leaf, after: Leaf) -> bool:
+        """Whether the first is narrower than both sides: a factor of low rank, which is meant."""
+        width, before, behind = view.shape(leaf.path)[-1], leaf.inputs[0].shape[-1], view.shape(after.path)[-1]
+        if not (isinstance(width, int) and isinstance(before, int) and isinstance(behind, int)):
+            return True
+        if isinstance(leaf.entry, Dense) and leaf.inputs[0].shape[:-1] == () and view.shape(leaf.path) != after.inputs[0].shape:
+            return True  # its places were regrouped in between
+        return width < min(before, behind)
+
+
+def _factors(leaf: Leaf) -> bool:
+    """A dense layer, or a convolution that is no factor of one: every axis of its kernel longer than 1."""
+    entry = leaf.entry
+    return not isinstance(entry, Convolution) or (min(entry.kernel) > 1 and entry.groups == 1)
+
+
+class BiasBeforeBatchNorm(Rule, number=12, name="bias-before-batch-norm"):
+    """A bias right before batch norm does nothing."""
+
+    why = """
+        Batch norm subtracts each channel's mean, and with it whatever the layer before has added to the channel; its own `beta` takes the
+        place of a bias. The bias stays where it began, and costs memory and time. Source: Ioffe, Szegedy, "Batch normalization", 2015, 3.2.
+        """
+    hint = "write bias: false on the layer before batch norm"
+    bad = """
+        nnspec: 1
+        data: digits
+        layers:
+          - conv2d: {filters: 16, kernel: 3}         # <-
+          - batch_norm
+          - relu
+          - flatten
+          - dense: 10
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        data: digits
+        layers:
+          - conv2d: {filters: 16, kernel: 3, bias: false}
+          - batch_norm
+          - relu
+          - flatten
+          - dense: 10
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for leaf in view.leaves:
+            if not getattr(leaf.entry, "bias", False) or activation(leaf) is not None or leaf.frozen or leaf.path != leaf.weights:
+                continue
+            if not any(p.name == "bias" and p.trainable for p in leaf.params):
+                continue
+            readers = view.readers(leaf, SHIFTED)
+            if readers and all(isinstance(r.entry, BatchNorm) and not r.frozen and not r.only for r in readers):
+                yield self.at(at(leaf, "bias"), f"the bias of '{leaf.path}' is taken away again by '{readers[0].path}'", found="bias: true",
+                              wanted="bias: false")  # fmt: skip
+
+
+class ActivationTwice(Rule, number=13, name="activation-twice"):
+    """An activation follows itself, or cannot change what it is given."""
+
+    why = """
+        relu of what is not negative changes nothing; a second sigmoid or tanh squeezes what was squeezed, and gradients once more. It
+        happens where an entry has an `activation` and a layer of that name follows.
+        """
+    hint = "leave one of the two out"
+    bad = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, activation: relu}
+          - relu                                     # <-
+          - dense: 10
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, activation: relu}
+          - dense: 10
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for leaf in view.leaves:
+            made = activation(leaf)
+            if made is None or not bare(leaf) or made.kind in ("softmax", "log_softmax"):
+                continue
+            source = view.before(leaf, (*NOTHING, *DROPS, *POOLS))
+            first = activation(source) if source is not None else None
+            if source is None or first is None:
+                continue
+            if first.kind == made.kind:
+                yield self.at(leaf.place, f"'{leaf.path}' is {made.kind} of what is {made.kind} already", found=f"{first.kind} in '{source.path}'")
+            elif made.kind == "relu" and first.kind in NOT_NEGATIVE:
+                yield self.at(leaf.place, f"'{leaf.path}' changes nothing: {first.kind} is never below 0", found=f"{first.kind} in '{source.path}'")

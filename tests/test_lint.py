@@ -1,0 +1,257 @@
+"""Rules of ``nnspec check``: their pages' examples, silences, formats and exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnspec.cli import status
+from nnspec.compiler import load, loads
+from nnspec.errors import NnspecError, SpecError
+from nnspec.lint import RULES, Rule, lint
+from nnspec.lint.rule import MARK
+from nnspec.lint.words import WORDS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / ".github" / "docs" / "rules"
+Found = list[tuple[str, int]]
+
+
+def found(text: str) -> Found:
+    """Rule and line of each problem of a spec, its errors or its warnings."""
+    try:
+        problems = lint(loads(text))
+    except NnspecError as e:
+        problems = list(e.problems)
+    return [(p.rule, p.place.line if p.place else 0) for p in problems]
+
+
+def marked(text: str) -> list[int]:
+    return [n for n, line in enumerate(text.splitlines(), 1) if line.rstrip().endswith(MARK)]
+
+
+# pages
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_the_bad_example_is_reported_on_its_marked_line_alone(rule: type[Rule]) -> None:
+    assert len(marked(rule.bad)) == 1
+    assert found(rule.bad) == [(rule.number, marked(rule.bad)[0])]
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_the_good_example_is_not_reported(rule: type[Rule]) -> None:
+    assert found(rule.good) == []
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_page_says_what_why_and_what_instead(rule: type[Rule]) -> None:
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", rule.name) and rule.summary().endswith(".") and len(rule.summary()) < 100
+    assert len(rule.why.split()) > 15 and rule.hint and not rule.hint.endswith(".")
+
+
+def test_numbers_and_names_are_taken_once() -> None:
+    assert len({r.name for r in RULES.values()}) == len(RULES) and list(RULES) == sorted(RULES)
+
+
+def documents() -> dict[str, str]:
+    """The pages as files: one a rule, and a list of them."""
+    rows = "".join(f"| [{r.number}]({r.number}.md) | {r.name} | {r.summary()} | {r.severity} |\n" for r in RULES.values())
+    words = "".join(f"| `{word}` | {text} |\n" for word, text in WORDS.items())
+    listed = (
+        "# Rules of `nnspec check`\n\nA warning is no error and yet a mistake; `--strict` makes check fail on it. `nnspec rule NN012` prints a page.\n"
+        "Where it is meant, a comment says so with a reason: `# nnspec: NN012 the weights come from elsewhere`, behind the entry or on a line of\n"
+        "its own above it (it is about that line and what is indented below it), or above the spec's first key for the whole file.\n\n"
+        f"| rule | name | what it says | |\n| --- | --- | --- | --- |\n{rows}\n## Words of errors\n\nErrors without a number go by a word.\n\n"
+        f"| word | what it says |\n| --- | --- |\n{words}"
+    )
+    return {"README.md": listed, **{f"{r.number}.md": r.page() for r in RULES.values()}}
+
+
+def test_the_documents_are_what_the_rules_say() -> None:
+    """NNSPEC_WRITE_GOLDEN=1 writes them."""
+    wanted = documents()
+    if os.environ.get("NNSPEC_WRITE_GOLDEN"):
+        PAGES.mkdir(parents=True, exist_ok=True)
+        for old in PAGES.glob("*.md"):
+            old.unlink()
+        for name, text in wanted.items():
+            (PAGES / name).write_text(text, encoding="utf-8")
+    assert {p.name: p.read_text("utf-8") for p in PAGES.glob("*.md")} == wanted
+
+
+def test_every_word_of_an_error_can_be_explained() -> None:
+    words = set()
+    for path in (ROOT / "nnspec").rglob("*.py"):
+        if "ops" not in path.parts and "layers" not in path.parts:
+            words |= set(re.findall(r"""rule=["']([A-Za-z0-9-]+)["']""", path.read_text("utf-8")))
+    assert sorted(words - {*WORDS, *RULES}) == []
+
+
+# specs that come along
+
+
+SHIPPED = sorted([*(ROOT / "specs").glob("quickstart/*.yaml"), *(ROOT / "specs").glob("zoo/*.yaml"), *(ROOT / "nnspec/cli/templates").glob("*.yaml")])
+
+
+@pytest.mark.parametrize("path", [p for p in SHIPPED if p.name != "index.yaml"], ids=lambda p: p.stem)
+def test_no_shipped_spec_is_reported(path: Path) -> None:
+    try:
+        spec = load(path)
+    except NnspecError as e:
+        if "it has to be made first" in str(e) or "cannot be read" in str(e):
+            pytest.skip("its pictures are drawn first")
+        raise
+    assert [p.render() for p in lint(spec)] == []
+
+
+# silences
+
+
+DOUBLE = """\
+nnspec: 1
+data: digits
+layers:
+  - flatten
+  - dense:
+      units: 64
+      activation: relu
+  - relu
+  - dense: {units: 32, activation: relu}
+  - relu
+  - dense: 10
+loss: cross_entropy
+"""
+
+
+def silenced(line: int, comment: str, own_line: bool = False) -> Found:
+    lines = DOUBLE.splitlines()
+    if own_line:
+        lines.insert(line - 1, comment)
+    else:
+        lines[line - 1] += "  " + comment
+    return found("\n".join(lines))
+
+
+def test_a_rule_is_silenced_behind_its_line_or_above_it() -> None:
+    assert found(DOUBLE) == [("NN013", 8), ("NN013", 10)]
+    assert silenced(8, "# nnspec: NN013 as published") == [("NN013", 10)]
+    assert silenced(8, "  # nnspec: NN013 as published", own_line=True) == [("NN013", 11)]
+    assert silenced(3, "# nnspec: NN013 a comment on a key is about all that is below it") == []
+    assert silenced(1, "# nnspec: NN013 above the first key it is about the file", own_line=True) == []
+
+
+def test_a_silence_of_a_list_that_is_not_indented_is_about_its_entries() -> None:
+    text = "nnspec: 1\ndata: digits\nlayers:  # nnspec: NN013 as published\n- flatten\n- dense: {units: 64, activation: relu}\n- relu\n- dense: 10\n"
+    assert found(text) == []
+    assert found(text.replace("  # nnspec: NN013 as published", "").replace("- relu\n", "- relu  # nnspec: NN013 so\n")) == []
+
+
+def test_a_silence_that_silences_nothing_is_reported() -> None:
+    assert silenced(9, "# nnspec: NN013 not here") == [("NN013", 8), ("NN090", 9), ("NN013", 10)]
+    assert silenced(8, "# nnspec: NN013, NN003 as published") == [("NN090", 8), ("NN013", 10)]
+
+
+@pytest.mark.parametrize(
+    ("comment", "message"),
+    [
+        ("# nnspec: NN013", "a silence needs a rule and a reason"),
+        ("# nnspec: NN013 -", "a silence needs a rule and a reason"),
+        ("# nnspec: nn013 why", "a silence needs a rule and a reason"),
+        ("# nnspec: NN999 why", "no rule is called 'NN999'"),
+        ("# nnspec: NN13 why", "a silence needs a rule and a reason"),
+    ],
+)
+def test_a_silence_names_a_rule_and_a_reason(comment: str, message: str) -> None:
+    with pytest.raises(SpecError) as error:
+        lint(loads(DOUBLE.replace("  - relu\n", f"  - relu  {comment}\n", 1)))
+    assert [(p.message, p.place.line if p.place else 0, p.rule) for p in error.value.problems] == [(message, 8, "silence")]
+
+
+def test_what_is_no_silence_is_none() -> None:
+    assert found("# nnspec: 1\n" + DOUBLE) == [("NN013", 9), ("NN013", 11)]
+    assert found(DOUBLE.replace("data: digits", 'description: "see # nnspec: NN013 so"\ndata: digits')) == [("NN013", 9), ("NN013", 11)]
+
+
+# the commands
+
+
+@pytest.fixture
+def nnspec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Calls the command in a folder of three specs: exit status, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "double.yaml").write_text(DOUBLE)
+    (tmp_path / "good.yaml").write_text(RULES["NN012"].good)
+    (tmp_path / "bad.yaml").write_text(RULES["NN001"].bad)
+
+    def call(*args: str) -> tuple[int, str, str]:
+        code = status(list(args))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_warnings_are_told_with_their_lines_and_fail_only_a_strict_check(nnspec: Any) -> None:
+    code, out, err = nnspec("check", "double.yaml", "good.yaml")
+    assert code == 0
+    assert out == "double.yaml: 2 warnings (6 layers, 6,570 parameters)\ngood.yaml: ok (5 layers, 5,978 parameters)\n"
+    assert err.startswith("double.yaml:8:5: NN013 'relu_1' is relu of what is relu already\n   |   - relu\n   |     ^\n   found   relu in 'dense_1'\n")
+    assert err.endswith("2 warnings: NN013 (nnspec rule NN013 explains)\n")
+    assert nnspec("check", "double.yaml", "--strict")[0] == 1
+    assert nnspec("check", "good.yaml", "--strict")[0] == 0
+
+
+def test_errors_are_2_whatever_else_is_wrong(nnspec: Any) -> None:
+    code, out, err = nnspec("check", "bad.yaml", "double.yaml", "--strict")
+    assert code == 2 and "bad.yaml:6:" in err and "NN013" in err
+
+
+def test_warnings_and_errors_in_one_list_of_json(nnspec: Any) -> None:
+    code, out, err = nnspec("check", "bad.yaml", "double.yaml", "--format", "json")
+    assert code == 2 and err == ""
+    rows = json.loads(out)
+    assert [(r["file"], r["line"], r["column"], r["rule"]) for r in rows] == [
+        ("bad.yaml", 6, 12, "NN001"), ("double.yaml", 8, 5, "NN013"), ("double.yaml", 10, 5, "NN013")]  # fmt: skip
+    assert {tuple(r) for r in rows} == {("file", "line", "column", "rule", "message", "hint")}
+
+
+def test_annotations_of_a_workflow_are_errors_and_warnings(nnspec: Any) -> None:
+    code, out, _ = nnspec("check", "bad.yaml", "double.yaml", "--format", "github")
+    lines = out.splitlines()
+    assert code == 2 and len(lines) == 3
+    assert lines[0].startswith("::error file=bad.yaml,line=6,col=12") and lines[1].startswith("::warning file=double.yaml,line=8,col=5,title=NN013::")
+
+
+def test_sarif_names_its_rules_and_places(nnspec: Any) -> None:
+    code, out, _ = nnspec("check", "bad.yaml", "double.yaml", "--format", "sarif")
+    log = json.loads(out)
+    (run,) = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert code == 2 and log["version"] == "2.1.0" and [r["id"] for r in rules] == ["NN001", "NN013"]
+    assert [(r["ruleId"], rules[r["ruleIndex"]]["id"], r["level"]) for r in run["results"]] == [
+        ("NN001", "NN001", "error"), ("NN013", "NN013", "warning"), ("NN013", "NN013", "warning")]  # fmt: skip
+    place = run["results"][1]["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "double.yaml"}, "region": {"startLine": 8, "startColumn": 5}}
+
+
+def test_a_rule_is_explained_by_number_name_or_word(nnspec: Any) -> None:
+    code, out, _ = nnspec("rule", "NN012")
+    assert code == 0 and out == RULES["NN012"].page()
+    assert nnspec("rule", "nn012")[1] == nnspec("rule", "bias-before-batch-norm")[1] == out
+    assert "misspelt" in nnspec("rule", "unknown-key")[1]
+    assert json.loads(nnspec("rule", "NN012", "--json")[1])["name"] == "bias-before-batch-norm"
+    listed = nnspec("rule")[1].splitlines()
+    assert [line.split()[0] for line in listed] == list(RULES)
+    assert [r["rule"] for r in json.loads(nnspec("rule", "--json")[1])] == list(RULES)
+
+
+def test_a_rule_that_there_is_not_is_an_error(nnspec: Any) -> None:
+    code, _, err = nnspec("rule", "NN999")
+    assert code == 2 and "no rule is called 'NN999'" in err
