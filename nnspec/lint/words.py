@@ -82,6 +82,7 @@ WORDS: Mapping[str, str] = {
     "resume": "A run cannot be continued like this.",
     "run-folder": "A folder of a run is not what it should be.",
     "tune": "A tune file does not fit.",
+    "taps": "What a run should keep of its layers cannot be kept.",
     "interrupted": "A run was interrupted.",
     "numbers": "A step would have made numbers that are not finite.",
     "export": "A model cannot be exported like this.",
