@@ -7,17 +7,19 @@ from math import gcd
 
 from nnspec.autodiff import gradients
 from nnspec.ir.graph import Graph, Value, abstract, origin
-from nnspec.ir.types import TensorType, count, known
+from nnspec.ir.types import DType, TensorType, count, known
 from nnspec.layers.layer import Mode
 from nnspec.network.graph import Leaf, Network
 from nnspec.network.lower import Lowered
 from nnspec.network.phases import Phase, Types, inference
-from nnspec.network.scalars import RATE, SEED, STEP, told
-from nnspec.ops.elementwise import Sigmoid, Tanh, absolute, cast, equal, greater, square, zeros_like
+from nnspec.network.scalars import RATE, SEED, STEP, loss_weight, told
+from nnspec.network.targets import Target
+from nnspec.ops.elementwise import Sigmoid, Tanh, absolute, cast, equal, greater, less_equal, square, where, zeros_like
 from nnspec.ops.movement import Slice, Unpack, broadcast_to, reshape
-from nnspec.ops.reduce import max_, min_, sum_
+from nnspec.ops.reduce import max_, mean, min_, sum_
 from nnspec.records import dataclass
 from nnspec.training import loss_scale
+from nnspec.training.losses import per_row
 from nnspec.training.origin import made_by
 
 SAMPLE = 1 << 13  # elements of a tensor that a histogram is counted over, at most
@@ -108,6 +110,35 @@ class Observing(Phase):
                 moved = Unpack(slot.offset, slot.shape)(difference)
                 outputs[f"move:square:{path}"] = sum_(square(_flat(moved, False)), 1)
         return outputs
+
+    def rows(self, types: Types) -> Graph:
+        """Every output as ``predict`` answers it (``output:NAME``), and each row's ``loss`` where the targets are there, in inference."""
+        network = self.built.network
+        feeds, _, params = self._inputs(types, True)
+        low = self._lower(feeds, params, types, inference())
+        outputs: dict[str, Value] = {}
+        for name, port in zip(network.output_names, network.outputs, strict=True):
+            loss, y = self.built.answering(port), low.at(port)
+            outputs[f"output:{name}"] = loss.term.of.probabilities(y) if loss is not None else y
+        losses = [t for t in self.built.losses if low.has(t.port) and t.port.batched]
+        if losses and all(t.feed in feeds for t in losses if t.feed):
+            with origin("loss", "forward"):
+                parts = [self._row_loss(self.built.losses.index(t), t, low, feeds) for t in losses]
+                outputs["loss"] = sum(parts[1:], parts[0])
+        return Graph(outputs)
+
+    def _row_loss(self, n: int, t: Target, low: Lowered, feeds: Mapping[str, Value]) -> Value:
+        """What each row adds to the loss: the mean over its elements, each by what it counts."""
+        scored, y = self._scored, low.at(t.port)
+        loss, target, factor = scored.balanced(t), scored.compared(t, y, feeds), t.term.weight
+        e, m = loss.elements(y, target), loss.masses(y, target)
+        if m is not None and loss.reduce == "mean":
+            mass = per_row(m)
+            rows = per_row(e) / where(less_equal(mass, 0.0), mass * 0.0 + 1.0, mass)
+        else:
+            rows = per_row(e, sum_ if loss.reduce == "sum" else mean)
+        rows = cast(rows, DType.float64)
+        return rows * (factor if isinstance(factor, float) else abstract(TensorType((), DType.float64), loss_weight(n), "scalar"))
 
     def values(self, types: Types) -> Graph:
         """Every layer's output itself, by its tap's name, in inference."""

@@ -82,13 +82,14 @@ class Scores:
 
     def _part(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> Part:
         """What one loss adds up, and what that is divided by."""
-        loss, y = self._balanced(t), low.at(t.port)
+        loss, y = self.balanced(t), low.at(t.port)
         if not t.port.batched:  # made of parameters alone: there is no row to weigh
             mass = _mass(feeds, weight)
             return Part((sum_(y) if loss.reduce == "sum" else mean(y)) * mass, mass)
-        return loss.part(y, self._compared(t, y, feeds), weight)
+        return loss.part(y, self.compared(t, y, feeds), weight)
 
-    def _balanced(self, t: Target) -> Loss:
+    def balanced(self, t: Target) -> Loss:
+        """A loss with what its classes weigh, where that is counted."""
         loss: Loss = t.term.of
         if t.term.name in self.balance:
             loss = loss.weighing(self.balance[t.term.name])  # type: ignore[attr-defined]  # a loss of classes, or it would not be balanced
@@ -96,11 +97,11 @@ class Scores:
 
     def own_mass(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> Value | None:
         """What a mean over elements that differ in what they count is divided by."""
-        loss, y = self._balanced(t), low.at(t.port)
-        masses = loss.masses(y, self._compared(t, y, feeds)) if t.port.batched and loss.reduce == "mean" else None
+        loss, y = self.balanced(t), low.at(t.port)
+        masses = loss.masses(y, self.compared(t, y, feeds)) if t.port.batched and loss.reduce == "mean" else None
         return over_rows(per_row(masses), weight) if masses is not None else None
 
-    def _compared(self, t: Target, y: Value, feeds: Mapping[str, Value]) -> Value:
+    def compared(self, t: Target, y: Value, feeds: Mapping[str, Value]) -> Value:
         """The target: what is fed, a number for every element, or the output itself for a loss that has none."""
         if t.number is None:
             return feeds[t.feed] if t.feed else y
@@ -111,7 +112,7 @@ class Scores:
         """What a metric counts of this batch."""
         metric: Metric = t.term.of
         y, answering = low.at(t.port), self.built.answering(t.port)
-        r = reading(y, self._compared(t, y, feeds), answering.term.of if answering else None, weight, t.void)
+        r = reading(y, self.compared(t, y, feeds), answering.term.of if answering else None, weight, t.void)
         return metric.counts(physical(r, self.scales.get(t.feed, (1.0,))) if metric.power and r.t.dtype.is_float else r)
 
 

@@ -106,7 +106,8 @@ class Programs:
             return f"update of {self.model.spec.name}, {self.model.segments.dtype}"
         what = {"train": "training step", "gather": "micro-batch", "weigh": "weights of classes",
                 "score": "evaluation", "predict": "prediction", "gradients": "gradients",
-                "activations": "a look at the layers", "slopes": "a look at the gradients", "values": "what the layers make"}
+                "activations": "a look at the layers", "slopes": "a look at the gradients",
+                "values": "what the layers make", "rows": "answers and losses"}
         return f"{what[kind]} of {self.model.spec.name}, batch {rows}, {self.model.segments.dtype}"
 
     def graph(self, kind: str, types: Mapping[str, TensorType], weighted: bool, stretch: int) -> Graph:
@@ -122,6 +123,7 @@ class Programs:
             "predict": lambda: phase.prediction(types),
             "activations": lambda: observing(phase).activations(types),
             "slopes": lambda: observing(phase).slopes(types, weighted),
+            "rows": lambda: observing(phase).rows(types),
             "values": lambda: observing(phase).values(types),
         }
         return build[kind]()

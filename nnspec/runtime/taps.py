@@ -107,9 +107,10 @@ class Taps(Callback):
         try:
             self.rows = self.rows or first_rows(model, self.splits)
             split, arrays = self.rows
-            factors = model.factors(step, state.batches, state.epochs)
-            rate = model.rate(step, state.batches, state.epochs)
-            seen = snapshot(model, arrays, split, rate, factors, model.stretch(step, state.batches)).as_json()
+            at = min(step, max(0, state.epochs * state.batches - 1))  # after the last step there is none to come: that one's rate
+            factors = model.factors(at, state.batches, state.epochs)
+            rate = model.rate(at, state.batches, state.epochs)
+            seen = snapshot(model, arrays, split, rate, factors, model.stretch(at, state.batches)).as_json()
         except (NnspecError, MemoryError) as e:
             self.off = True
             self.say(f"there are no taps of this run: {_first(e)}")

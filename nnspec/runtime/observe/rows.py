@@ -1,0 +1,102 @@
+"""The rows that a network is looked at with: those of its data, by split, and those that a person gives; and what it answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from nnspec.errors import Problem, SpecError, nearest, one_of
+from nnspec.ir.op import Array
+from nnspec.records import dataclass
+from nnspec.runtime.answers import CHUNK
+from nnspec.runtime.feeding import parted
+from nnspec.runtime.feeds import check_names, rows_of
+from nnspec.runtime.loading import assembled, dataset
+from nnspec.runtime.programs import alone
+from nnspec.runtime.session import Model
+
+GIVEN = "given"  # the split of what a person gives
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Converted arrays of inputs and targets, rows first; ``labels`` name rows that were given, ``sources`` are rows' numbers in the data."""
+
+    arrays: Mapping[str, Array]
+    rows: int
+    sources: Array | None = None
+    labels: tuple[str, ...] = ()
+
+    def take(self, numbers: Array) -> dict[str, Array]:
+        """Some rows of it; images are decoded now."""
+        return {name: np.asarray(array[numbers]) for name, array in self.arrays.items()}
+
+
+def splits_of(model: Model) -> dict[str, Split]:
+    """The rows of the spec's own data, read again from where the spec says they are; none where it has none. Raises DataError, SpecError."""
+    if model.spec.document.data is None:
+        return {}
+    found = {}
+    for name, rows in dataset(model).splits.items():
+        if rows.size:
+            found[name] = Split(parted(assembled(model, rows).arrays)[0], rows.size, rows.rows)
+    return found
+
+
+def given(model: Model, feeds: Mapping[str, Any], labels: tuple[str, ...]) -> Split:
+    """Rows as ``predict`` takes them, without targets. Raises SpecError where they do not fit."""
+    check_names(feeds, model.spec.built.network.inputs)
+    arrays, _ = model._feeder.inputs(dict(feeds))
+    return Split(arrays, rows_of(arrays), None, labels)
+
+
+def chosen(splits: Mapping[str, Split], split: str, row: int | None = None) -> Split:
+    """The split of that name, which has that row. Raises SpecError."""
+    if split not in splits:
+        wanted = one_of(splits) if splits else "data in the spec, or a row of your own"
+        raise SpecError(Problem(f"there are no rows called '{split[:60]}'", wanted=wanted, hint=nearest(split, splits), rule="observe"))
+    found = splits[split]
+    if row is not None and not 0 <= row < found.rows:
+        raise SpecError(Problem(f"there is no row {row} of '{split}'", wanted=f"0 to {found.rows - 1}", rule="observe"))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What a network says to rows: by output, as ``predict`` does but in prepared units; and what each adds to the loss, where that is known."""
+
+    outputs: Mapping[str, Array]
+    loss: Array | None
+
+
+def in_chunks(numbers: Array, chunk: int = CHUNK) -> Iterator[Array]:
+    """Numbers of rows, so many at a time."""
+    for start in range(0, len(numbers), chunk):
+        yield numbers[start : start + chunk]
+
+
+@alone
+def answered(model: Model, arrays: Mapping[str, Array], capacity: int | None = None) -> Answered:
+    """Answers to converted rows, at most ``capacity`` of them, for which one program is made."""
+    n = len(next(iter(arrays.values())))
+    capacity = n if capacity is None else capacity
+    ready = model.programs.ready("rows", arrays, capacity, False)
+    model.programs.fill(ready, arrays, n, capacity, None)
+    model.programs.set(ready, 0.0, 0, model.factors(model.step))
+    ready.run.run()
+    found = {name: np.array(a[:n]) for name, a in ready.run.outputs.items()}
+    return Answered({name: found[f"output:{name}"] for name in model.spec.built.network.output_names}, found.get("loss"))
+
+
+@alone
+def looked_into(model: Model, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Every layer's output for converted rows, by the tap's name."""
+    inputs = {name: arrays[name] for name in model.spec.built.network.inputs}
+    n = len(next(iter(inputs.values())))
+    ready = model.programs.ready("values", inputs, n, False)
+    model.programs.fill(ready, inputs, n, n, None)
+    model.programs.set(ready, 0.0, 0)
+    ready.run.run()
+    return {name: np.array(a) for name, a in ready.run.outputs.items()}
