@@ -31,6 +31,7 @@ ORDER = (
     ("compiler",),
     ("interop", "view", "lint"),
     ("runtime",),
+    ("view.board",),
     ("", "cli"),
     ("__main__",),
 )
@@ -55,6 +56,8 @@ FENCES: dict[str, tuple[str, ...]] = {
     "safetensors": ("nnspec/interop/", "nnspec/runtime/"),
     "google": ("nnspec/interop/onnx_read.py",),  # the error of what onnx is read with
     "onnx": ("nnspec/interop/", "nnspec/runtime/export.py"),  # a type there
+    "starlette": ("nnspec/view/board/",),
+    "uvicorn": ("nnspec/view/board/",),
     "PIL": ("nnspec/data/decode.py",),
     "pyarrow": ("nnspec/data/parquet_file.py",),
     "cupy": ("backends/nnspec_cupy/",),

@@ -60,6 +60,8 @@ def test_every_module_and_what_lies_beside_it_is_inside(names: list[str]) -> Non
     }
     wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "nnspec" / "cli" / "templates").iterdir()}
     wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / "nnspec" / "view" / "page").iterdir()}
+    for folder in ("nnspec/view/board/page", "nnspec/view/vendor/uplot"):
+        wanted |= {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).iterdir()}
     assert wanted <= set(names)
 
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "Loss and metrics of a run on its test split.",
     "compare": "What runs differ in, and what each has reached.",
     "diff": "What two specs differ in: layers, costs, settings.",
+    "view": "Runs in a browser, while they go on and afterwards.",
     "predict": "Answers of a run for csv or npz files, or typed rows.",
     "export": "A run as an ONNX model, or its weights.",
     "import": "An ONNX model as a spec with its weights.",
@@ -36,7 +37,6 @@ COMMANDS: dict[str, str] = {
 
 LATER: dict[str, str] = {
     "gradcheck": "gradients against differences",
-    "view": "runs in a browser",
 }
 
 

@@ -36,6 +36,7 @@ class State:
     tally: Tally | None = None  # what it has counted so far
     history: list[Entry] = field(default_factory=list)
     stop: str = ""
+    error: BaseException | None = None  # what ended it
 
     @property
     def metrics(self) -> Entry:

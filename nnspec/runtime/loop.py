@@ -153,6 +153,9 @@ class Loop:
                 self._compile()
                 self._epochs()
                 return self._finish()
+        except BaseException as e:
+            self.state.error = e
+            raise
         finally:
             for callback in self.callbacks:
                 callback.on_end(self.state)

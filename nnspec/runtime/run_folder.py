@@ -15,13 +15,13 @@ from nnspec.errors import DataError, Problem, ResourceError, SpecError
 from nnspec.runtime.atomic import refused, remove_leftovers, replace
 
 LOCK = ".lock"
-SPEC, RECORD, METRICS, RESULT = "spec.yaml", "run.json", "metrics.jsonl", "result.json"
+SPEC, RECORD, METRICS, STEPS, RESULT = "spec.yaml", "run.json", "metrics.jsonl", "steps.jsonl", "result.json"
 PREPARATION, BALANCE, DATA, CURVES, PLAN = "preparation.json", "class_weights.json", "data.json", "curves.svg", "plan.txt"
 TUNE = "tune.yaml"
 LAST, BEST = "last.safetensors", "best.safetensors"
 SWEEP, FOLDS = "sweep.json", "folds.json"  # of folders that hold several runs
 SEVERAL = {SWEEP: "a sweep", FOLDS: "a run with folds"}
-FILES = (SPEC, RECORD, METRICS, RESULT, PREPARATION, BALANCE, DATA, CURVES, PLAN, TUNE, LAST, BEST, SWEEP, FOLDS)
+FILES = (SPEC, RECORD, METRICS, STEPS, RESULT, PREPARATION, BALANCE, DATA, CURVES, PLAN, TUNE, LAST, BEST, SWEEP, FOLDS)
 LARGEST = 1 << 28  # bytes of a text file that is read back
 
 

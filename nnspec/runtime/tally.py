@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,7 @@ from nnspec.network.scalars import COUNT, PENALTY
 from nnspec.training.metrics import Metric, Table
 
 LOSS = ("sum", "mass", "weighted")
+Sums = dict[str, dict[str, Array]]  # counts by name and part
 
 
 class Scores(dict[str, float]):
@@ -92,6 +94,20 @@ class Tally:
                 numbers[name] = value
         return Scores(numbers, tables)
 
+    def sums(self) -> Sums:
+        """The counts so far of what adds up, batch by batch: what comes later is the rest."""
+        return {name: {part: array.copy() for part, array in self._of(name).items()} for name in self._counts if _adds_up(self._metrics.get(name))}
+
+    def since(self, before: Sums) -> Scores:
+        """What the counts come to that were added after ``before``; of what adds up alone, and only its numbers."""
+        late = copy(self)
+        none: dict[str, Array] = {}
+        late._counts = {
+            name: {part: [np.asarray(array - before.get(name, none).get(part, 0.0))] for part, array in parts.items()}
+            for name, parts in self.sums().items()
+        }
+        return late.scores(whole=False)
+
     def _of(self, name: str) -> dict[str, Array]:
         return {part: np.asarray(arrays[0]) if len(arrays) == 1 else np.concatenate(arrays) for part, arrays in self._counts[name].items()}
 
@@ -108,6 +124,10 @@ class Tally:
             if part not in known:
                 raise DataError(Problem(f"the checkpoint counts '{key[:100]}', which this network does not", rule="checkpoint"))
             self._counts.setdefault(name, {})[part] = [np.asarray(array, np.float64)]
+
+
+def _adds_up(metric: Metric | None) -> bool:
+    return metric is None or not (metric.keeps_rows or metric.table or type(metric).join is not Metric.join)
 
 
 @lru_cache(1024)

@@ -17,6 +17,7 @@ from nnspec.runtime.callbacks import Callback
 from nnspec.runtime.loading import assembled, dataset
 from nnspec.runtime.loading import epochs as epochs_of_data
 from nnspec.runtime.loop import Loop, Run
+from nnspec.runtime.recording import Recording
 from nnspec.runtime.resume import Splits, epochs_before
 from nnspec.runtime.run_folder import PREPARATION, RunFolder
 from nnspec.runtime.session import Model
@@ -70,7 +71,8 @@ def train(
     model.balance = count_classes(model.spec.built, splits["train"]) if "train" in splits else None
     if taps is not None and folder is not None:
         callbacks = (taps.of(model, splits, folder.path), *callbacks)  # first: another may end the run
-    loop = Loop(model, splits, epochs_of, folder, total, callbacks)
+    recorded = () if folder is None else (Recording(folder.path),)
+    loop = Loop(model, splits, epochs_of, folder, total, (*callbacks, *recorded))
     if folder is not None:
         loop.prepare(folder, going)
     return loop.run()

@@ -1,0 +1,1 @@
+"""The page of ``nnspec view``: it reads the folders of runs, and touches none."""
