@@ -152,7 +152,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "math": [Sample({"formula": "x * sigmoid(1.5 * x)"}, ((2, 3),), lambda x: x * torch.sigmoid(1.5 * x)),
              Sample({"formula": "mean(log(cosh(a - b)))"}, ((2, 3, 4), (2, 3, 4)), lambda a, b: (a - b).cosh().log().mean((1, 2)))],
     **dict.fromkeys(("anchor_boxes", "clip_boxes", "convert_boxes", "decode_boxes", "decode_distances", "default_boxes", "grid_points",
-                     "multiscale_roi_align", "non_max_suppression", "roi_align"), []),  # judged/boxes.py, test_boxes.py
+                     "multiscale_roi_align", "non_max_suppression", "best_boxes", "roi_align"), []),  # judged/boxes.py, test_boxes.py
     "stop_gradient": [], "one_hot": [],  # no gradients: test_layers_small.py
     "parameter": [Sample({"shape": (2, 3)}, (), lambda value: value)],
     "constant": [Sample({"value": ((1, 2), (3, 4.5))}, (), lambda: torch.tensor([[1, 2], [3, 4.5]], dtype=torch.float64))],

@@ -8,12 +8,14 @@ import numpy as np
 
 from nnspec.interop.onnx_elements import Rule
 from nnspec.interop.onnx_writer import Writer, channels_first
+from nnspec.interop.ranges import ends
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Op
 from nnspec.ir.types import DType
 from nnspec.ops.boxes import NonMaxSuppression
 from nnspec.ops.roi_align import RoiAlign
 
+MOST_GROUPS = 10_000
 LOWEST = float(np.finfo(np.float32).min)  # above minus infinity, which takes no part
 
 
@@ -27,13 +29,17 @@ def non_max_suppression(w: Writer, call: Call) -> None:
     """The survivors' scores, all others minus infinity; of these the largest. Groups become classes, in each of which the others score nothing."""
     op, (boxes, scores, *groups) = call.op, call.inputs
     assert isinstance(op, NonMaxSuppression)
-    if groups and not op.groups:
-        raise w.refuse(call, "how many groups there are is not known")
+    many: float = op.groups
+    if groups and not many:
+        first, last = ends(groups[0])
+        many = last + 1 if first >= 0 else 0
+        if not 0 < many <= MOST_GROUPS:
+            raise w.refuse(call, "how many groups there are is not known")
     alone = single(w, scores)
     lowest = w.array(np.array(-np.inf, np.float32))
     by_class = w.node("Unsqueeze", alone, w.ints([1]))
     if groups:
-        classes = w.array(np.arange(op.groups).reshape(-1, 1))
+        classes = w.array(np.arange(int(many)).reshape(-1, 1))
         own = w.node("Equal", w.node("Unsqueeze", w.node("Cast", w.get(groups[0]), to=DType.int64), w.ints([1])), classes)
         by_class = w.node("Where", own, by_class, lowest)
     chosen = w.node("NonMaxSuppression", single(w, boxes), by_class, w.ints([op.maximum]), w.array(np.array([op.overlap], np.float32)),

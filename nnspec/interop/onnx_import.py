@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nnspec.errors import DataError
 from nnspec.interop.nodes.node import DTYPES, Node, NotImportedError, bounded, held, sizes
+from nnspec.interop.onnx_idioms import idioms
 from nnspec.interop.onnx_read import array_of, wrong
 from nnspec.interop.onnx_rules import RULES
 from nnspec.ir.graph import Graph, Value, abstract, call, origin
@@ -66,7 +68,7 @@ def literal(model: ModelProto, feeds: Mapping[str, Array], name: str = "model", 
         if watch is None:
             reading.fed[values[i.name]] = a
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    reading.nodes(model.graph.node, values, opset)
+    reading.nodes(model.graph.node, values, opset, instead=idioms(model.graph) if watch is not None else {})
     return Graph({o.name: reading.made(values, o.name) for o in model.graph.output})
 
 
@@ -88,15 +90,19 @@ class Reading:
             raise wrong(self.name, f"nothing makes the output '{output[:100]}'")
         return values[output]
 
-    def nodes(self, protos: Iterable[NodeProto], values: dict[str, Value], opset: int, outer: str = "", depth: int = 0) -> None:
-        """Adds what nodes make to ``values``. Raises DataError."""
+    def nodes(self, protos: Iterable[NodeProto], values: dict[str, Value], opset: int, outer: str = "", depth: int = 0,
+              instead: Mapping[int, NodeProto | None] = MappingProxyType({})) -> None:  # fmt: skip
+        """Adds what nodes make to ``values``, or others ``instead`` of some. Raises DataError."""
         if depth > DEEPEST:
             raise wrong(self.name, f"{outer}functions and branches lie too deep in one another", f"{depth}", f"at most {DEEPEST}")
-        for n, proto in enumerate(protos):
+        for n, given in enumerate(protos):
             self.count += 1
+            proto = instead.get(n, given)
+            if proto is None:
+                continue
             if self.count > MOST_NODES:
                 raise wrong(self.name, "the model has too many nodes, with those of its functions", wanted=f"at most {MOST_NODES:,}")
-            where = f"{outer}node {n} ({proto.op_type[:60]})"
+            where = f"{outer}node {n} ({given.op_type[:60]})"
             try:
                 outputs = self.node(proto, values, opset, where, depth)
             except (NotImportedError, ShapeError) as e:

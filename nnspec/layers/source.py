@@ -27,13 +27,14 @@ def kind_of(dtype: str, mode: Mode) -> DType:
     return mode.dtype if dtype == "float32" else DType(dtype)
 
 
-def numbers(value: Any) -> Any:
-    """Numbers in lists of one length each, or an error that says what else there is."""
+def numbers(value: Any, endless: bool = False) -> Any:
+    """Numbers in lists of one length each, infinity among them or not, or an error that says what else there is."""
     try:
         held = np.asarray(value)
     except ValueError:
         held = np.asarray(None)
-    if held.dtype.kind not in "bif" or not np.isfinite(held).all() or held.size > MOST_NUMBERS or held.size == 0:
+    whole = held.dtype.kind in "bif" and (not np.isnan(held).any() if endless else bool(np.isfinite(held).all()))
+    if not whole or held.size > MOST_NUMBERS or held.size == 0:
         found = str(value) if len(str(value)) <= 60 else str(value)[:57] + "…"
         raise PydanticCustomError("nnspec", "{message}", {"message": "the numbers do not fit", "found": found,
                                                           "wanted": "a number, or lists of numbers, each of one length", "hint": ""})
@@ -44,7 +45,8 @@ def held(value: Any, dtype: DType) -> Value:
     """Numbers as a constant of an element type that can hold them; raises ShapeError."""
     found = np.asarray(value, np.float64)
     largest = 1.0 if dtype == DType.bool else float(np.finfo(dtype.value).max) if dtype.is_float else float(np.iinfo(dtype.value).max)
-    worst = float(found.reshape(-1)[np.abs(found).argmax()])
+    limited = np.where(np.isinf(found), 0, found) if dtype.is_float else found
+    worst = float(limited.reshape(-1)[np.abs(limited).argmax()])
     if abs(worst) > largest or (dtype == DType.bool and found.min() < 0):
         raise ShapeError(f"a number does not fit into {dtype}", f"{worst:g}", "0 or 1" if dtype == DType.bool else f"at most {largest:.3g}")
     if not dtype.is_float and (found != np.round(found)).any():
@@ -79,13 +81,13 @@ class Parameter(Source, kind="parameter", primary="shape"):
 
 
 class Constant(Source, kind="constant", primary="value"):
-    """A number, or lists of numbers; it has no rows, and broadcasts over those of others.
+    """A number, or lists of numbers; it has no rows, and broadcasts over those of others. ``.inf`` and ``-.inf`` are floats, too.
 
     ``dtype`` is float32 (the spec's precision), int32, int64 or bool.
     """
 
     batched = False
-    value: Annotated[Any, BeforeValidator(numbers)]
+    value: Annotated[Any, BeforeValidator(lambda value: numbers(value, endless=True))]
     dtype: Literal["float32", "int32", "int64", "bool"] = "float32"
 
     def apply(self, x: tuple[Value, ...], p: Values, mode: Mode) -> Built:

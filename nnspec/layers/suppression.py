@@ -231,3 +231,39 @@ def padded(v: Value, length: int, rest: float) -> Value:
         return v
     more = broadcast_to(constant(rest, v.dtype), (v.shape[0], length - k, *v.shape[2:]))
     return concat((v, more), 1)
+
+
+class BestBoxes(Merge, kind="best_boxes", primary="maximum"):
+    """Numbers of the best of each list of boxes, and none that overlap a better one: ``from: {boxes: b, scores: s}``, what
+    non_max_suppression is made of.
+
+    Boxes are corners ``(…, n, 4)``, scores ``(…, n)``, each of the axes before n a list of its own; a third input ``groups`` ``(…, n)`` of whole
+    numbers keeps boxes of other groups out of each other's way. Again and again the best that is left is taken, of equals the first, and
+    those are out whose intersection with it over the union is above ``iou_threshold`` 0.5. A score of NaN or minus infinity never counts.
+    Outputs: ``name`` or ``name.indices`` ``(…, maximum)`` (int64, 0 past the count), and ``name.count`` ``(…)`` (int32).
+    """
+
+    inputs = (2, 3)
+    roles = ("boxes", "scores", "groups")
+    maximum: Annotated[int, Field(ge=1, le=100_000)] = 100
+    iou_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    def build(self, x: tuple[Value, ...], mode: Mode) -> Value:
+        return self.apply(x, Values({}), mode).y
+
+    def apply(self, x: tuple[Value, ...], p: Values, mode: Mode) -> Built:
+        boxes, scores, *groups = rowed(x, mode)
+        shape = scores.shape
+        fits = scores.rank >= 2 and boxes.shape == (*shape, 4) and scores.dtype == boxes.dtype and scores.dtype.is_float
+        if not fits or any(g.shape != shape or g.dtype not in (DType.int32, DType.int64) for g in groups):
+            found = "  and  ".join(f"{show(v.shape)} of {v.dtype}" for v in (boxes, scores, *groups))
+            raise ShapeError("best_boxes asks for lists of boxes with a score each", found,
+                             "(…, n, 4)  and  (…, n) of floats, and perhaps (…, n) of whole numbers", "the batch is not counted")
+        n = fixed(shape[-1], "the number of boxes")
+        lists: Dim = 1
+        for d in shape[:-1]:
+            lists = lists * d
+        flat = (reshape(boxes, (lists, n, 4)), *(reshape(v, (lists, n)) for v in (scores, *groups)))
+        ids, count = non_max_suppression(self.maximum, self.iou_threshold, *flat)
+        outputs = {"indices": reshape(ids, (*shape[:-1], self.maximum)), "count": reshape(count, shape[:-1])}
+        return Built(outputs["indices"], outputs=outputs)

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from nnspec.interop.nodes.node import MADE, Node, bounded, ends, fixed, sizes
+from nnspec.interop.ranges import ends as ends_of
 from nnspec.ir.graph import Value
 from nnspec.ir.op import Array
 from nnspec.ir.types import DType
@@ -56,6 +57,8 @@ def along(n: Node, function: Callable[[Value], Value]) -> Value:
 def counted(ids: Value, n: int) -> Value:
     """Numbers below 0 counted from the end, as int64."""
     wide = e.cast(ids, DType.int64)
+    if ends_of(wide)[0] >= 0:
+        return wide
     return e.where(e.less(wide, 0), wide + n, wide)
 
 

@@ -11,7 +11,10 @@ from nnspec.interop.nodes.axes import first, last
 from nnspec.interop.nodes.node import Node, NotImportedError, Rule, bounded, fixed, sizes
 from nnspec.interop.nodes.sampling import Read
 from nnspec.interop.nodes.windows import windows
+from nnspec.interop.onnx_idioms import JOINED
+from nnspec.interop.ranges import ends
 from nnspec.ir.graph import Value
+from nnspec.ir.op import Constant
 from nnspec.ir.types import DType
 from nnspec.ops import elementwise as e
 from nnspec.ops import index, movement, rows
@@ -39,6 +42,17 @@ def suppressed(n: Node) -> Value:
     return movement.concat((fixed(np.stack([row // classes, row % classes], 1)), movement.reshape(ids, (len(row), 1))), 1)
 
 
+def kept(n: Node) -> tuple[Value, ...]:
+    """Numbers and counts of the boxes of each row that are kept: what several nodes say together, boxes being corners in order."""
+    boxes, scores, many = n[0], n[1], int(n.attribute("groups", 0))
+    groups = (n[2],) if n.has(2) else ()
+    if groups and not ((found := ends(groups[0]))[0] >= 0 and found[1] < many):  # what is in no group takes no part
+        scores = e.where(e.both(e.greater_equal(groups[0], 0), e.less(groups[0], many)), scores, -np.inf)
+    op = NonMaxSuppression(int(n.attribute("maximum")), float(n.attribute("overlap")), many if groups else 0)
+    numbers, counts = op(boxes, scores, *groups)
+    return numbers, counts
+
+
 def corners(n: Node, boxes: Value) -> Value:
     """The least and the largest corner, from two corners in whatever order, or from a centre and two lengths."""
     a, b, c, d = (movement.slice_axis(boxes, 2, i, i + 1) for i in range(4))
@@ -60,8 +74,12 @@ def regions(n: Node) -> Value:
     size = int(n.attribute("output_height", 1)), int(n.attribute("output_width", 1))
     if min(size) < 1 or n.attribute("sampling_ratio", 0) < 0:
         raise NotImportedError(f"regions of {size} cells")
-    bounded(images * count * prod(size) * sizes(x)[-1])
     op = RoiAlign(size, int(n.attribute("sampling_ratio", 0)), aligned, (float(n.attribute("spatial_scale", 1.0)),))
+    each, ids = count // max(images, 1), n[2]
+    if isinstance(ids.op, Constant) and np.array_equal(ids.op.data.reshape(-1), np.repeat(np.arange(images), each)):  # every row has as many
+        y = op.one(movement.reshape(boxes, (images, each, 4)), x)
+        return last(movement.reshape(y, (count, *sizes(y)[2:])))
+    bounded(images * count * prod(size) * sizes(x)[-1])
     y = op.one(movement.broadcast_to(movement.reshape(boxes, (1, count, 4)), (images, count, 4)), x)
     ids = e.cast(n[2], DType.int64) * count + fixed(np.arange(count))
     return last(index.gather(movement.reshape(y, (images * count, *sizes(y)[2:])), ids))
@@ -114,4 +132,4 @@ def _part(v: Value, *at: int) -> Value:
     return v
 
 
-RULES: Mapping[str, Rule] = {"NonMaxSuppression": suppressed, "RoiAlign": regions, "DeformConv": bent}
+RULES: Mapping[str, Rule] = {"NonMaxSuppression": suppressed, JOINED: kept, "RoiAlign": regions, "DeformConv": bent}

@@ -12,6 +12,7 @@ from nnspec.interop.nodes.axes import around, counted, opposite, taken
 from nnspec.interop.nodes.node import MADE, Node, NotImportedError, Rule, bounded, ends, fixed, sizes, within
 from nnspec.interop.nodes.reductions import products
 from nnspec.ir.graph import Value, constant
+from nnspec.ir.op import Constant
 from nnspec.ir.types import DType
 from nnspec.ops import elementwise as e
 from nnspec.ops import index, movement, reduce, rows
@@ -46,7 +47,14 @@ def element_ids(ids: Value, shape: Sequence[int], axis: int) -> Value:
 
 
 def gather_elements(n: Node) -> Value:
-    x = n[0]
+    """Along an axis behind the rows each row has numbers of its own, if nothing else differs."""
+    x, axis = n[0], n.axis(0)
+    old, new = sizes(x), sizes(n[1])
+    if axis and x.rank == n[1].rank and all(a == b for i, (a, b) in enumerate(zip(old, new, strict=True)) if i != axis):
+        front, ids = (movement.moveaxis(v, axis, v.rank - 1) for v in (x, n[1]))
+        many = prod(sizes(front)[:-1])
+        y = rows.take_rows(movement.reshape(front, (many, old[axis])), counted(movement.reshape(ids, (many, new[axis])), old[axis]))
+        return movement.moveaxis(movement.reshape(y, sizes(ids)), x.rank - 1, axis)
     return index.gather(movement.reshape(x, (prod(sizes(x)),)), element_ids(n[1], sizes(x), n.axis(0)))
 
 
@@ -59,8 +67,10 @@ def nd_ids(ids: Value, shape: Sequence[int], batch: int = 0) -> tuple[Value, int
 
 
 def gather_nd(n: Node) -> Value:
-    shape = sizes(n[0])
-    ids, depth = nd_ids(n[1], shape, n.attribute("batch_dims", 0))
+    shape, batch = sizes(n[0]), n.attribute("batch_dims", 0)
+    if batch == 1 and sizes(n[1])[-1] == 1 and sizes(n[1])[0] == shape[0]:  # each row has numbers of its own
+        return rows.take_rows(n[0], counted(movement.reshape(n[1], sizes(n[1])[:-1]), shape[1]))
+    ids, depth = nd_ids(n[1], shape, batch)
     return index.gather(movement.reshape(n[0], (prod(shape[:depth]), *shape[depth:])), ids)
 
 
@@ -92,8 +102,22 @@ def reduction(n: Node) -> str:
     return n.text("reduction", "none", "add", "mul", "max", "min")
 
 
+def each_row(n: Node) -> Value | None:
+    """Vectors that are added to each row's own at numbers of its own, which stand there once for every element; None where it is not so."""
+    x, ids = n[0], n[1]
+    if reduction(n) != "add" or n.axis(0) != 1 or x.rank < 2 or sizes(ids)[0] != sizes(x)[0] or sizes(ids)[2:] != sizes(x)[2:]:
+        return None
+    alone = ids.inputs[0] if isinstance(ids.op, movement.BroadcastTo) and x.rank > 2 else ids
+    if sizes(alone) != (*sizes(ids)[:2], *(1,) * (x.rank - 2)):
+        return None
+    added = rows.AddRows(sizes(x)[1]).one(n[2], counted(movement.reshape(alone, sizes(ids)[:2]), sizes(x)[1]))
+    return added if isinstance(x.op, Constant) and not x.op.data.any() else x + added
+
+
 def scatter_elements(n: Node) -> Value:
     x = n[0]
+    if (y := each_row(n)) is not None:
+        return y
     ids, total = element_ids(n[1], sizes(x), n.axis(0)), prod(sizes(x))
     k = prod(sizes(ids))
     y = scattered(movement.reshape(x, (total,)), movement.reshape(ids, (k,)), movement.reshape(n[2], (k,)), reduction(n))

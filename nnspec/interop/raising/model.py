@@ -71,6 +71,8 @@ def draft(model: ModelProto, name: str, channels_last: bool = False, lengths: Ma
             outputs[label] = r.get(v)
             if outputs[label].output or not outputs[label].entry.kind or outputs[label] in list(outputs.values())[:-1]:
                 outputs[label] = r.emit("identity", outputs[label], made=tuple(sizes(v)[1:]))
+            if NAME.match(label) and len(graph.outputs) > 1:
+                outputs[label].entry.name = label
         except NotImportedError as e:
             raise wrong(name, f"the output '{label[:100]}' cannot be a spec's: {e}") from None
     return Draft(list(inputs.values()), r.entries, outputs)

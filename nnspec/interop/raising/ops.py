@@ -10,7 +10,8 @@ import numpy as np
 
 from nnspec.interop.nodes.node import NotImportedError, sizes
 from nnspec.interop.raising.draft import Source
-from nnspec.interop.raising.nodes import dense, reduction
+from nnspec.interop.raising.folded import unfolded
+from nnspec.interop.raising.nodes import reduction
 from nnspec.interop.raising.picks import PICKS
 from nnspec.interop.raising.raiser import DTYPES, Raiser, numbers
 from nnspec.interop.raising.wholes import WHOLES
@@ -30,16 +31,16 @@ FORMULAS: Mapping[type[Op], str] = {
     e.Sinh: "(exp({0}) - exp(-{0})) / 2", e.Tanh: "tanh({})", e.Sigmoid: "sigmoid({})", e.Erf: "erf({})", e.Less: "{} < {}",
     e.LessEqual: "{} <= {}", e.Equal: "{} == {}", e.And: "{} and {}", e.Or: "{} or {}", e.Not: "not {}",
 }  # fmt: skip
+MERGES: Mapping[type[Op], str] = {e.Add: "add", e.Subtract: "subtract", e.Multiply: "multiply", e.Maximum: "maximum"}
 LAYERS: Mapping[type[Op], str] = {
     e.Relu: "relu", e.Step: "step", e.Arctan: "arctan", activation.Softplus: "softplus", rows.StopGradient: "stop_gradient",
 }  # fmt: skip
-LAST_AXIS = (activation.Clip, activation.Gelu, softmax.Softmax, softmax.LogSoftmax)  # of composites, those that look no further
 
 
 def raise_calls(r: Raiser, outputs: tuple[Value, ...]) -> None:
     """The calls behind values, each as a layer. Raises NotImportedError where there is none."""
     for call in pending(r, outputs):
-        if r.settle(call) or unfolded(r, call):
+        if r.settle(call) or unfolded(r, call, raise_calls):
             continue
         op = call.op
         if type(op) in FORMULAS:
@@ -60,30 +61,6 @@ def raise_calls(r: Raiser, outputs: tuple[Value, ...]) -> None:
                 r.alias(y, value)
         else:
             raise NotImportedError(f"the op {op.name} has no layer in this version")
-
-
-def unfolded(r: Raiser, call: Call) -> bool:
-    """Whether a call works on rows and places as one axis; it is raised on the value that has them apart."""
-    if not any(v in r.folded for v in call.inputs):
-        return False
-    apart = [r.folded.get(v, v) for v in call.inputs]
-    moving = [v for v in apart if r.known(v) is None]
-    lead = {sizes(v)[:-1] for v in moving}
-    fits = all(r.known(v) is None or v.rank < 2 or set(sizes(v)[:-1]) == {1} or (isinstance(call.op, matmul.MatMul) and v.rank == 2) for v in apart)
-    if isinstance(call.op, movement.Reshape):
-        r.reshape(call.outputs[0], r.folded[call.inputs[0]])
-        return True
-    whole = isinstance(call.op, e.Elementwise | matmul.MatMul) or type(call.op) in (*LAYERS, *LAST_AXIS)
-    if not whole or len(lead) != 1 or not fits:
-        raise NotImportedError("a layer over rows and places together")
-    made = call.op(*apart)
-    y = made[0] if isinstance(made, tuple) else made
-    if isinstance(call.op, matmul.MatMul):
-        dense(r, moving[0], y, r.array(call.inputs[1], "a factor"), None)
-    else:
-        raise_calls(r, (y,))
-    r.folded[call.outputs[0]] = y
-    return True
 
 
 def pending(r: Raiser, outputs: tuple[Value, ...]) -> list[Call]:
@@ -120,6 +97,8 @@ def formula(r: Raiser, call: Call, text: str) -> None:
         while "{}" in text:
             text = text.replace("{}", f"{{{next(places)}}}", 1)
     sources = [part for part in parts if isinstance(part, Source)]
+    if type(call.op) in MERGES and len(sources) == 2 and y.dtype.is_float:
+        return r.put(y, r.emit(MERGES[type(call.op)], *sources), perm, row)
     at = iter(range(len(sources)))
     spelled = [f"{{{next(at)}}}" if isinstance(part, Source) else literal(part) for part in parts]
     r.put(y, r.emit("math", *sources, formula=re.sub(r"\{(\d+)\}", lambda m: spelled[int(m[1])], text)), perm, row)

@@ -9,11 +9,12 @@ import numpy as np
 
 from nnspec.interop.nodes.node import NotImportedError, sizes
 from nnspec.interop.raising.draft import Source
+from nnspec.interop.raising.entries import added, unwrapped
 from nnspec.interop.raising.raiser import Raiser
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Array, Op
+from nnspec.ops import boxes, index, reduce, roi_align, rows
 from nnspec.ops import grid_sample as sampling
-from nnspec.ops import index, reduce, rows
 
 Rule: TypeAlias = Callable[[Raiser, Call], None]
 MOST = 10_000  # numbers in a spec
@@ -36,7 +37,8 @@ def embedded(r: Raiser, y: Value, table: Array, ids: Value) -> None:
         raise NotImportedError("a table of whole numbers")
     units = int(np.prod(table.shape[1:], dtype=np.int64))
     weights = {"embedding": np.ascontiguousarray(table.reshape(len(table), units))}
-    source = r.emit("embedding", r.get(ids), weights=weights, made=(*sizes(ids)[1:], units), vocabulary=len(table), units=units)
+    own, made = unwrapped(ids, len(table)), (*sizes(ids)[1:], units)
+    source = r.emit("embedding", r.get(own), weights=weights, made=made, vocabulary=len(table), units=units)
     shape = sizes(y)[1:]
     r.put(y, source if table.ndim == 2 else r.once(source, "reshape", shape=list(shape), made=shape))
 
@@ -86,8 +88,13 @@ def taken(r: Raiser, call: Call) -> None:
     """Of each row the elements that its own numbers choose."""
     x, ids = call.inputs
     known = r.known(ids)
-    if r.known(x) is not None or r.rows[x]:
+    table = r.known(x)
+    if r.rows[x if table is None else ids]:
         raise NotImportedError("rows that are not the first axis")
+    if table is not None:  # which is the same for all rows
+        own = unwrapped(ids, sizes(x)[1])
+        r.put(call.outputs[0], r.emit("gather", r.constant(r.part(table, x.rank, tuple(range(x.rank)), keep=True)), r.get(own)))
+        return
     if known is not None:
         if (known != known[:1]).any():
             raise NotImportedError("numbers that differ from row to row")
@@ -95,7 +102,7 @@ def taken(r: Raiser, call: Call) -> None:
             raise NotImportedError(f"{known[0].size:,} numbers of elements")
         r.put(call.outputs[0], r.emit("gather", r.get(x), indices=known[0].tolist()))
         return
-    r.put(call.outputs[0], r.emit("gather", r.get(x), r.get(ids)))
+    r.put(call.outputs[0], r.emit("gather", r.get(x), r.get(unwrapped(ids, sizes(x)[1]))))
 
 
 def largest(r: Raiser, call: Call) -> None:
@@ -135,6 +142,28 @@ def sampled(r: Raiser, call: Call) -> None:
     r.put(call.outputs[0], r.emit("grid_sample", r.get(image), places, **fields))
 
 
+def suppressed(r: Raiser, call: Call) -> None:
+    """The best boxes of each row."""
+    if any(r.known(v) is not None for v in call.inputs[:2]):
+        raise NotImportedError("boxes or scores that are known")
+    op: Any = call.op
+    given = [r.get(v) if (a := r.known(v)) is None else r.constant(r.part(a, v.rank, tuple(range(v.rank)), keep=True)) for v in call.inputs]
+    source = r.emit("best_boxes", *given, maximum=op.maximum, iou_threshold=op.overlap)
+    r.put(call.outputs[0], source)
+    r.put(call.outputs[1], Source(source.entry, "count"))
+
+
+def regions(r: Raiser, call: Call) -> None:
+    """Boxes of one map, cell by cell."""
+    given, op = call.inputs, call.op
+    size, ratio, aligned, scales = op.size, op.ratio, op.aligned, op.scales  # type: ignore[attr-defined]  # RoiAlign's
+    if len(given) != 2 or len(scales) != 1 or any(r.known(v) is not None for v in given):
+        raise NotImportedError("regions of several maps, or of what is known")
+    r.put(call.outputs[0], r.emit("roi_align", r.get(given[1]), r.get(given[0]), size=size[0] if size[0] == size[1] else list(size),
+                                  sampling_ratio=ratio or None, aligned=True if aligned else None, scale=None if scales[0] == 1 else scales[0]))
+
+
 PICKS: Mapping[type[Op], Rule] = {
-    index.Gather: gathered, rows.TakeRows: taken, rows.Largest: largest, reduce.ArgMax: place_of_largest, sampling.GridSample: sampled,
+    index.Gather: gathered, rows.TakeRows: taken, rows.Largest: largest, rows.AddRows: added, reduce.ArgMax: place_of_largest,
+    sampling.GridSample: sampled, boxes.NonMaxSuppression: suppressed, roi_align.RoiAlign: regions,
 }  # fmt: skip

@@ -18,6 +18,7 @@ from nnspec.interop.raising.regroup import merged_in_order, regrouped
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Array, Constant
 from nnspec.ir.types import DType
+from nnspec.ops.movement import reshape
 from nnspec.records import dataclass
 
 Perm: TypeAlias = tuple[int, ...]
@@ -98,6 +99,9 @@ class Raiser:
             return
         if x in self.flat and axes is None:
             self.flat[y] = self.flat[x]
+        if x in self.folded and axes is None:
+            self.folded[y] = self.folded[x]
+            return
         axes = tuple(range(x.rank)) if axes is None else axes
         self.rows[y] = axes.index(self.rows[x])
         for perm, source in self.held.get(x, {}).items():
@@ -168,8 +172,8 @@ class Raiser:
         plain = self.plain(moving[0])
         return min(sorted(orders, reverse=True), key=lambda p: (sum(p not in self.held.get(v, ()) for v in moving), p == plain))
 
-    def part(self, a: Array, rank: int, perm: Perm) -> Array:
-        """Constants beside values of ``rank`` axes in an order: without the rows, and without leading axes of length 1."""
+    def part(self, a: Array, rank: int, perm: Perm, keep: bool = False) -> Array:
+        """Constants beside values of ``rank`` axes in an order: without the rows, and unless they are kept without leading axes of length 1."""
         if a.ndim > rank:
             raise NotImportedError("a constant of more axes than what it meets")
         full = a.reshape((1,) * (rank - a.ndim) + a.shape).transpose(perm)
@@ -178,19 +182,30 @@ class Raiser:
                 raise NotImportedError("a constant that differs from row to row")
             full = full[:1]
         full = full[0]
-        while full.ndim and full.shape[0] == 1:
+        while not keep and full.ndim and full.shape[0] == 1:
             full = full[0]
         return np.array(full, order="C")
 
     def constant(self, a: Array) -> Source:
         """Numbers as an entry: a parameter for many fractions, else a constant."""
-        a = finite(a)
-        if a.dtype.kind == "f" and a.ndim and a.size > 1:
-            return self.emit("parameter", weights={"value": a}, made=a.shape, shape=list(a.shape))
+        if a.dtype.kind == "f" and np.isnan(a).any():
+            raise NotImportedError("a constant with NaN")
+        endless = a.dtype.kind == "f" and not np.isfinite(a).all()
+        if a.dtype.kind == "f" and a.ndim and a.size > (WRITTEN_OUT if endless else 1):
+            return self.without_end(a) if endless else self.emit("parameter", weights={"value": a}, made=a.shape, shape=list(a.shape))
         if a.size > (1_000_000 if a.dtype.kind != "f" else WRITTEN_OUT):
             raise NotImportedError(f"a constant of {a.size:,} numbers")
         dtype = {"i": "int64" if a.dtype.itemsize == 8 else "int32", "b": "bool"}.get(a.dtype.kind)
         return self.emit("constant", value=numbers(a), dtype=dtype)
+
+    def without_end(self, a: Array) -> Source:
+        """Many numbers with infinity among them, which no file of weights holds: the largest number stands for it there, and is divided by 0."""
+        largest: Any = np.finfo(np.float32).max
+        if (np.abs(a[np.isfinite(a)]) >= 3.4e38).any():
+            raise NotImportedError("a constant with infinity and the largest number")
+        held = np.clip(a, -largest, largest)
+        source = self.emit("parameter", weights={"value": held}, made=a.shape, shape=list(a.shape), trainable=False)
+        return self.emit("math", source, made=a.shape, formula="{0} / (abs({0}) < 3.4e38)")
 
     def operands(self, values: list[Value], rank: int, perm: Perm) -> list[Source | float]:
         """Each value in an order of axes; of a constant its numbers, alone where it is one."""
@@ -201,7 +216,8 @@ class Raiser:
                 found.append(self.get(v, perm))
             else:
                 part = self.part(a, rank, perm)
-                found.append(numbers(finite(part).reshape(())) if part.size == 1 and part.dtype.kind != "b" else self.constant(part))
+                alone = part.size == 1 and part.dtype.kind != "b" and bool(np.isfinite(part).all())
+                found.append(numbers(part.reshape(())) if alone else self.constant(part))
         return found
 
     # Shapes
@@ -210,7 +226,7 @@ class Raiser:
         """Whether ``y`` has the rows and axes behind them as one axis: what works on the last axis alone takes ``x`` in its place."""
         old, new = sizes(x), sizes(y)
         for k in range(2, len(old)):
-            if not self.rows[x] and old[k:] == new[1:] and prod(old[:k]) == new[0]:
+            if not self.rows[x] and new[0] != old[0] and old[k:] == new[1:] and prod(old[:k]) == new[0]:
                 self.folded[y] = x
                 return True
         return False
@@ -224,6 +240,11 @@ class Raiser:
         if old == new:
             return self.alias(y, x)
         if self.merges(y, x):
+            return
+        if not self.rows[x] and old and new and new[0] > old[0] > 0 and new[0] % old[0] == 0:  # the first axes of each row beside the rows
+            apart = reshape(x, (old[0], new[0] // old[0], *new[1:]))
+            self.reshape(apart, x)
+            self.folded[y] = apart
             return
         if self.rows[x] or not new or old[0] != new[0]:
             raise NotImportedError(f"a reshape of {old} to {new} mixes rows")
@@ -250,16 +271,6 @@ class Raiser:
         source = self.get(x, best)
         shape = tuple(new[i] for i in perm[1:])
         self.put(y, self.once(source, "reshape", shape=list(shape), made=shape) if shape != tuple(old[i] for i in best[1:]) else source, perm)
-
-
-def finite(a: Array) -> Array:
-    """Numbers as a spec may hold them: the largest in place of infinity, which masks of attention have."""
-    if a.dtype.kind != "f" or np.isfinite(a).all():
-        return a
-    if np.isnan(a).any():
-        raise NotImportedError("a constant with NaN")
-    largest: Any = np.finfo(a.dtype).max
-    return np.clip(a, -largest, largest)
 
 
 def numbers(a: Array) -> Any:

@@ -11,7 +11,7 @@ from nnspec.interop.nodes.node import NotImportedError, sizes
 from nnspec.interop.raising.nodes import short
 from nnspec.interop.raising.raiser import Raiser
 from nnspec.interop.raising.windows import alike, spelled, unless
-from nnspec.ir.graph import Call
+from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Op
 from nnspec.ops import conv, normalization
 
@@ -57,8 +57,8 @@ def response(r: Raiser, call: Call) -> bool:
     return True
 
 
-def convolution(r: Raiser, call: Call) -> bool:
-    """A convolution, channels last."""
+def convolution(r: Raiser, call: Call, whole: Value | None = None, made: Value | None = None) -> bool:
+    """A convolution, channels last; of a ``whole`` with more axes before places it makes ``made``."""
     x, op = call.inputs[0], call.op
     kernel = r.array(call.inputs[1], "a kernel")
     rank = x.rank - 2
@@ -67,14 +67,15 @@ def convolution(r: Raiser, call: Call) -> bool:
     stride, dilation, groups = op.stride, op.dilation, op.groups  # type: ignore[attr-defined]  # Conv's
     same = conv.pads("same", x.shape[1:-1], kernel.shape[:rank], stride, dilation)
     around = same if op.padding == "same" else op.padding  # type: ignore[attr-defined]  # Conv's
-    r.put(call.outputs[0], r.emit(
-        f"conv{rank}d", r.get(x), weights={"kernel": np.ascontiguousarray(kernel)}, filters=kernel.shape[-1], kernel=alike(kernel.shape[:rank]),
+    r.put(made or call.outputs[0], r.emit(
+        f"conv{rank}d", r.get(whole or x), weights={"kernel": np.ascontiguousarray(kernel)}, filters=kernel.shape[-1],
+        kernel=alike(kernel.shape[:rank]),
         stride=unless(stride, 1), padding=spelled(around, same), dilation=unless(dilation, 1), bias=False, groups=unless((groups,), 1)))  # fmt: skip
     return True
 
 
-def transposed(r: Raiser, call: Call) -> bool:
-    """A transposed convolution, channels last."""
+def transposed(r: Raiser, call: Call, whole: Value | None = None, made: Value | None = None) -> bool:
+    """A transposed convolution, channels last; of a ``whole`` with more axes before places it makes ``made``."""
     x, op = call.inputs[0], call.op
     kernel = r.array(call.inputs[1], "a kernel")
     rank, size = x.rank - 2, kernel.shape[: x.rank - 2]
@@ -87,9 +88,9 @@ def transposed(r: Raiser, call: Call) -> bool:
                   for o, n, s, k, d, (a, b) in zip(out, sizes(x)[1:-1], stride, size, dilation, around, strict=True))
     if any(not 0 <= e < max(s, 1) for e, s in zip(extra, stride, strict=True)):
         raise NotImportedError("more output padding than the stride")
-    r.put(call.outputs[0], r.emit(
-        f"conv_transpose{rank}d", r.get(x), weights={"kernel": np.ascontiguousarray(kernel)}, filters=kernel.shape[-2] * groups, kernel=alike(size),
-        stride=unless(stride, 1), padding=alike(tuple(v for pair in around for v in pair)), output_padding=unless(extra, 0),
+    r.put(made or call.outputs[0], r.emit(
+        f"conv_transpose{rank}d", r.get(whole or x), weights={"kernel": np.ascontiguousarray(kernel)}, filters=kernel.shape[-2] * groups,
+        kernel=alike(size), stride=unless(stride, 1), padding=alike(tuple(v for pair in around for v in pair)), output_padding=unless(extra, 0),
         dilation=unless(dilation, 1), groups=unless((groups,), 1), bias=False))  # fmt: skip
     return True
 
