@@ -124,13 +124,6 @@ def test_the_line_in_the_table_is_that_of_a_command_with_help(name: str, nnspec:
     assert done.out.startswith(f"Usage: nnspec {name}")
 
 
-@pytest.mark.parametrize("name", commands.LATER)
-def test_a_later_command_says_that_it_is_not_in_this_version(name: str, nnspec: Any) -> None:
-    done = nnspec(name, "x", "--whatever", "3")
-    assert done.code == 2 and done.out == ""
-    assert f"nnspec {name}: not in this version" in done.err
-
-
 def test_the_version_is_the_package_s(nnspec: Any) -> None:
     from importlib.metadata import version
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib import import_module
 from keyword import iskeyword
-from typing import NoReturn
 
 import click
 
@@ -20,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "bench": "Time a training step and an answer, layer by layer.",
     "tune": "Time the ways of a spec's calls; a file for run --tune.",
     "parity": "Train on two backends, step by step, and compare.",
+    "gradcheck": "Gradients of a spec's own layers against differences.",
     "test": "Specs against what they expect of themselves.",
     "sweep": "Train with many values of some keys; a table at the end.",
     "evaluate": "Loss and metrics of a run on its test split.",
@@ -35,10 +35,6 @@ COMMANDS: dict[str, str] = {
     "doctor": "What this machine and installation offer.",
 }
 
-LATER: dict[str, str] = {
-    "gradcheck": "gradients against differences",
-}
-
 
 class Commands(click.Group):
     """A group whose commands are imported when they are called."""
@@ -50,29 +46,17 @@ class Commands(click.Group):
         if cmd_name in COMMANDS:
             command: click.Command = import_module(f"nnspec.cli.{cmd_name}{'_' * iskeyword(cmd_name)}").command
             return command
-        return _later(cmd_name) if cmd_name in LATER else None
+        return None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            hint = f"nnspec run {name}" if name.endswith((".yaml", ".yml")) else nearest(name, [*COMMANDS, *LATER])
+            hint = f"nnspec run {name}" if name.endswith((".yaml", ".yml")) else nearest(name, COMMANDS)
             raise SpecError(Problem(f"no command is called '{name}'", wanted=", ".join(COMMANDS), hint=hint))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
-        with formatter.section("In later versions"):
-            formatter.write_text(", ".join(LATER))
-
-
-def _later(name: str) -> click.Command:
-    """A command that says it is not there yet, whatever it is called with."""
-
-    def refuse() -> NoReturn:
-        raise SpecError(Problem(f"nnspec {name}: not in this version", hint=f"later: {LATER[name]}"))
-
-    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-    return click.Command(name, callback=refuse, context_settings=settings, hidden=True)
