@@ -58,7 +58,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "onnx": ("nnspec/interop/", "nnspec/runtime/export.py"),  # a type there
     "starlette": ("nnspec/view/board/",),
     "uvicorn": ("nnspec/view/board/",),
-    "PIL": ("nnspec/data/decode.py",),
+    "PIL": ("nnspec/data/decode.py", "nnspec/view/png.py"),
     "pyarrow": ("nnspec/data/parquet_file.py",),
     "cupy": ("backends/nnspec_cupy/",),
     "cupy_backends": ("backends/nnspec_cupy/",),

@@ -260,14 +260,14 @@ def test_the_summary_as_json_has_the_agreed_keys(nnspec: Any) -> None:
     assert [layer["name"] for layer in found["layers"]] == ["shade", "concat_1", "dense_1", "dense_2"]
 
 
-@pytest.mark.parametrize(("name", "start"), [("n.svg", "<svg"), ("n.mmd", "---"), ("n.dot", "digraph"), ("n.json", "{")])
+@pytest.mark.parametrize(("name", "start"), [("n.svg", "<svg"), ("n.mmd", "---"), ("n.dot", "digraph"), ("n.json", "{"), ("n.txt", "small")])
 def test_a_drawing_has_the_form_of_its_name(name: str, start: str, nnspec: Any, tmp_path: Path) -> None:
     done = nnspec("graph", "small.yaml", "-o", name)
     assert done.code == 0 and done.out == ""
     assert (tmp_path / name).read_text("utf-8").startswith(start)
 
 
-@pytest.mark.parametrize("args", [("-o", "n.png"), ("--level", "ops")])
+@pytest.mark.parametrize("args", [("-o", "n.pdf"), ("--level", "ops")])
 def test_a_drawing_for_later_is_refused_by_name(args: tuple[str, ...], nnspec: Any, tmp_path: Path) -> None:
     done = nnspec("graph", "small.yaml", *args)
     assert done.code == 2 and "not in this version" in done.err
@@ -609,3 +609,34 @@ def test_the_doctor_names_the_extras_and_what_installs_them(nnspec: Any, monkeyp
 def test_the_schema_goes_to_a_file_or_to_standard_output(nnspec: Any, tmp_path: Path) -> None:
     assert nnspec("schema", "-o", "s.json").code == 0
     assert json.loads((tmp_path / "s.json").read_text()) == json.loads(nnspec("schema").out)
+
+
+def test_a_drawing_in_dots_is_a_png_and_says_where_it_is_smaller(nnspec: Any, tmp_path: Path) -> None:
+    pytest.importorskip("PIL", reason="needs Pillow, the extra images")
+    done = nnspec("graph", "small.yaml", "-o", "n.png", "--scale", "1")
+    assert done.code == 0 and (tmp_path / "n.png").read_bytes().startswith(b"\x89PNG")
+    assert nnspec("graph", "small.yaml", "-o", "m.png", "--scale", "900").code == 5
+    assert nnspec("graph", "small.yaml", "-o", "m.svg", "--scale", "2").code == 2
+    assert not (tmp_path / "m.png").exists() and not (tmp_path / "m.svg").exists()
+
+
+def test_a_pipe_gets_mermaid_and_the_form_can_be_said(nnspec: Any) -> None:
+    assert nnspec("graph", "small.yaml").out.startswith("---\ntitle")
+    text = nnspec("graph", "small.yaml", "--format", "text").out
+    assert text.splitlines()[0] == "small" and "├ concat_1" in text.replace("┼", "├")
+    assert json.loads(nnspec("graph", "small.yaml", "--format", "json", "-o", "-").out)["name"] == "small"
+
+
+@pytest.mark.parametrize("name", ["n.svg", "n.mmd", "n.dot", "n.json", "n.txt"])
+def test_several_specs_are_drawn_side_by_side(name: str, nnspec: Any, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text((tmp_path / "small.yaml").read_text("utf-8").replace("shade", "light"), "utf-8")
+    assert nnspec("graph", "small.yaml", "other.yaml", "-o", name).code == 0
+    text = (tmp_path / name).read_text("utf-8")
+    assert "shade" in text and "light" in text
+
+
+@pytest.mark.parametrize("name", ["net", "net.xyz", ".", "folder", "no/such/net.svg"])
+def test_a_drawing_that_cannot_be_written_is_one_error(name: str, nnspec: Any, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    done = nnspec("graph", "small.yaml", "-o", name)
+    assert done.code == 2 and done.out == "" and "Traceback" not in done.err and name in done.err

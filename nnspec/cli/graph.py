@@ -1,61 +1,121 @@
-"""``nnspec graph``: a drawing of the network, in the form that the file's name asks for."""
+"""``nnspec graph``: a drawing of one network or several, in the form that the file's name asks for."""
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnspec.cli.options import read, spec_options, write
+from nnspec.cli.options import overrides, read, write
 from nnspec.errors import Problem, SpecError, one_of
 
-FORMS = {"svg": "svg", "mmd": "mermaid", "dot": "dot", "json": "as_json", "html": "html"}  # suffix to module of nnspec.view
-LATER = ("png", "pdf")
+if TYPE_CHECKING:
+    import networkx
+
+FORMS = {  # suffix to module of nnspec.view
+    "svg": "svg", "png": "png", "mmd": "mermaid", "dot": "dot", "json": "as_json", "html": "html", "txt": "tree",
+}  # fmt: skip
+NAMES = {"text": "txt", "mermaid": "mmd"}  # of --format, where they are not the suffix
+ALSO = {"gv": "dot", "mermaid": "mmd", "text": "txt"}  # suffixes for the same
+LATER = ("pdf", "ps")
+FILES = 120  # columns of a drawing in text that goes to a file
 
 
 @click.command("graph")
-@spec_options
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@overrides
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="net.html (one file to look through), .svg, .mmd (Mermaid), .dot (Graphviz) or .json; by default Mermaid is printed.",
+    help="net.html (one file to look through), .svg, .png, .mmd (Mermaid), .dot (Graphviz), .json or .txt."
+    " Without it a terminal shows text, and a pipe gets Mermaid.",
 )
 @click.option(
-    "--level", type=click.Choice(["layers", "ops"]), default="layers", show_default=True, help="What a node is."
+    "--format",
+    "form",
+    type=click.Choice([*(form for form in FORMS if form not in NAMES.values()), *NAMES]),
+    help="The form, where the file's name does not say it.",
 )
-def command(spec: str, settings: dict[str, str], allowed: tuple[Path, ...], output: str | None, level: str) -> None:
-    """Draw the network with shapes and parameters."""
-    form = form_of(output)
+@click.option(
+    "--scale",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="Dots of a PNG for a unit of the SVG; 2, or less where that is too large.",
+)
+@click.option("--level", type=click.Choice(["layers", "ops"]), default="layers", show_default=True, help="What a node is.")
+def command(
+    specs: tuple[str, ...], settings: dict[str, str], allowed: tuple[Path, ...], output: str | None, form: str | None,
+    scale: float | None, level: str,
+) -> None:  # fmt: skip
+    """Draw the network with shapes and parameters; several specs side by side."""
+    chosen = form_of(output, form)
+    if scale is not None and chosen != "png":
+        raise click.BadParameter("only a PNG has dots", param_hint="--scale")
     if level == "ops":
         raise SpecError(Problem("graph --level ops: not in this version", hint="nnspec plan --source shows every op"))
-    drawing = read(spec, settings, allowed).graph
-    text: str = import_module(f"nnspec.view.{FORMS[form]}").draw(drawing)
+    graphs = [read(spec, settings, allowed).graph for spec in specs]
+    data = drawing(chosen, graphs, output, scale)
     if output is None or output == "-":
-        click.echo(text, nl=not text.endswith("\n"))
+        if isinstance(data, bytes) and sys.stdout.isatty():
+            raise SpecError(Problem("a PNG is nothing that a terminal shows", wanted="a file or a pipe", hint="-o net.png"))
+        if isinstance(data, bytes):
+            sys.stdout.buffer.write(data)
+        else:
+            click.echo(data, nl=not data.endswith("\n"))
         return
-    write(output, text)
+    write(output, data)
     click.echo(f"wrote {output}", err=True)
 
 
-def form_of(output: str | None) -> str:
-    """The form that a file's name asks for; raises SpecError where there is none."""
+def drawing(form: str, graphs: list[networkx.MultiDiGraph[Any]], output: str | None, scale: float | None) -> str | bytes:
+    """The drawing as text, or as the bytes of a PNG."""
+    module = import_module(f"nnspec.view.{FORMS[form]}")
+    if form == "png":
+        data, found = module.draw(*graphs, scale=scale)
+        if scale is None and found < module.SCALE:
+            click.echo(f"drawn at a scale of {found:.2f}, not {module.SCALE:g}: the picture is large; as .svg it has no dots", err=True)
+        return bytes(data)
+    if form == "txt":
+        return str(module.draw(*graphs, columns=_columns(output), plain=output in (None, "-") and not _draws_boxes()))
+    return str(module.draw(*graphs))
+
+
+def _columns(output: str | None) -> int:
+    """As wide as the terminal where one is looked at."""
+    import shutil
+
+    return shutil.get_terminal_size((FILES, 24)).columns if output in (None, "-") else FILES
+
+
+def _draws_boxes() -> bool:
+    """Whether what reads standard output has letters for lines."""
+    try:
+        "┼╰▶│…·".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def form_of(output: str | None, form: str | None = None) -> str:
+    """The form that ``--format`` or a file's name asks for; raises SpecError where there is none."""
+    if form is not None:
+        return NAMES.get(form, form)
     if output is None or output == "-":
-        return "mmd"
+        return "txt" if sys.stdout.isatty() else "mmd"
     suffix = Path(output).suffix.removeprefix(".").lower()
+    suffix = ALSO.get(suffix, suffix)
     if suffix in FORMS:
         return suffix
     if suffix in LATER:
-        raise SpecError(
-            Problem(
-                f"graph as {suffix}: not in this version",
-                wanted=one_of(FORMS),
-                hint=f"-o {Path(output).with_suffix('.svg')}",
-            )
-        )
+        raise SpecError(Problem(f"graph as {suffix}: not in this version", wanted=one_of(FORMS), hint=f"-o {Path(output).with_suffix('.svg')}"))
     raise SpecError(
         Problem(
-            f"'{output}' does not say what to draw", wanted=f"a name that ends in {', '.join('.' + f for f in FORMS)}"
+            f"'{output}' does not say what to draw",
+            wanted=f"a name that ends in {', '.join('.' + f for f in FORMS)}",
+            hint="or say it: --format svg",
         )
     )

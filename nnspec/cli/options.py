@@ -86,7 +86,7 @@ def backend_name(wanted: str, spec: Spec | None = None, say: bool = False) -> st
     return name
 
 
-def write(file: str, text: str) -> None:
+def write(file: str, content: str | bytes) -> None:
     """Writes a file as a whole, or leaves none; what is no file, such as /dev/stdout, is written to as it is."""
     from nnspec.runtime.atomic import replace
 
@@ -94,10 +94,11 @@ def write(file: str, text: str) -> None:
     if path.is_dir() or not path.parent.is_dir():
         found = "this is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
         raise SpecError(Problem(f"{file} cannot be written", found=found, wanted="the name of a file"))
+    data = content.encode() if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(data)
     else:
-        replace(path, [text.encode()])
+        replace(path, [data])
 
 
 def print_json(value: Any) -> None:

@@ -14,12 +14,18 @@ from nnspec.view import describe
 _NUMBERS = ("parameters", "trainable", "flops", "line")
 
 
-def draw(graph: networkx.MultiDiGraph[Any]) -> str:
-    """The JSON text ``{"name", "outputs", "nodes", "edges", "frames"}`` in the order of the graph.
+def draw(*graphs: networkx.MultiDiGraph[Any]) -> str:
+    """The JSON text ``{"name", "outputs", "nodes", "edges", "frames"}`` in the order of the graph; of several ``{"networks": [...]}``.
 
-    A node has ``id`` (its path), ``name, kind, shape, dtype, parameters, trainable, flops, line, fields, frames``; an
-    edge ``source, target, input, output, shape, dtype``; a frame ``id, label, parent``. Symbolic axes are text.
+    A node has ``id`` (its path), ``name, kind, shape, dtype, parameters, trainable, flops, line, memory, fields, frames``; an
+    edge ``source, target, input, output, shape, dtype``; a frame ``id, label, parent``. Symbolic axes are text. ``memory`` is
+    the bytes of one row of the output; ``shares`` the layer whose weights it uses, where it does.
     """
+    pictures = [_picture(graph) for graph in graphs]
+    return json.dumps(pictures[0] if len(pictures) == 1 else {"networks": pictures}, indent=1, allow_nan=False) + "\n"
+
+
+def _picture(graph: networkx.MultiDiGraph[Any]) -> dict[str, Any]:
     nodes = [_node(path, data) for path, data in graph.nodes(data=True)]
     edges = [
         {
@@ -39,14 +45,13 @@ def draw(graph: networkx.MultiDiGraph[Any]) -> str:
             label = str(frame).removeprefix(f"{parent}/")
             frames.setdefault(frame, {"id": frame, "label": label, "parent": parent})
             parent = frame
-    picture = {
+    return {
         "name": str(graph.graph.get("name") or ""),
         "outputs": list(describe.outputs(graph)),
         "nodes": nodes,
         "edges": edges,
         "frames": list(frames.values()),
     }
-    return json.dumps(picture, indent=1, allow_nan=False) + "\n"
 
 
 def _node(path: str, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,6 +62,8 @@ def _node(path: str, data: Mapping[str, Any]) -> dict[str, Any]:
         "shape": _plain(data.get("shape") or ()),
         "dtype": str(data.get("dtype") or ""),
         **{key: _plain(data.get(key) or 0) for key in _NUMBERS},
+        "memory": describe.output_bytes(data),
+        **{key: str(data[key]) for key in ("shares", "only") if data.get(key)},
         "fields": _plain(data.get("fields") or {}),
         "frames": list(data.get("frames") or ()),
     }

@@ -8,15 +8,16 @@ from typing import Any
 import networkx
 
 from nnspec.view import describe
-from nnspec.view.nesting import Nest, nest
+from nnspec.view.nesting import Nest, nest, together
 from nnspec.view.palette import FILLS, WIRE
 from nnspec.view.text import clean
 
 _LONGEST = 120
 
 
-def draw(graph: networkx.MultiDiGraph[Any]) -> str:
-    """DOT text: a node a layer with kind, fields and cost, shapes on the edges, a cluster a frame."""
+def draw(*graphs: networkx.MultiDiGraph[Any]) -> str:
+    """DOT text: a node a layer with kind, fields and cost, shapes on the edges, a cluster a frame, and one around each of several networks."""
+    graph = together(graphs)
     numbers = {path: f"n{index}" for index, path in enumerate(graph)}
     title = f"{clean(graph.graph.get('name') or 'network', _LONGEST)}\n{describe.heading(graph)}"
     lines = [

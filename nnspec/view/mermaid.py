@@ -8,15 +8,16 @@ from typing import Any
 import networkx
 
 from nnspec.view import describe
-from nnspec.view.nesting import Nest, nest
+from nnspec.view.nesting import Nest, nest, together
 from nnspec.view.palette import FILLS
 from nnspec.view.text import clean
 
 _LONGEST = 120
 
 
-def draw(graph: networkx.MultiDiGraph[Any]) -> str:
-    """Mermaid text: a node a layer with kind, fields and cost, shapes on the edges, a subgraph a frame."""
+def draw(*graphs: networkx.MultiDiGraph[Any]) -> str:
+    """Mermaid text: a node a layer with kind, fields and cost, shapes on the edges, a subgraph a frame, and one around each of several networks."""
+    graph = together(graphs)
     numbers = {path: f"n{index}" for index, path in enumerate(graph)}
     lines = ["---", f"title: {_title(graph)}", "---", "flowchart TB", *_inside(graph, nest(graph), numbers, "  ")]
     outputs = describe.outputs(graph)

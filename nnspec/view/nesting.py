@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import networkx
@@ -19,6 +20,24 @@ class Nest:
     id: str
     label: str
     inside: list[str | Nest] = field(default_factory=list)
+
+
+def together(graphs: Sequence[networkx.MultiDiGraph[Any]]) -> networkx.MultiDiGraph[Any]:
+    """One graph of several, each in a frame with its name; one alone as it is."""
+    if len(graphs) == 1:
+        return graphs[0]
+    names = [clean(graph.graph.get("name") or "network", _LONGEST) for graph in graphs]
+    whole: networkx.MultiDiGraph[Any] = networkx.MultiDiGraph(name=" and ".join(names))
+    for index, (graph, name) in enumerate(zip(graphs, names, strict=True), 1):
+        around = name if names.count(name) == 1 else f"{name} ({index})"
+        for path, data in graph.nodes(data=True):
+            frames = (around, *(f"{around}/{frame}" for frame in data.get("frames") or ()))
+            whole.add_node(f"{around}/{path}", **{**data, "frames": frames, "name": data.get("name") or path})
+        for source, target, key, data in graph.edges(keys=True, data=True):
+            whole.add_edge(f"{around}/{source}", f"{around}/{target}", key=key, **data)
+        outputs = tuple(f"{around}/{path}" for path in graph.graph.get("outputs") or ())
+        whole.graph["outputs"] = (*whole.graph.get("outputs", ()), *outputs)
+    return whole
 
 
 def nest(graph: networkx.MultiDiGraph[Any]) -> Nest:

@@ -27,10 +27,12 @@ def sheet(graphs: Sequence[Graph]) -> Paper:
     titles = [_title(graph, picture.picture.width) for graph, picture in zip(graphs, pictures, strict=True)]
     rooms = [max(picture.picture.width, least) for picture, (_, least) in zip(pictures, titles, strict=True)]
     inner = sum(rooms) + _BETWEEN * (len(graphs) - 1)
-    legend, top = _legend(graphs, [card for picture in pictures for card in picture.cards.values()], inner)
+    below = 90.0 if len(graphs) == 1 else 44.0  # of several the titles stand below the legend
+    legend, top = _legend(graphs, [card for picture in pictures for card in picture.cards.values()], inner, below)
+    lower, top = (0.0, top) if len(graphs) == 1 else (top - 36, top + 58)
     parts, x = list[Part](), _MARGIN
     for picture, (title, _), room in zip(pictures, titles, rooms, strict=True):
-        parts += [_moved(words, x) for words in title]
+        parts += [_moved(words, x, lower) for words in title]
         shift = (x + (room - picture.picture.width) / 2, top)
         parts.append(Group("", "", _canvas(picture), shift))
         x += room + _BETWEEN
@@ -39,8 +41,8 @@ def sheet(graphs: Sequence[Graph]) -> Paper:
     return Paper(name, inner + 2 * _MARGIN, top + high + _MARGIN, (*legend, *parts))
 
 
-def _moved(words: Words, x: float) -> Words:
-    return Words(words.x + x, words.y, words.text, words.size, words.ink, words.bold)
+def _moved(words: Words, x: float, y: float) -> Words:
+    return Words(words.x + x, words.y + y, words.text, words.size, words.ink, words.bold)
 
 
 def _title(graph: Graph, room: float) -> tuple[list[Words], float]:
@@ -51,15 +53,15 @@ def _title(graph: Graph, room: float) -> tuple[list[Words], float]:
     return parts, max(width(name, _TITLE, bold=True), width(sums, _TOTALS))
 
 
-def _legend(graphs: Sequence[Graph], cards: Sequence[Card], room: float) -> tuple[list[Part], float]:
-    """What colours, marks and numbers mean, in lines of at most ``room``; and where the networks begin below it."""
+def _legend(graphs: Sequence[Graph], cards: Sequence[Card], room: float, y: float) -> tuple[list[Part], float]:
+    """What colours, marks and numbers mean, in lines of at most ``room`` from ``y`` on; and where the networks begin below it."""
     families = {card.family for card in cards}
     swatches = [(Rectangle(0, -9, 11, 11, 3, *FILLS[family]), family) for family in FILLS if family in families]
     for mark, means in (("frozen", "frozen: training leaves it"), ("shared", "shared: weights used in several places")):
         if any(mark in card.marks for card in cards):
             dashed = mark == "frozen"
             swatches.append((Rectangle(0, -9, 11, 11, 3, MARKS[mark][0] if not dashed else PAPER, MARKS[mark][1], 1.2, dashed), means))
-    parts, x, y = list[Part](), 0.0, 90.0
+    parts, x = list[Part](), 0.0
     for box, words in swatches:
         size = width(words, _LEGEND) + 34
         if x + size - 18 > room and x > 0:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from math import cos, hypot, pi, sin
 
 Point = tuple[float, float]
 Stroke = tuple[Point, ...]  # two points are a line, four a cubic Bézier curve
@@ -63,3 +65,43 @@ def joined(strokes: Iterable[Stroke]) -> Iterator[Stroke]:
             yield stroke
     if waiting:
         yield waiting
+
+
+def flat(stroke: Stroke, count: int = 16) -> list[Point]:
+    """The stroke as points with straight lines between them."""
+    if len(stroke) == 2:
+        return list(stroke)
+    (a, b), (c, d), (e, f), (g, h) = stroke
+    points = []
+    for step in range(count + 1):
+        t = step / count
+        s = 1 - t
+        w = (s * s * s, 3 * s * s * t, 3 * s * t * t, t * t * t)
+        points.append((a * w[0] + c * w[1] + e * w[2] + g * w[3], b * w[0] + d * w[1] + f * w[2] + h * w[3]))
+    return points
+
+
+def outline(x: float, y: float, wide: float, high: float, radius: float) -> list[Point]:
+    """The way around a rectangle with round corners, back to where it began."""
+    r = min(radius, wide / 2, high / 2)
+    left, up, right, down = x + r, y + r, x + wide - r, y + high - r
+    corners = ((right, up, -pi / 2), (right, down, 0.0), (left, down, pi / 2), (left, up, pi))
+    points = [(at + r * cos(turn + step * pi / 12), to + r * sin(turn + step * pi / 12)) for at, to, turn in corners for step in range(7)]
+    return [*points, points[0]]
+
+
+def dashes(points: Sequence[Point], on: float, off: float) -> Iterator[list[Point]]:
+    """The pieces of a polyline that are drawn where it is dashed."""
+    piece, left, drawing = [points[0]], on, True
+    for a, b in pairwise(points):
+        length, gone = hypot(b[0] - a[0], b[1] - a[1]), 0.0
+        while length - gone > left:
+            gone += left
+            corner = (a[0] + (b[0] - a[0]) * gone / length, a[1] + (b[1] - a[1]) * gone / length)
+            if drawing:
+                yield [*piece, corner]
+            piece, drawing, left = [corner], not drawing, off if drawing else on
+        left -= length - gone
+        piece.append(b)
+    if drawing:
+        yield piece
