@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,7 @@ from nnspec.cli.options import overrides, read, write
 from nnspec.errors import Problem, SpecError, one_of
 
 if TYPE_CHECKING:
-    import networkx
+    from nnspec.network.graph import LayerGraph
 
 FORMS = {  # suffix to module of nnspec.view
     "svg": "svg", "png": "png", "mmd": "mermaid", "dot": "dot", "json": "as_json", "html": "html", "txt": "tree",
@@ -71,7 +71,7 @@ def command(
     click.echo(f"wrote {output}", err=True)
 
 
-def drawing(form: str, graphs: list[networkx.MultiDiGraph[Any]], output: str | None, scale: float | None) -> str | bytes:
+def drawing(form: str, graphs: list[LayerGraph], output: str | None, scale: float | None) -> str | bytes:
     """The drawing as text, or as the bytes of a PNG."""
     module = import_module(f"nnspec.view.{FORMS[form]}")
     if form == "png":
