@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import islice
 from typing import ClassVar
 
@@ -144,10 +145,15 @@ class MissingExtraError(NnspecError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``did you mean 'kernel'?`` for the closest known word, or nothing."""
+    close = _closest(word[:100], tuple(islice(known, COMPARED)))
+    return f"did you mean '{close}'?" if close else ""
+
+
+@lru_cache(maxsize=512)  # one wrong word may stand in hundreds of entries
+def _closest(word: str, known: tuple[str, ...]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(word[:100], list(islice(known, COMPARED)), n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else ""
+    return next(iter(get_close_matches(word, known, n=1, cutoff=0.6)), "")
 
 
 def one_of(known: Iterable[str], limit: int = 12) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 
 from nnspec.errors import COMPARED, Edit, Place
 from nnspec.spec import edits
@@ -27,15 +28,21 @@ YES, NO = ("yes", "on", "y", "True", "TRUE"), ("no", "off", "n", "False", "FALSE
 
 def meant(name: str, known: Collection[str]) -> str:
     """The known word that a foreign one, or one with a single slip of the finger, stands for; nothing where several might be."""
+    return _meant(name, tuple(known))
+
+
+@lru_cache(maxsize=512)  # one wrong word may stand in hundreds of entries
+def _meant(name: str, known: tuple[str, ...]) -> str:
     own = own_word(name, known)
     if own in known:
         return own if name.lower() not in DOUBTFUL else ""
     if own or name in FOREIGN:
         return ""
-    near = [word for word, _ in zip(known, range(COMPARED), strict=False)]
+    near = known[:COMPARED]
     if several := [w for w in near if w in (f"{name}s", name.removesuffix("s"))]:
         return several[0]
-    alike = [w for w in near if _loose(w) == _loose(name)] or [w for w in near if _one_slip(_loose(name), _loose(w))]
+    loose = _loose(name)
+    alike = [w for w in near if _loose(w) == loose] or [w for w in near if _one_slip(loose, _loose(w))]
     return alike[0] if len(alike) == 1 else ""
 
 
@@ -107,13 +114,14 @@ def of_number(node: Scalar, whole: bool) -> tuple[Edit, ...]:
     return (edits.unquoted(node.place, node.text),) if re.fullmatch(pattern, node.text) else ()
 
 
+@lru_cache(maxsize=4096)
 def _loose(word: str) -> str:
-    return re.sub("[-_ ]", "", word).lower()
+    return word.replace("_", "").replace("-", "").replace(" ", "").lower()
 
 
 def _one_slip(a: str, b: str) -> bool:
     """Whether one letter too many, too few, another one, or two in the wrong order lead from one word to the other."""
-    if min(len(a), len(b)) < 3 or max(len(a), len(b)) < 4 or abs(len(a) - len(b)) > 1:
+    if not -2 < len(a) - len(b) < 2 or len(a) + len(b) < 7:
         return False
     i = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     rest, other = a[i:], b[i:]

@@ -1,8 +1,8 @@
 """From a cold process, as a user feels it: ``python -m tests.bench.cold [--repeats N] [--threads N]``.
 
 Wall time and peak memory of ``nnspec run`` on the digits (digits.yaml) beside the same in a PyTorch script (digits.py), in turns; from the start
-of a process to the end of the first training step of LeNet-5 and of ResNet-18, with programs and object code on disk and never seen; and of
-commands that train nothing. Byte code is on disk for all, as where a package is installed.
+of a process to the end of the first training step of LeNet-5 and of ResNet-18, with programs and object code on disk and never seen; of
+commands that train nothing; and of ``nnspec check`` on networks of 500 layers with mistakes in them, and on large networks of the zoo. Byte code is on disk for all, as where a package is installed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from tests.bench.mistakes import mistakes
 from tests.bench.turns import environment, pin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,11 @@ WORKS = (
     {"spec": "resnet18_cifar", "shape": (32, 32, 32, 3), "optimizer": "SGD(net.parameters(), 0.1, momentum=0.9)", "target": "none"},
 )
 COMMANDS = {"--help": ["--help"], **{what: [what, "specs/zoo/lenet5.yaml"] for what in ("check", "summary", "graph", "plan")}}
+LARGE = {
+    "NASNet large": ["nasnet.yaml", "filters=168", "cells=6", "stem=96", "side=331", "behind=before"],
+    "InceptionResNetV2": ["inception_resnet_v2.yaml"],
+    "EfficientNet B7": ["efficientnet.yaml", "variant=7"],
+}
 Took = tuple[float, float]  # seconds, and megabytes at the peak
 
 
@@ -47,11 +53,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.cold", description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, help="of each, pinned to as many cores; without it what each takes by itself")
+    parser.add_argument("--check", action="store_true", help="nnspec check alone")
     given = parser.parse_args()
     if given.threads:
         pin(given.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        checks(folder, given.repeats, given.threads)
+        if given.check:
+            return
         runs = {"nnspec run digits.yaml": ours(folder, given.threads), "python digits.py (PyTorch)": [sys.executable, str(HERE / "digits.py"), str(DIGITS)]}
         show("20 epochs of a convolutional network on the digits", runs, folder, given.repeats, given.threads, "at most 0.4 of the time, 0.5 of the memory")
         for work in WORKS:
@@ -60,6 +70,19 @@ def main() -> None:
             show(f"from nothing to the end of the first step of {work['spec']}", first, folder, given.repeats, given.threads, str(work["target"]))
         commands = {f"nnspec {name}": [sys.executable, "-m", "nnspec", *words] for name, words in COMMANDS.items()}
         show("commands, LeNet-5", commands, folder, given.repeats, given.threads, "none")
+
+
+def checks(folder: Path, repeats: int, threads: int | None) -> None:
+    """``nnspec check`` as a user calls it, with the start of the interpreter."""
+    check = [sys.executable, "-m", "nnspec", "check"]
+    specs: dict[str, list[str]] = {}
+    for name, text in mistakes().items():
+        path = folder / f"{name}.yaml"
+        path.write_text(text)
+        specs[name] = [*check, str(path)]
+    show("nnspec check, 500 layers", specs, folder, repeats, threads, "1 s")
+    zoo = {name: [*check, f"specs/zoo/{file}", *(word for v in variables for word in ("--set", f"vars.{v}"))] for name, (file, *variables) in LARGE.items()}
+    show("nnspec check, the zoo", zoo, folder, repeats, threads, "3 s")
 
 
 def ours(folder: Path, threads: int | None) -> list[str]:
@@ -93,7 +116,7 @@ def once(command: Sequence[str], folder: Path, threads: int | None, fresh: bool)
     said = process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode not in (0, 2 if "check" in command else 0):
         raise SystemExit(f"{' '.join(command)[:200]}\n{said.decode()[-2000:]}")
     return perf_counter() - start, used.ru_maxrss / 1024
 
