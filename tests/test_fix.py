@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nnspec import cli
-from nnspec.cli.mend import mend
+from nnspec.cli.mend import Seen, mend
 from nnspec.compiler import load, loads
 from nnspec.errors import NnspecError, Problem
 from nnspec.spec.tree import Tree
@@ -209,7 +209,7 @@ def test_included_files_are_changed_within_the_folder_alone(tmp_path: Path) -> N
 def test_a_file_that_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(f"{TOP}  - Linear: 3\n{TAIL}")
-    mended = mend(str(path), lambda: problems(path))
+    mended = mend(str(path), lambda: Seen(problems(path)))
     path.write_text("another text")
     with pytest.raises(NnspecError, match="changed while"):
         mended.write()
@@ -237,7 +237,7 @@ def test_a_strangers_spec_is_never_made_worse(group: int, tmp_path: Path) -> Non
         text = mutated(rng.choice(sources), rng)
         path.write_bytes(text.encode("utf-8", "surrogatepass"))
         before = problems(path)
-        mended = mend(str(path), lambda: problems(path))
+        mended = mend(str(path), lambda: Seen(problems(path)))
         new = next(iter(mended.new.values()), text)
         assert path.read_bytes() == text.encode("utf-8", "surrogatepass")
         path.write_text(new, newline="")
@@ -248,7 +248,7 @@ def test_a_strangers_spec_is_never_made_worse(group: int, tmp_path: Path) -> Non
             assert comments(new) == comments(text)
         if not before:
             assert new == text
-        again = mend(str(path), lambda: problems(path))
+        again = mend(str(path), lambda: Seen(problems(path)))
         assert not again.changed, (text, new)
 
 
@@ -258,7 +258,7 @@ def test_what_is_right_is_not_touched_in_a_wrong_spec(name: str, tmp_path: Path)
     path = tmp_path / "spec.yaml"
     path.write_text(BAD[name])
     before = problems(path)
-    mended = mend(str(path), lambda: problems(path))
+    mended = mend(str(path), lambda: Seen(problems(path)))
     old, new = BAD[name].splitlines(), next(iter(mended.new.values()), BAD[name]).splitlines()
     told = {e.place.line for p in before for e in p.edits}
     changed = [n + 1 for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]

@@ -9,7 +9,7 @@ import click
 
 from nnspec.cli.options import overrides, read
 from nnspec.cli.reports import REPORTS, Checked, many
-from nnspec.errors import NnspecError, Problem
+from nnspec.errors import NnspecError
 
 if TYPE_CHECKING:
     from nnspec.compiler import Spec
@@ -59,11 +59,11 @@ def _mend(file: str, settings: dict[str, str], allowed: tuple[Path, ...], diff: 
     from nnspec.cli import mend
     from nnspec.lint import lint
 
-    def look() -> tuple[Problem, ...]:
+    def look() -> mend.Seen:
         try:
-            return tuple(lint(read(file, settings, allowed)))
+            return mend.Seen(warnings=tuple(lint(read(file, settings, allowed))))
         except NnspecError as e:
-            return e.problems
+            return mend.Seen(e.problems)
 
     mend.fix(file, look, allowed, diff, lambda text: click.echo(text, err=err) if text else None)
 

@@ -17,7 +17,21 @@ from nnspec.spec.rewrite import rewrite
 from nnspec.spec.source import HELD
 
 Texts = dict[Path, str]
-Look = Callable[[], tuple[Problem, ...]]  # every problem of a spec as it is now
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is wrong with a spec as it is now; warnings are looked for where there is no error."""
+
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def told(self) -> tuple[Problem, ...]:
+        return self.errors or self.warnings
+
+
+Look = Callable[[], Seen]
 ROUNDS = 20  # a problem that is mended may show another one
 ALONE = 40  # problems whose edits are tried one by one
 # Problems of the text itself, which hide all others; and those whose edits only say in our words what stands there.
@@ -80,20 +94,20 @@ class _Work:
     look: Look
     allowed: tuple[Path, ...]
     mended: Mended = field(default_factory=Mended)
-    problems: tuple[Problem, ...] = ()
+    now: Seen = Seen()
     refused: set[tuple[object, ...]] = field(default_factory=set)
 
     def words(self) -> None:
         """Edits that say what stands there in our words: what comes to light behind them was there before."""
-        self.problems = self.seen(self.mended.new)
+        self.now = self.seen(self.mended.new)
         for _ in range(ROUNDS):
-            if not self.step([p for p in self.problems if p.rule in OF_WORDS], _says_the_same):
+            if not self.step([p for p in self.now.told if p.rule in OF_WORDS], _says_the_same):
                 break
 
     def structure(self) -> None:
         """Edits that change the network: none that brings a problem which was not there, and is not mended by those that follow."""
         for _ in range(ROUNDS):
-            if not self.step([p for p in self.problems if p.rule not in OF_WORDS], _nothing_new):
+            if not self.step([p for p in self.now.told if p.rule not in OF_WORDS], _nothing_new):
                 break
             self.words()
 
@@ -111,22 +125,22 @@ class _Work:
 
     def tried(self, problems: list[Problem], good: Judge) -> bool:
         texts, made = self.rewritten(problems)
-        after = self.seen(texts) if made else ()
-        if made and not good(self.problems, after, made):
+        after = self.seen(texts) if made else Seen()
+        if made and not good(self.now, after, made):
             texts, after = self.followed(texts, after, good, made)
-        if not made or not good(self.problems, after, made):
+        if not made or not good(self.now, after, made):
             if len(problems) == 1:
                 self.refused.add(_key(problems[0]))
             return False
-        self.mended.new, self.problems = texts, after
+        self.mended.new, self.now = texts, after
         self.mended.done += [(e.place, e.says) for p in made for e in p.edits]
         return True
 
-    def followed(self, texts: Texts, after: tuple[Problem, ...], good: Judge, made: list[Problem]) -> tuple[Texts, tuple[Problem, ...]]:
+    def followed(self, texts: Texts, after: Seen, good: Judge, made: list[Problem]) -> tuple[Texts, Seen]:
         """What comes of it if new problems that carry edits are mended as well."""
         for _ in range(ROUNDS):
-            known = Counter(map(_says, self.problems))
-            new = [p for p in after if _says(p) not in known]
+            known = Counter(map(_says, self.now.told))
+            new = [p for p in after.told if _says(p) not in known]
             if good is not _nothing_new or not new or not all(p.edits and all(self.may(e) for e in p.edits) for p in new):
                 break
             texts, more = self.rewritten(new, texts)
@@ -134,7 +148,7 @@ class _Work:
                 break
             made += more
             after = self.seen(texts)
-            if good(self.problems, after, made):
+            if good(self.now, after, made):
                 break
         return texts, after
 
@@ -153,7 +167,7 @@ class _Work:
             made += [own[n] for n in numbers]
         return texts, made
 
-    def seen(self, texts: Texts) -> tuple[Problem, ...]:
+    def seen(self, texts: Texts) -> Seen:
         token = HELD.set(texts)
         try:
             return self.look()
@@ -171,15 +185,15 @@ class _Work:
         return path.is_file() and bool(folders) and not path.is_relative_to(shipped().resolve())
 
 
-Judge = Callable[[tuple[Problem, ...], tuple[Problem, ...], list[Problem]], bool]
+Judge = Callable[[Seen, Seen, list[Problem]], bool]
 
 
-def _says_the_same(before: tuple[Problem, ...], after: tuple[Problem, ...], made: list[Problem]) -> bool:
+def _says_the_same(before: Seen, after: Seen, made: list[Problem]) -> bool:
     """Whether what was mended is gone, and what is new was only hidden."""
-    old, new = Counter(map(_says, before)), Counter(map(_says, after))
+    old, new = Counter(map(_says, before.told)), Counter(map(_says, after.told))
     if any(new[_says(p)] >= old[_says(p)] for p in made):
         return False
-    fresh = [p for p in after if _says(p) not in old]
+    fresh = [p for p in after.told if _says(p) not in old]
     first = min((e.place.line, e.place.column) for p in made for e in p.edits)
     if any(p.rule in OF_TEXT and not (any(q.rule in OF_TEXT for q in made) and p.place and (p.place.line, p.place.column) > first) for p in fresh):
         return False
@@ -187,9 +201,10 @@ def _says_the_same(before: tuple[Problem, ...], after: tuple[Problem, ...], made
     return not any(p.message.startswith(word) and not p.edits for p in fresh for word in given)
 
 
-def _nothing_new(before: tuple[Problem, ...], after: tuple[Problem, ...], made: list[Problem]) -> bool:
-    """Whether there are fewer problems, and none that was not there."""
-    old, new = Counter(map(_says, before)), Counter(map(_says, after))
+def _nothing_new(before: Seen, after: Seen, made: list[Problem]) -> bool:
+    """Whether there are fewer problems, and none that was not there; behind errors nobody has looked for warnings."""
+    old = Counter(map(_says, before.told))
+    new = Counter(map(_says, after.errors if before.errors else after.told))
     return not new - old and new.total() < old.total()
 
 

@@ -18,6 +18,7 @@ from nnspec.network import backbone
 from nnspec.network.calls import activated, block_of, call
 from nnspec.network.context import Context
 from nnspec.network.entry import STRUCTURES, Written, by_role, known_kinds, name_of, no_such_kind, parse, peek, reads_input, truth
+from nnspec.network.fault import Fault
 from nnspec.network.graph import Leaf, Network, Port
 from nnspec.network.infer import infer
 from nnspec.network.initial import initial
@@ -301,7 +302,8 @@ class Expander:
         try:
             inferred = infer(entry, x, self.dtype, path)
         except ShapeError as e:
-            raise SpecError(shape_problem(e, path, x, written.kind, written.place, self.network)) from None
+            once = not ctx.calls and "repeat" not in written.common and "i" not in ctx.env
+            raise SpecError(shape_problem(Fault(e, x, entry, written, self.network, once), path)) from None
         y, params = inferred.built.y, inferred.params
         init = initial(self.resolve(written.common.get("init"), env), params, path, self.dtype)
         learned = [p.name for p in params if p.trainable]

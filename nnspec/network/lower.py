@@ -8,6 +8,8 @@ from nnspec.errors import SpecError
 from nnspec.ir.graph import Value, origin
 from nnspec.ir.op import ShapeError
 from nnspec.layers.layer import Mode, Values, applied
+from nnspec.network.entry import Written
+from nnspec.network.fault import Fault
 from nnspec.network.graph import Network, Port
 from nnspec.network.repair import shape_problem
 from nnspec.records import dataclass, field, replace
@@ -54,7 +56,8 @@ def lower(
                 built = applied(leaf.entry, x, Values(held), local)
         except ShapeError as e:  # named axes are bound now, to lengths that do not fit
             bound = tuple(replace(p, type=v.type) for p, v in zip(leaf.inputs, x, strict=True))
-            raise SpecError(shape_problem(e, leaf.path, bound, leaf.entry.kind, leaf.place, network)) from None
+            written = Written(leaf.entry.kind, leaf.place, {}, None, {})
+            raise SpecError(shape_problem(Fault(e, bound, leaf.entry, written, network, once=False), leaf.path)) from None
         out.values[leaf.path, ""] = built.y
         out.values.update({(leaf.path, name): v for name, v in built.outputs.items()})
         out.state.update({own[name]: v for name, v in built.state.items()})

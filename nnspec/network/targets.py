@@ -12,6 +12,7 @@ from nnspec.ir.graph import Value, abstract
 from nnspec.ir.op import ShapeError
 from nnspec.ir.types import BATCH, DType, TensorType
 from nnspec.network.graph import Network, Port
+from nnspec.network.last import compared, resized
 from nnspec.network.linked import linked
 from nnspec.network.own import body
 from nnspec.network.scope import Scope
@@ -88,7 +89,7 @@ def _unique(terms: Sequence[Term], names: Sequence[str], ending: str = "") -> tu
 
 def _target(term: Term, ends: Ends, problems: list[Problem], losses: Targets | None) -> Target | None:
     what = f"{'loss' if losses is None else 'metric'} '{term.kind}'"
-    port = Port("")
+    port, target = Port(""), None
     try:
         port = _source(term, ends)
         if port.only == "inference" and losses is None:
@@ -101,7 +102,9 @@ def _target(term: Term, ends: Ends, problems: list[Problem], losses: Targets | N
     except SpecError as e:
         problems += e.problems
     except ShapeError as e:
-        problems.append(Problem(f"{what} of layer '{port.node}': {e.message}", term.place, found=e.found, wanted=e.wanted, hint=e.hint, rule="shape"))
+        hint, mend = compared(port, target.type if target else None, ends.network) if "differ in shape" in e.message else ("", ())
+        problems.append(Problem(f"{what} of layer '{port.node}': {e.message}", term.place, found=e.found, wanted=e.wanted, hint=hint or e.hint,
+                                rule="shape", edits=mend))
     return None
 
 
@@ -303,9 +306,10 @@ def _classes(target: Target, y: Value, loss: Loss, network: Network) -> None:
             raise SpecError(Problem(f"{loss.kind} asks for two classes, the target has {n}", place, found=found.removeprefix("classes "),
                                     wanted="2 classes", hint="cross_entropy takes any number", rule="classes"))
     elif units != n:
-        hint = f"dense: {n}, or dense: $data.{target.columns[0]}.classes" if len(y.shape) == 2 else f"{n} filters in the last layer"
+        hint, mend = resized(target.port, network, n)
+        hint = f"{hint}, or $data.{target.columns[0]}.classes" if hint else f"{n} units in the last layer"
         raise SpecError(Problem(f"layer '{target.port.node}' has {units} units, the target has {n} classes", _units_at(target.port, network) or place,
-                                found=f"{units} units, {found}", wanted=f"{n} units", hint=hint, rule="NN001"))
+                                found=f"{units} units, {found}", wanted=f"{n} units", hint=hint, rule="NN001", edits=mend))
 
 
 def _units_at(port: Port, network: Network) -> Place | None:

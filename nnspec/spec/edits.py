@@ -29,12 +29,12 @@ def text(place: Place, old: str, new: str) -> Edit:
     return Edit(place, "text", new, old=old, says=f"{old} is now {new}")
 
 
-def set_key(entry: Place, key: str, value: str, primary: str = "") -> Edit:
+def set_key(entry: Place, key: str, value: str, primary: str = "", was: str = "") -> Edit:
     """``key: value`` on an entry; another value where the key is there. ``primary`` is the field that the entry sets as ``kind: value``.
 
-    ``- flatten`` and ``- dense: 10`` become mappings.
+    ``- flatten`` and ``- dense: 10`` become mappings. ``was`` is the value that must be there, if any must: a formula is not replaced by its result.
     """
-    return Edit(entry, "set", value, key, primary=primary, says=f"'{key}: {value}' set")
+    return Edit(entry, "set", value, key, old=was, primary=primary, says=f"'{key}: {value}' set")
 
 
 def set_top(place: Place, key: str, value: str) -> Edit:

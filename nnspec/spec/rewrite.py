@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from nnspec.errors import Edit
-from nnspec.records import dataclass
+from nnspec.records import dataclass, replace
 from nnspec.spec.tree import Span, Tree
 
 _TORN = re.compile(r"[,\[\]{}]|: |:$| #|^[-?:] |^[&*!|>%@`'\"]")  # what plain text may not hold within brackets
@@ -117,8 +117,10 @@ def _value(span: Span) -> Span:
 
 
 def _set(tree: Tree, edit: Edit) -> list[Patch]:
-    word = _found(tree, edit)
+    word = _found(tree, replace(edit, old=""))
     pair = f"{edit.key}: {edit.text}"
+    if edit.old and _given(word, edit) != edit.old:
+        raise Refused
     if not _is_key(word):
         inside = word.parent is not None and word.parent.kind == "Sequence"
         if word.style in ("|", ">"):
@@ -135,6 +137,13 @@ def _set(tree: Tree, edit: Edit) -> list[Patch]:
         raise Refused
     given = edit.text if edit.key == edit.primary else f"{edit.primary}: {_in_brackets(tree, value)}, {pair}"
     return [Patch(value.start, value.end, given if edit.key == edit.primary else f"{{{given}}}")]
+
+
+def _given(word: Span, edit: Edit) -> str:
+    """What stands there for the key of an entry."""
+    value = _value(word) if _is_key(word) else None
+    held = value.get(edit.key) if value is not None and value.kind == "Mapping" else value if edit.key == edit.primary else None
+    return held.value if held is not None and held.kind == "Scalar" else ""
 
 
 def _in_brackets(tree: Tree, span: Span) -> str:

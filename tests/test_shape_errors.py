@@ -1,0 +1,118 @@
+"""Where shapes do not meet, the hint says what to write on which line; where one thing alone can be meant, ``--fix`` writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nnspec import cli
+from nnspec.compiler import load, loads
+from nnspec.errors import NnspecError, Problem
+
+IMAGE = "nnspec: 1\ninputs: {image: {shape: [28, 28, 3]}}\nlayers:\n"
+ROWS = "nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [4, 8]}}\nlayers:\n"
+
+# the layers, words of the hint, and the layers after --fix
+MENDED = {
+    "a residual that strides": (
+        IMAGE, "  - residual:\n      layers:  # main\n        - conv2d: {filters: 16, kernel: 3, stride: 2, padding: same}\n        - batch_norm\n",
+        "shortcut: [conv2d: {filters: 16, kernel: 1, stride: 2}] in the residual of line 4",
+        "  - residual:\n      layers:  # main\n        - conv2d: {filters: 16, kernel: 3, stride: 2, padding: same}\n        - batch_norm\n"
+        "      shortcut: [conv2d: {filters: 16, kernel: 1, stride: 2}]\n"),
+    "a residual of other channels": (
+        IMAGE, "  - residual: [conv2d: {filters: 16, kernel: 3, padding: same}]  # c\n", "a 1x1 conv2d with 16 filters:",
+        "  - residual: {layers: [conv2d: {filters: 16, kernel: 3, padding: same}], shortcut: [conv2d: {filters: 16, kernel: 1}]}  # c\n"),
+    "a residual of rows": (
+        "nnspec: 1\ninputs: [8]\nlayers:\n", "  - residual: {layers: [dense: 16]}\n", "a dense of 16 units", "  - residual: {layers: [dense: 16], shortcut: [dense: 16]}\n"),
+    "a residual that loses its edges": (
+        IMAGE, "  - residual:\n      layers:\n        - conv2d: {filters: 3, kernel: 3}\n        - relu\n        - conv2d:\n            filters: 3\n            kernel: 5\n",
+        "padding: same on lines 6 and 8 keeps height and width",
+        "  - residual:\n      layers:\n        - conv2d: {filters: 3, kernel: 3, padding: same}\n        - relu\n        - conv2d:\n            filters: 3\n            kernel: 5\n"
+        "            padding: same\n"),
+    "branches of which one loses its edges": (
+        IMAGE, "  - branches: {merge: concat, paths: [[conv2d: {filters: 8, kernel: 1}], [conv2d: {filters: 8, kernel: 3}]]}\n", "padding: same on line 4",
+        "  - branches: {merge: concat, paths: [[conv2d: {filters: 8, kernel: 1}], [conv2d: {filters: 8, kernel: 3, padding: same}]]}\n"),
+    "matrices of which one lies": (ROWS, "  - matmul: {from: [a, b]}\n", "transpose: true", "  - matmul: {from: [a, b], transpose: true}\n"),
+    "an equation with letters exchanged": (
+        "nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [5, 8]}}\nlayers:\n", "  - einsum: {equation: 'ij,jk->ik', from: [a, b]}\n", "write 'ij,kj->ik'",
+        "  - einsum: {equation: \"ij,kj->ik\", from: [a, b]}\n"),
+    "axes counted from 1": (IMAGE, "  - permute: [2, 1, 3]\n", "axes count from 0", "  - permute: [1, 0, 2]\n"),
+    "an axis counted with the batch": (
+        IMAGE, "  - conv2d: {filters: 2, kernel: 1, name: a}\n  - concat: {from: [a, image], axis: 3}\n", "axis: 2",
+        "  - conv2d: {filters: 2, kernel: 1, name: a}\n  - concat: {from: [a, image], axis: 2}\n"),
+    "conv1d on an image": (IMAGE, "  - conv1d: {filters: 2, kernel: 3}\n", "conv2d goes over 2 axes", "  - conv2d: {filters: 2, kernel: 3}\n"),
+    "conv1d without channels": (
+        "nnspec: 1\ninputs: [64]\nlayers:\n", "  - conv1d: {filters: 2, kernel: 3}\n", "'- reshape: [64, 1]' before it",
+        "  - reshape: [64, 1]\n  - conv1d: {filters: 2, kernel: 3}\n"),
+    "units that are not the classes": (
+        "nnspec: 1\ndata: digits\nloss: cross_entropy\nlayers:\n", "  - flatten\n  - dense: {units: 12}  # classes\n  - softmax\n", "units: 10 in 'dense_1' on line 6",
+        "  - flatten\n  - dense: {units: 10}  # classes\n  - softmax\n"),
+    "units alone that are not the classes": (
+        "nnspec: 1\ndata: iris\nloss: cross_entropy\nlayers:\n", "  - dense: 12\n", "units: 3 in 'dense_1' on line 5", "  - dense: 3\n"),
+}  # fmt: skip
+
+# only said: more than one thing may be meant
+SAID = {
+    "an addition of other channels": (IMAGE, "  - conv2d: {filters: 8, kernel: 1, name: a}\n  - add: {from: [a, image]}\n", "conv2d: {filters: 8, kernel: 1, from: image}"),
+    "an addition that strides": (
+        IMAGE, "  - conv2d: {filters: 8, kernel: 3, stride: 2, padding: same, name: a}\n  - add: {from: [image, a]}\n", "{filters: 8, kernel: 1, stride: 2, from: image}"),
+    "a U-Net off by one": (
+        "nnspec: 1\ninputs: {image: {shape: [27, 27, 3]}}\nlayers:\n",
+        "  - max_pool2d: {size: 2, padding: same}\n  - conv_transpose2d: {filters: 3, kernel: 2, stride: 2, name: up}\n  - concat: {from: [up, image]}\n",
+        "crop 'up' (line 5) with crop2d: [0, 1, 0, 1], or pad 'image' (line 2) with pad2d: [0, 1, 0, 1]"),
+    "dense on an image": ("nnspec: 1\ndata: digits\nloss: cross_entropy\nlayers:\n", "  - dense: 10\n", "'- flatten' before 'dense_1' on line 5, or global_avg_pool2d"),
+    "a kernel larger than its input": (
+        "nnspec: 1\ninputs: {image: {shape: [8, 8, 3]}}\nlayers:\n", "  - max_pool2d: 2\n  - conv2d: {filters: 8, kernel: 5}\n", "kernel: 4 or less, or padding: same; line 4 made 4 of 8"),
+    "a pool of nothing": (
+        "nnspec: 1\ninputs: {image: {shape: [2, 2, 3]}}\nlayers:\n", "  - max_pool2d: 2\n  - max_pool2d: 2\n", "leave it out: nothing is left to pool; line 4 made 1 of 2"),
+    "a shape of other size": ("nnspec: 1\ninputs: {x: {shape: [8, 8, 3]}}\nlayers:\n", "  - reshape: [4, 4, 8]\n", "[6, 4, 8] or [4, 6, 8] or [4, 4, 12] holds 192"),
+    "an image without channels": ("nnspec: 1\ninputs: {x: {shape: [28, 28]}}\nlayers:\n", "  - conv2d: {filters: 2, kernel: 3}\n", "'- reshape: [28, 28, 1]' before it"),
+    "a convolution behind flatten": (IMAGE, "  - flatten\n  - conv2d: {filters: 2, kernel: 3}\n", "put it before 'flatten' of line 4"),
+    "a pool behind a pool of everything": (IMAGE, "  - global_avg_pool2d\n  - max_pool2d: 2\n", "put it before 'global_avg_pool2d' of line 4"),
+    "matrices of other lengths": (
+        "nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [5, 7]}}\nlayers:\n", "  - matmul: {from: [a, b]}\n", "dense: 5 behind the first"),
+    "branches of other channels": (
+        IMAGE, "  - branches: {merge: add, paths: [[], [conv2d: {filters: 8, kernel: 1}]]}\n", "give the path of 'image' (line 2) a 1x1 conv2d with 8 filters"),
+    "a residual in a block": (
+        "nnspec: 1\ninputs: {image: {shape: [8, 8, 4]}}\nblocks: {b: {args: {n: 4}, layers: [residual: {layers: [conv2d: {filters: $n, kernel: 1}]}]}}\nlayers:\n",
+        "  - b\n  - b: {n: 8}\n", "shortcut: [conv2d: {filters: 8, kernel: 1}]"),
+    "a residual that is repeated": (IMAGE, "  - residual: {repeat: 2, layers: [conv2d: {filters: 8, kernel: 1}]}\n", "shortcut: [conv2d: {filters: 8, kernel: 1}]"),
+    "units by a formula": ("nnspec: 1\nvars: {n: 12}\ndata: iris\nloss: cross_entropy\nlayers:\n", "  - dense: $n\n", "units: 3 in 'dense_1' on line 6"),
+}  # fmt: skip
+
+
+def problem(text: str) -> Problem:
+    with pytest.raises(NnspecError) as e:
+        loads(text)
+    return next(p for p in e.value.problems if p.rule in ("shape", "NN001"))
+
+
+def fixed(text: str, tmp_path: Path) -> str:
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    cli.status(["check", "--fix", str(path)])
+    return path.read_text()
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_what_can_be_meant_alone_is_mended(name: str, tmp_path: Path) -> None:
+    head, layers, hint, after = MENDED[name]
+    assert hint in problem(head + layers).hint
+    assert fixed(head + layers, tmp_path) == head + after
+    load(tmp_path / "spec.yaml")
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_where_more_may_be_meant_it_is_only_said(name: str, tmp_path: Path) -> None:
+    head, layers, hint = SAID[name]
+    assert hint in problem(head + layers).hint
+    assert fixed(head + layers, tmp_path) == head + layers
+
+
+def test_an_edit_that_brings_another_error_is_not_written(tmp_path: Path) -> None:
+    """The shortcut would mend the sum, and the window behind it would still be too large, which nothing mends."""
+    text = IMAGE + "  - residual: {layers: [conv2d: {filters: 16, kernel: 3, stride: 2, padding: same}]}\n  - conv2d: {filters: 3, kernel: 99}\n"
+    assert fixed(text, tmp_path) == text
+    both = IMAGE + "  - residual: {layers: [dense: 4]}\n  - residual: {layers: [dense: 5]}\n"
+    assert fixed(both, tmp_path).count("shortcut") == 2
