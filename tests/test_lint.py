@@ -111,6 +111,30 @@ def test_no_shipped_spec_is_reported(path: Path) -> None:
     assert [p.render() for p in lint(spec)] == []
 
 
+# what rules needed of the language
+
+
+def test_rows_that_are_not_shuffled_come_as_they_stand() -> None:
+    from nnspec.data.load import load as rows_of
+    from nnspec.runtime.loading import epochs
+    from nnspec.runtime.session import compile
+
+    text = RULES["NN043"].bad
+    model = compile(loads(text))
+    data = model.spec.document.data
+    assert data is not None
+    loaded = rows_of(data)
+    made = epochs(model, loaded)
+    assert made is not None and made.order(0).tolist() == made.order(1).tolist() == list(range(loaded.splits["train"].size))
+    drawn = epochs(compile(loads(RULES["NN043"].good)), loaded)
+    assert drawn is not None and sorted(drawn.order(0).tolist()) == made.order(0).tolist() != drawn.order(0).tolist() != drawn.order(1).tolist()
+
+
+def test_rows_that_are_balanced_are_drawn() -> None:
+    with pytest.raises(SpecError, match="shuffle: true beside balance"):
+        loads(RULES["NN043"].bad.replace("shuffle: false", "shuffle: false\n  balance: true"))
+
+
 # silences
 
 

@@ -26,7 +26,7 @@ class Column:
 
     A category's dtype is ``int64``, its values number ``classes``; all else is ``float32`` (or the
     run's precision). A category that is prepared as ``one_hot`` is a vector of its number of classes. ``pixels`` says how
-    an image of 0 to 1 is made of an image file, empty where it is not known.
+    an image of 0 to 1 is made of an image file, empty where it is not known; ``bytes`` are numbers of 0 to 255 as the source holds them.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Column:
     classes: tuple[str, ...] | None = None
     place: Place | None = None
     pixels: Literal["", "rgb", "bgr", "gray"] = ""
+    bytes: bool = False
 
     @property
     def plain_number(self) -> bool:
@@ -63,6 +64,7 @@ class Raw:
     missing: int | None = None
     classes: tuple[str, ...] | None = None
     pixels: Literal["", "rgb", "bgr", "gray"] = ""
+    bytes: bool = False  # numbers of 0 to 255
 
     def array(self) -> Array:
         """The values of a column that is no image."""

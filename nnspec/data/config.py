@@ -146,11 +146,19 @@ class Loading(Config):
     ``cache`` is how much memory decoded images may take; those beyond it are decoded again in every epoch.
     ``balance`` draws each epoch's rows so that every class comes equally often: ``true`` for the classes of the target, or a
     category column. An epoch stays as long: rows of rare classes come several times, of frequent ones not all.
+    ``shuffle: false`` takes the training rows as they stand, in every epoch.
     """
 
     workers: Annotated[int, Field(ge=0, le=64)] | None = None
     cache: str = "1GB"
     balance: bool | str = False
+    shuffle: bool = True
+
+    @model_validator(mode="after")
+    def _drawn_or_not(self) -> Self:
+        if not self.shuffle and self.balance:
+            raise ValueError("shuffle: true beside balance, which draws the rows of each epoch")
+        return self
 
     @field_validator("cache")
     @classmethod

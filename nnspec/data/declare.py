@@ -194,7 +194,7 @@ class _Declare:
         if classes is not None:
             return Column(name, "array" if raw.shape else "category", raw.shape, "int64", classes, place)
         shape_kinds: dict[int, ColumnType] = {0: "number", 3: "image"}
-        return Column(name, shape_kinds.get(len(raw.shape), "array"), raw.shape, "float32", None, place, raw.pixels)
+        return Column(name, shape_kinds.get(len(raw.shape), "array"), raw.shape, "float32", None, place, raw.pixels, raw.bytes)
 
     def files_of_splits(self, table: Table, targets: tuple[str, ...], columns: dict[str, Column], split: Fractions) -> None:
         """A split has files or a fraction, not both; and training sees every class that is answered elsewhere."""

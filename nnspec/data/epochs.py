@@ -38,6 +38,7 @@ class Epochs:
     mixed: Mapping[str, int] = field(default_factory=dict)
     workers: int | None = None
     void: Mapping[str, int] = field(default_factory=dict)
+    shuffle: bool = True
 
     @property
     def threads(self) -> int:
@@ -49,12 +50,18 @@ class Epochs:
 
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch]:
         """The batches of an epoch from number ``start`` on; with no threads the arrays are overwritten by the next batch."""
-        chosen = order(self.seed, epoch, self.rows.size) if self.classes is None else balance(self.seed, epoch, self.classes)
+        chosen = self.order(epoch)
         lazy = any(isinstance(x, Pixels) for x in self.rows.arrays.values())
         if not self.threads and not lazy and not self.augment:
             return batches(self.rows, self.batch_size, chosen, start, reuse=True)
         copies = np.zeros(len(chosen), np.intp) if self.classes is None else occurrences(chosen)
         return ahead(lambda position: self._make(epoch, position, chosen, copies), range(start, count(len(chosen), self.batch_size)), self.threads)
+
+    def order(self, epoch: int) -> NDArray[np.intp]:
+        """The rows of an epoch: drawn, balanced, or as they stand."""
+        if self.classes is not None:
+            return balance(self.seed, epoch, self.classes)
+        return order(self.seed, epoch, self.rows.size) if self.shuffle else np.arange(self.rows.size)
 
     def _make(self, epoch: int, position: int, chosen: NDArray[np.intp], copies: NDArray[np.intp]) -> Batch:
         here = slice(position * self.batch_size, (position + 1) * self.batch_size)

@@ -61,7 +61,7 @@ def read_idx(path: Path, name: str, kind: ColumnKind | None) -> Table:
         pixels: Literal["rgb", "gray"] = "rgb" if shape[2] == 3 else "gray"
         raw = Raw(shape, partial(_images, path, header, shape), pixels=pixels)
     else:
-        raw = Raw(shape, partial(_numbers, path, header))
+        raw = Raw(shape, partial(_numbers, path, header), bytes=dtype.itemsize == 1 and dtype.kind == "u")
     return Table(header.shape[0], {name: raw})
 
 

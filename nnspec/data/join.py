@@ -65,7 +65,7 @@ def join_raw(parts: Sequence[tuple[int, Raw]]) -> Raw:
     texts = tuple(dict.fromkeys(t for _, raw in parts for t in raw.texts or ())) if first.texts is not None else None
     lacking = next((start + raw.missing for start, (_, raw) in zip(starts, parts, strict=False) if raw.missing is not None), None)
     raws = [raw for _, raw in parts]
-    return Raw(first.shape, partial(_values, raws, texts), texts, _where(starts, raws), lacking, first.classes, first.pixels)
+    return Raw(first.shape, partial(_values, raws, texts), texts, _where(starts, raws), lacking, first.classes, first.pixels, first.bytes)
 
 
 def _values(raws: Sequence[Raw], texts: tuple[str, ...] | None) -> Array | Images:

@@ -159,7 +159,7 @@ def _raw(
         return _array(path, name, place)
 
     if dtype.kind != "U" and not isinstance(kind, CategoryColumn):
-        return Raw(shape[1:], values)
+        return Raw(shape[1:], values, bytes=dtype == np.uint8)
     distinct, codes = np.unique(values(), return_inverse=True)
     codes = codes.reshape(shape).astype(np.int64)
     texts = tuple(str(text).lower() if isinstance(text, bool) else str(text) for text in distinct.tolist())

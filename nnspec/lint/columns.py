@@ -19,7 +19,7 @@ MOST = 200_000  # numbers that are read from another source
 def values(data: Declaration, name: str) -> Array | None:
     """A column as its source holds it (NaN: missing), where that costs little."""
     column = data.columns[name]
-    if column.kind == "image" or column.pixels:
+    if column.pixels:
         return None
     if not data.source or (data.source not in IN_MEMORY and data.rows * prod(column.shape) > MOST):
         return None
@@ -33,7 +33,7 @@ def values(data: Declaration, name: str) -> Array | None:
 def raw_range(data: Declaration, name: str) -> Range | None:
     """The least and the largest number before any preparation."""
     column = data.columns[name]
-    if column.kind == "image" or column.pixels:
+    if column.pixels:
         return (0.0, 1.0) if column.dtype == "float32" else None
     found = values(data, name)
     if found is None or not np.issubdtype(found.dtype, np.number) or not found.size:

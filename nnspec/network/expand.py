@@ -310,7 +310,7 @@ class Expander:
         penalties = regularize(self.resolve(written.common.get("regularize"), env), learned, path, self.dtype.largest)
         passes = passes and bool(x) and y.type == x[0].type and x[0].batched == any(p.batched for p in x)
         weights = owner(entry, params, path, written, ctx.shared, self.network)
-        leaf = Leaf(path, entry, x, params, init, ctx.frozen, written.place, weights, ctx.only, passes, ctx.rate, penalties, keys or written.keys)
+        leaf = Leaf(path, entry, x, params, init, ctx.frozen, written.place, weights, ctx.only, passes, ctx.rate, penalties, keys or {})
         if inferred.built.outputs:
             self.outputs[path] = inferred.built.outputs
         return self.network.add_layer(leaf, y, inferred.flops, fields, ctx.frames)

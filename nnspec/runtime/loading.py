@@ -84,7 +84,7 @@ def epochs(model: Model, data: Dataset) -> Epochs | None:
     mixed = {t.feed: _probabilities(t) for t in model.targets if t.type is not None and not t.type.dtype.is_float}
     void = {t.columns[0]: t.void.number for t in model.spec.built.losses if t.void is not None and len(t.columns) == 1}
     size = min(model.spec.settings.batch_size, rows.size) * model.accumulate
-    return Epochs(fed, size, model.seed, declared.augment, classes, mixed, declared.loading.workers, void)
+    return Epochs(fed, size, model.seed, declared.augment, classes, mixed, declared.loading.workers, void, declared.loading.shuffle)
 
 
 def _probabilities(target: Target) -> int:

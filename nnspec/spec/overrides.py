@@ -15,7 +15,7 @@ from nnspec.spec.source import read
 Primary: TypeAlias = Callable[[str], "str | None"]
 
 CHOICES = ("optimizer", "schedule", "loss", "activation")  # keys whose value names one thing: ``adam``, or ``adam: {…}``
-DATA_KEYS = ("columns", "split", "prepare", "augment", "balance", "workers", "cache", "pair", "order")  # of data; every other key there is a source
+DATA_KEYS = ("columns", "split", "prepare", "augment", "balance", "workers", "cache", "shuffle", "pair", "order")  # all others are sources
 SHORT = {"early_stopping": "patience", "checkpoint": "keep", "repeat": "times", "weight_decay": "rate"}  # ``key: 5`` is ``key: {field: 5}``
 LISTS = ("loss", "metrics", "prepare", "augment", "schedule")  # keys whose lists hold something else than layers
 STRUCTURES = {"residual": "layers", "branches": "paths"}  # what these are short for as ``residual: [...]``

@@ -1,8 +1,8 @@
 """Every rule by its number, in the order of the numbers; a family of them a file."""
 
 from nnspec.lint.rule import Rule
-from nnspec.lint.rules import layers, losses, outputs, silence
+from nnspec.lint.rules import data, dead, layers, losses, optimizer, outputs, regular, rows, schedule, silence, spec, windows
 
 RULES: dict[str, type[Rule]] = dict(sorted(Rule.registry.items()))
 
-__all__ = ["RULES", "layers", "losses", "outputs", "silence"]
+__all__ = ["RULES", "data", "dead", "layers", "losses", "optimizer", "outputs", "regular", "rows", "schedule", "silence", "spec", "windows"]

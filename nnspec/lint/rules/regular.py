@@ -1,0 +1,292 @@
+"""Rules about what should keep a network from learning by heart: dropout, norms, decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from nnspec.errors import Problem
+from nnspec.layers.dropout import Dropped
+from nnspec.layers.normalization import BatchNorm, Normalisation, RmsNorm
+from nnspec.lint.rule import Rule
+from nnspec.lint.view import View, at
+from nnspec.training.optimizer import KERNELS
+from nnspec.training.stretches import Stretches
+
+
+class DropoutBeforeOutput(Rule, number=21, name="dropout-before-output"):
+    """Dropout stands between the last layer and the loss."""
+
+    why = """
+        Dropout on the output sets scores to 0 and scales up the others: the loss compares the target with numbers that the network did not
+        say, and their noise is no regularisation of anything behind them, for nothing is. It belongs before the last layer. Source:
+        Srivastava et al., "Dropout", 2014, where input and hidden units are dropped, never outputs.
+        """
+    hint = "put it before the last layer, or leave it out"
+    bad = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, activation: relu}
+          - dense: 10
+          - dropout: 0.3                             # <-
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, activation: relu}
+          - dropout: 0.3
+          - dense: 10
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for target in view.losses:
+            leaf = view.last(target.port)
+            while leaf is not None and target.term.of.targeted and leaf.entry.noise and leaf.entry.kind != "sample_normal":
+                yield self.at(leaf.place, f"'{leaf.path}' changes the output itself before the loss reads it", found=leaf.entry.kind,
+                              wanted="dropout before the last layer")  # fmt: skip
+                leaf = view.before(leaf)
+
+
+class DropoutRate(Rule, number=22, name="dropout-rate"):
+    """Dropout leaves a fifth of the numbers or less."""
+
+    why = """
+        `rate` is the share that is set to 0. In some older programs the number beside dropout was the share that is kept: `keep_prob: 0.9`
+        there is `dropout: 0.1` here. Of nine in ten that fall a layer learns next to nothing.
+        """
+    hint = "write the share that falls: of keep_prob 0.8 that is 0.2"
+    bad = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, activation: relu}
+          - dropout: 0.9                             # <-
+          - dense: 10
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, activation: relu}
+          - dropout: 0.1
+          - dense: 10
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for leaf in view.leaves:
+            if isinstance(leaf.entry, Dropped) and leaf.entry.rate >= 0.8:
+                yield self.at(leaf.place, f"'{leaf.path}' leaves {1 - leaf.entry.rate:.0%} of its input", found=f"rate: {leaf.entry.rate:g}",
+                              wanted="a rate below 0.8")  # fmt: skip
+
+
+class DropoutBeforeBatchNorm(Rule, number=23, name="dropout-before-batch-norm"):
+    """Batch norm right behind dropout normalises by a variance that inference does not have."""
+
+    why = """
+        In training dropout raises the variance of what it passes on, in inference it does nothing: the moving variance that batch norm has
+        kept is then wrong, and with it every number behind. Source: Li, Chen, Hu, Yang, "Understanding the disharmony between dropout and
+        batch normalization by variance shift", CVPR 2019.
+        """
+    hint = "put dropout behind batch norm and its activation"
+    bad = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, activation: relu}
+          - dropout: 0.5                             # <-
+          - batch_norm
+          - dense: 10
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, bias: false}
+          - batch_norm
+          - relu
+          - dropout: 0.5
+          - dense: 10
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for leaf in view.leaves:
+            if isinstance(leaf.entry, Dropped) and leaf.entry.rate and leaf.entry.kind != "drop_path" and not leaf.frozen:
+                for reader in view.readers(leaf) or ():
+                    if isinstance(reader.entry, BatchNorm) and not reader.frozen:
+                        yield self.at(leaf.place, f"'{leaf.path}' shifts the variance that '{reader.path}' keeps", wanted="dropout behind it")
+
+
+class BatchNormOfFew(Rule, number=24, name="batch-norm-of-few"):
+    """Batch norm over one or two numbers a channel says nothing of them."""
+
+    why = """
+        Of one number the mean is the number itself: batch norm gives `beta`, whatever came in, and nothing before it learns. Of two it gives
+        -1 and 1. It counts rows times places: vectors want batches of a dozen rows or more; a single row wants layer_norm or group_norm.
+        Source: Wu, He, "Group normalization", 2018.
+        """
+    hint = "a larger batch_size, or layer_norm"
+    bad = """
+        nnspec: 1
+        data: iris
+        layers:
+          - dense: {units: 16, bias: false}
+          - batch_norm                               # <-
+          - relu
+          - dense: 3
+        loss: cross_entropy
+        optimizer: adam
+        epochs: 5
+        batch_size: 1
+        """
+    good = """
+        nnspec: 1
+        data: iris
+        layers:
+          - dense: {units: 16, bias: false}
+          - batch_norm
+          - relu
+          - dense: 3
+        loss: cross_entropy
+        optimizer: adam
+        epochs: 5
+        batch_size: 32
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        size = view.document.settings.batch_size
+        if view.optimizer is None or size > 2:
+            return
+        for leaf in view.leaves:
+            places = leaf.inputs[0].shape[:-1] if leaf.inputs and leaf.inputs[0].type else ()
+            if isinstance(leaf.entry, BatchNorm) and not leaf.frozen and all(isinstance(n, int) for n in places):
+                count = size * prod(int(n) for n in places if isinstance(n, int))
+                if count <= 2:
+                    said = f"{count} number{'s' if count > 1 else ''} a channel"
+                    yield self.at(leaf.place, f"'{leaf.path}' has {said} to take a mean and a variance of",
+                                  found=f"batch_size: {size}", wanted="a dozen or more")  # fmt: skip
+
+
+class DecayTwice(Rule, number=25, name="decay-twice"):
+    """A kernel decays by `regularize` and by the optimizer's `weight_decay`."""
+
+    why = """
+        Both pull weights towards 0: an l2 penalty has the gradient 2 l2 w, a weight decay w. Together they decay by the sum, and
+        whoever tunes one of them sees the other's effect.
+        """
+    hint = "keep one of them: weight_decay of the optimizer for all kernels, or regularize for single layers"
+    bad = """
+        nnspec: 1
+        data: iris
+        layers:
+          - dense: {units: 16, activation: relu, regularize: {kernel: {l2: 1e-4}}}   # <-
+          - dense: 3
+        loss: cross_entropy
+        optimizer: {adamw: {weight_decay: 0.01}}
+        epochs: 5
+        """
+    good = """
+        nnspec: 1
+        data: iris
+        layers:
+          - dense: {units: 16, activation: relu}
+          - dense: 3
+        loss: cross_entropy
+        optimizer: {adamw: {weight_decay: 0.01}}
+        epochs: 5
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        optimizer = view.optimizer
+        if optimizer is None or not optimizer.weight_decay.rate or "weight_decay" not in optimizer.model_fields_set:
+            return
+        for leaf in view.leaves:
+            for param in leaf.own:
+                penalty = leaf.regularize.get(param.name)
+                decays = optimizer.weight_decay.only != "kernels" or param.role in KERNELS
+                if penalty is not None and penalty.l2 and decays and not leaf.frozen:
+                    yield self.at(at(leaf, "regularize"), f"'{param.name}' of '{leaf.path}' decays twice",
+                                  found=f"l2: {penalty.l2:g}, and weight_decay: {optimizer.weight_decay.rate:g}", wanted="one of them")  # fmt: skip
+
+
+class FrozenKeys(Rule, number=26, name="frozen-keys"):
+    """What says how a layer learns stands on a layer that does not."""
+
+    why = """
+        A layer that is frozen has no gradient, so a rate of its own changes nothing; and penalties of frozen weights are no part of the
+        loss.
+        """
+    hint = "leave it out, or let the layer move"
+    bad = """
+        nnspec: 1
+        inputs: {features: {shape: [8]}}
+        layers:
+          - dense: {units: 16, activation: relu, trainable: false, learning_rate: 0.1x}   # <-
+          - dense: 3
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        inputs: {features: {shape: [8]}}
+        layers:
+          - dense: {units: 16, activation: relu, learning_rate: 0.1x}
+          - dense: 3
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        if isinstance(view.document.schedule, Stretches):
+            return  # one of them may let it move
+        for leaf in view.leaves:
+            for key in ("regularize", "learning_rate"):
+                if leaf.frozen and key in leaf.keys and leaf.params:
+                    yield self.at(leaf.keys[key], f"'{key}' of '{leaf.path}' does nothing: it is frozen", found="trainable: false")
+
+
+class NormTwice(Rule, number=27, name="norm-twice"):
+    """A norm follows a norm of its own kind."""
+
+    why = "What has mean 0 and variance 1 already is normalised once more: it costs time, and its scale and shift could be one."
+    hint = "leave one of them out"
+    bad = """
+        nnspec: 1
+        inputs: {features: {shape: [8]}}
+        layers:
+          - dense: {units: 16, bias: false}
+          - batch_norm
+          - batch_norm                               # <-
+          - relu
+          - dense: 3
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        inputs: {features: {shape: [8]}}
+        layers:
+          - dense: {units: 16, bias: false}
+          - batch_norm
+          - relu
+          - dense: 3
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for leaf in view.leaves:
+            source = view.before(leaf, ("identity",)) if isinstance(leaf.entry, Normalisation | RmsNorm) else None
+            if source is not None and source.entry.kind == leaf.entry.kind and view.readers(source, ("identity",)) == [leaf]:
+                yield self.at(leaf.place, f"'{leaf.path}' normalises what '{source.path}' has normalised", found=f"{leaf.entry.kind} twice")
+
+
