@@ -119,15 +119,16 @@ def test_rows_that_are_not_shuffled_come_as_they_stand() -> None:
     from nnspec.runtime.loading import epochs
     from nnspec.runtime.session import compile
 
-    text = RULES["NN043"].bad
-    model = compile(loads(text))
-    data = model.spec.document.data
-    assert data is not None
-    loaded = rows_of(data)
-    made = epochs(model, loaded)
-    assert made is not None and made.order(0).tolist() == made.order(1).tolist() == list(range(loaded.splits["train"].size))
-    drawn = epochs(compile(loads(RULES["NN043"].good)), loaded)
-    assert drawn is not None and sorted(drawn.order(0).tolist()) == made.order(0).tolist() != drawn.order(0).tolist() != drawn.order(1).tolist()
+    def orders(text: str) -> list[list[int]]:
+        model = compile(loads(text))
+        assert model.spec.document.data is not None
+        made = epochs(model, rows_of(model.spec.document.data))
+        assert made is not None
+        return [made.order(epoch).tolist() for epoch in (0, 1)]
+
+    still, drawn = orders(RULES["NN043"].bad), orders(RULES["NN043"].good)
+    assert still[0] == still[1] == sorted(drawn[0]) == sorted(drawn[1])
+    assert drawn[0] != drawn[1] != still[0] != drawn[0]
 
 
 def test_rows_that_are_balanced_are_drawn() -> None:
