@@ -125,7 +125,7 @@ def test_losses_of_rows_have_the_loss_as_their_mean(tmp_path: Path) -> None:
     from nnspec.runtime.observe.rows import answered
 
     split = seen._splits["test"]
-    loss = answered(seen.model, split.take(np.arange(n))).loss
+    loss = answered(seen.model, split.take(np.arange(n)), n).loss
     assert loss is not None and loss.mean() == pytest.approx(seen.model.evaluate()["loss"], rel=1e-5)
 
 

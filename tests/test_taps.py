@@ -208,6 +208,15 @@ def test_the_emulated_gpu_sees_the_same(monkeypatch: pytest.MonkeyPatch) -> None
 # In a run
 
 
+def test_a_run_on_the_gpu_which_begins_steps_early_has_the_same_bits_with_taps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = CupyBackend(EmulatedDevice())
+    monkeypatch.setattr(session, "load_backend", lambda name: backend)
+    plain, looked_at = run(tmp_path / "plain", None), run(tmp_path / "looked_at", "5")
+    assert (plain / "last.safetensors").read_bytes() == (looked_at / "last.safetensors").read_bytes()
+    assert taps.steps(looked_at) == (0, 5, 10, 15, 20, 25, 30, 35, 36)
+    assert taps.read(looked_at, 20)["layers"]["dense_2"]["gradient"]["norm"] > 0
+
+
 class Stop(Callback):
     def __init__(self, step: int) -> None:
         self.step = step

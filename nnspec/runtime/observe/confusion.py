@@ -10,14 +10,14 @@ from nnspec.ir.op import Array
 from nnspec.network.graph import Port
 from nnspec.network.targets import Target
 from nnspec.records import dataclass
-from nnspec.runtime.answers import CHUNK
 from nnspec.runtime.observe.measure import rounded
-from nnspec.runtime.observe.rows import Split, answered, in_chunks
+from nnspec.runtime.observe.rows import Split, each_answer, within
 from nnspec.runtime.observe.samples import said_classes
 from nnspec.runtime.observe.shown import Absent, by_unit, class_ids, class_names, physical, unit_names
 from nnspec.runtime.session import Model
 
-LOOKED = 20_000  # rows
+LOOKED = 20_000  # rows, at most
+BUDGET = 8e11  # FLOPs: seconds
 CLASSES = 64  # in a matrix; of more the ones that are taken for others most often
 KNOWN = 4096  # classes that are counted at all
 PAIRS = 20
@@ -86,17 +86,16 @@ class Scatter:
 
 
 def confusion(model: Model, name: str, split: Split, output: str) -> Confusion | Absent:
-    """Counts of one output's classes over the first 20,000 rows of a split."""
+    """Counts of one output's classes over the first rows of a split, 20,000 at most."""
     target = model.spec.built.answering(port_of(model, output))
     if target is None or not target.term.of.classes:
         return Absent(f"'{output}' tells no classes apart: no loss of classes reads it")
     if target.feed not in split.arrays:
         return Absent(f"nothing says what '{output}' should be")
-    n = min(split.rows, LOOKED)
+    n = within(model, min(split.rows, LOOKED), BUDGET)
     table: Array | None = None
-    for part in in_chunks(np.arange(n)):
-        arrays = split.take(part)
-        y = answered(model, arrays, min(CHUNK, n)).outputs[output]
+    for arrays, answers in each_answer(model, split, np.arange(n)):
+        y = answers.outputs[output]
         if by_unit(target):
             found = _by_unit(y, arrays[target.feed])
         else:
@@ -160,11 +159,10 @@ def scatter(model: Model, name: str, split: Split, output: str) -> Scatter | Abs
         return Absent(f"'{output}' tells classes apart: see its confusion matrix" if target else f"no loss compares '{output}' with anything")
     if target.feed not in split.arrays:
         return Absent(f"nothing says what '{output}' should be")
-    n = min(split.rows, LOOKED)
+    n = within(model, min(split.rows, LOOKED), BUDGET)
     said, meant = [], []
-    for part in in_chunks(np.arange(n)):
-        arrays = split.take(part)
-        y = answered(model, arrays, min(CHUNK, n)).outputs[output]
+    for arrays, answers in each_answer(model, split, np.arange(n)):
+        y = answers.outputs[output]
         t = arrays[target.feed]
         if y.ndim > 2 or t.size != y.size:
             return Absent(f"'{output}' is {' x '.join(map(str, y.shape[1:]))} numbers a row: see the samples")

@@ -13,7 +13,7 @@ from nnspec.runtime.observe.measure import rounded
 from nnspec.runtime.observe.picture import Picture, grey, span
 from nnspec.runtime.observe.shown import Absent
 
-CHANNELS = 64
+CHANNELS, SIDE = 64, 128  # tiles, and points along a side of each
 VALUES = 1024
 EACH, LAYER = "channel", "layer"
 
@@ -76,5 +76,5 @@ def features(values: Array, layer: str, kind: str, split: str, row: int, scaled:
     tiles = []
     for k in range(min(x.shape[2], CHANNELS)):
         own = span(x[..., k]) if scaled == EACH else (low, high)
-        tiles.append(Tile(str(k), grey(x[..., k], *own), *own))
+        tiles.append(Tile(str(k), grey(x[..., k], *own, SIDE), *own))
     return Features(layer, kind, split, row, shape, low, high, x.shape[2], tuple(tiles), (), scaled, note)

@@ -24,6 +24,7 @@ from nnspec.runtime.observe.shown import Absent
 from nnspec.runtime.run_folder import BEST, LAST
 from nnspec.runtime.saving import load_model
 
+KEPT = 1 << 28  # bytes of a row's layers
 NO_ROWS = "the run has no data of its own to look at: give it a row"
 
 
@@ -175,9 +176,9 @@ class Observer:
             name = split or self._default()
             found = chosen(self._rows(), name, row)
             key = (name, row, self._stamp)
-            if self._seen is None or self._seen[0] != key:
-                self._seen = key, looked_into(self.model, found.take(np.array([row])))
-            values = self._seen[1].get(layer)
+            made = self._seen[1] if self._seen is not None and self._seen[0] == key else looked_into(self.model, found.take(np.array([row])))
+            self._seen = (key, made) if sum(x.nbytes for x in made.values()) <= KEPT else None
+            values = made.get(layer)
             if values is None:
                 only = nodes[node].get("only") == "training"
                 return Absent(f"'{layer}' is there in training only" if only else f"'{node}' has no output '{layer.rpartition('.')[2]}'")

@@ -78,9 +78,9 @@ def span(x: Array) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
-def grey(x: Array, low: float | None = None, high: float | None = None) -> Picture:
+def grey(x: Array, low: float | None = None, high: float | None = None, most_points: int = LARGEST) -> Picture:
     """A matrix, by default over its own range."""
-    x = thinned(x)
+    x = thinned(x, most_points)
     least, most = span(x)
     return Picture(as_bytes(x, least if low is None else low, most if high is None else high))
 

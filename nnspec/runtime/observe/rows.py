@@ -14,9 +14,11 @@ from nnspec.runtime.answers import CHUNK
 from nnspec.runtime.feeding import parted
 from nnspec.runtime.feeds import check_names, rows_of
 from nnspec.runtime.loading import assembled, dataset
+from nnspec.runtime.observe.measure import elements
 from nnspec.runtime.programs import alone
 from nnspec.runtime.session import Model
 
+ELEMENTS = 1 << 25  # of all layers' outputs that are made at once
 GIVEN = "given"  # the split of what a person gives
 
 
@@ -71,17 +73,29 @@ class Answered:
     loss: Array | None
 
 
-def in_chunks(numbers: Array, chunk: int = CHUNK) -> Iterator[Array]:
-    """Numbers of rows, so many at a time."""
+def together(model: Model) -> int:
+    """How many rows are answered at once: as many always, so that one program is made, and fewer by a network that is large."""
+    return max(1, min(CHUNK, ELEMENTS // elements(model.spec.built.network)))
+
+
+def within(model: Model, rows: int, budget: float) -> int:
+    """How many of these rows a budget of FLOPs lets answer; 64 in any case."""
+    each = sum(flops for node in model.spec.built.network.nodes.values() if isinstance(flops := node["flops"], int))
+    return min(rows, max(64, int(budget / max(1, each))))
+
+
+def each_answer(model: Model, split: Split, numbers: Array) -> Iterator[tuple[dict[str, Array], Answered]]:
+    """Rows of a split with their answers, some at a time."""
+    chunk = together(model)
     for start in range(0, len(numbers), chunk):
-        yield numbers[start : start + chunk]
+        arrays = split.take(np.asarray(numbers[start : start + chunk], np.intp))
+        yield arrays, answered(model, arrays, chunk)
 
 
 @alone
-def answered(model: Model, arrays: Mapping[str, Array], capacity: int | None = None) -> Answered:
+def answered(model: Model, arrays: Mapping[str, Array], capacity: int) -> Answered:
     """Answers to converted rows, at most ``capacity`` of them, for which one program is made."""
     n = len(next(iter(arrays.values())))
-    capacity = n if capacity is None else capacity
     ready = model.programs.ready("rows", arrays, capacity, False)
     model.programs.fill(ready, arrays, n, capacity, None)
     model.programs.set(ready, 0.0, 0, model.factors(model.step))

@@ -11,15 +11,15 @@ from nnspec.errors import Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.network.targets import Target
 from nnspec.records import dataclass
-from nnspec.runtime.answers import CHUNK
 from nnspec.runtime.observe.measure import rounded
-from nnspec.runtime.observe.rows import Answered, Split, answered, in_chunks
+from nnspec.runtime.observe.rows import Answered, Split, each_answer, together, within
 from nnspec.runtime.observe.shown import Shown, answer_shown, by_unit, class_ids, input_shown, target_shown
 from nnspec.runtime.session import Model
 
 SHOWN = 12
 MOST_SHOWN = 64
-LOOKED = 2048  # rows among which the hardest are found
+LOOKED = 2048  # rows among which the hardest are found, at most
+BUDGET = 4e11  # FLOPs to find them with: seconds
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """Of a split's ``of`` rows the ``first``, and of the first ``looked`` those with the largest loss, the ``worst`` of all before."""
+    """Of a split's ``of`` rows the ``first``, and the ``worst`` of the first ``looked``: those with the largest loss.
+
+    2048 rows are looked at, fewer of networks that take long.
+    """
 
     split: str
     of: int
@@ -61,11 +64,9 @@ def samples(model: Model, name: str, split: Split, shown: int = SHOWN, looked: i
     """The first rows and the worst of the first ``looked``, so many of each. Raises SpecError where that is no number of rows."""
     if not 1 <= shown <= MOST_SHOWN:
         raise SpecError(Problem("that is no number of samples", found=str(shown), wanted=f"1 to {MOST_SHOWN}", rule="observe"))
-    numbers = np.arange(min(split.rows, looked))
-    losses = []
-    for part in in_chunks(numbers):
-        loss = answered(model, split.take(part), min(CHUNK, len(numbers))).loss
-        losses.append(np.full(len(part), np.nan) if loss is None else loss)
+    numbers = np.arange(within(model, min(split.rows, looked), BUDGET))
+    losses = [np.full(len(next(iter(arrays.values()))), np.nan) if said.loss is None else said.loss
+              for arrays, said in each_answer(model, split, numbers)]  # fmt: skip
     all_ = np.concatenate(losses)
     order = np.argsort(-np.nan_to_num(all_, nan=-np.inf, posinf=np.inf), kind="stable")
     worst = order[np.isfinite(all_[order]) | np.isposinf(all_[order])][:shown]
@@ -74,11 +75,11 @@ def samples(model: Model, name: str, split: Split, shown: int = SHOWN, looked: i
 
 def rows(model: Model, name: str, split: Split, numbers: Array) -> tuple[Sample, ...]:
     """Some rows of a split."""
-    if not len(numbers):
-        return ()
-    arrays = split.take(np.asarray(numbers, np.intp))
-    said = answered(model, arrays)
-    return tuple(_sample(model, name, split, int(number), i, arrays, said) for i, number in enumerate(numbers))
+    chunk, out = together(model), []
+    for n, (arrays, said) in enumerate(each_answer(model, split, numbers)):
+        part = numbers[n * chunk : (n + 1) * chunk]
+        out += [_sample(model, name, split, int(number), i, arrays, said) for i, number in enumerate(part)]
+    return tuple(out)
 
 
 def _sample(model: Model, name: str, split: Split, number: int, i: int, arrays: Mapping[str, Array], said: Answered) -> Sample:
