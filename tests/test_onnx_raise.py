@@ -186,6 +186,37 @@ def test_a_mobile_network_s_convolutions_by_channels_and_its_inverted_residuals_
     assert found.text.count("\n") < 60
 
 
+def test_units_that_differ_in_a_formula_are_written_with_its_names(tmp_path: Path) -> None:
+    g = Graph(3, 12, 12)
+    x, before = "input", 3
+    for factor in (0.5, 0.7, 0.5, 0.9):
+        for _ in range(2):
+            y = g.node("Relu", g.norm(g.conv(x, before, 6), 6))
+            x, before = g.node("Mul", g.conv(y, 6, 6), g.array(factor)), 6
+    found = agrees(g.model(x), tmp_path)
+    assert "{0}" not in found.text
+
+
+def test_two_specs_are_the_same_network_where_their_layers_and_what_they_read_are() -> None:
+    from nnspec.compiler import loads
+    from nnspec.interop.raising.same import pairs
+
+    def spec(layers: str) -> Any:
+        blocks = "blocks: {unit: {args: {of: relu}, layers: [{conv2d: {filters: 4, padding: same}}, {activation: $of}]}}\n" if "unit" in layers else ""
+        return loads(f"nnspec: 1\nname: a\ninputs: {{image: {{shape: [6, 6, 4]}}}}\n{blocks}layers: [{layers}]\n", "a.yaml")
+
+    plain = "conv2d: {name: a, filters: 4, padding: same}, relu: {name: b}, add: {name: c, from: [b, image]}"
+    assert "residual" not in plain
+    plain = "{" + plain.replace("}, ", "}}, {") + "}"
+    whole = pairs(spec("residual: [{unit: {}}]"), spec(plain))
+    assert whole is not None and [(a.path, b.path) for a, b in whole] == [
+        ("residual_1/layers/unit_1/conv2d_1", "a"), ("residual_1/layers/unit_1/activation_1", "b"), ("residual_1/add", "c")]
+    for wrong in ("residual: [{unit: {of: tanh}}]", "residual: [{conv2d: {filters: 4, padding: same, stride: 1, kernel: 5}}, relu]", "unit: {}",
+                  "residual: {layers: [{unit: {}}], shortcut: [relu]}", "residual: [{unit: {}}, identity, relu]"):
+        assert pairs(spec(wrong), spec(plain)) is None
+    assert pairs(spec("residual: [{unit: {}}, identity]"), spec(plain)) is not None
+
+
 def test_the_command_writes_a_spec_that_other_commands_take(tmp_path: Path, nnspec_command: Any) -> None:
     g = Graph(6)
     (tmp_path / "my net.onnx").write_bytes(g.model(g.node("Gemm", "input", g.weight(6, 4), g.weight(4))).SerializeToString())

@@ -16,18 +16,18 @@ from nnspec.interop.raising.draft import Draft, Entry
 from nnspec.interop.raising.model import draft as drafted
 from nnspec.interop.raising.model import open_axes
 from nnspec.interop.raising.open_axes import for_all
-from nnspec.interop.raising.structure import MERGES, structured
+from nnspec.interop.raising.same import listed, pairs
+from nnspec.interop.raising.structure import structured
 from nnspec.interop.raising.tidy import tidy
-from nnspec.interop.raising.tree import Item, layers
 from nnspec.interop.raising.write import text
 from nnspec.ir.op import Array
-from nnspec.layers.activations import Activation
 from nnspec.records import dataclass
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from nnspec.compiler import Spec
+    from nnspec.network.graph import Leaf
 
 
 @dataclass(frozen=True)
@@ -61,62 +61,45 @@ def raised(model: ModelProto, file: str, name: str, channels_last: bool = False,
     if not channels_last and any(len(e.shape) > 1 for e in draft.inputs):
         header.append("Inputs have the order of axes of the model.")
     held = f"{name}.safetensors" if any(e.weights for e in draft.entries) else ""
-    problem: SpecError | None = None
+    structured(draft)  # which may exchange what is added
+    items, outputs, entries = listed(draft)
+    plain = text(draft, items, outputs, {}, name, held, header)
+    try:
+        reference = spec_of(plain, held)
+    except SpecError as e:
+        hint = f"--axis {left[0]}=64" if left else ""
+        raise wrong(file, "the model cannot be raised to a spec", e.problems[0].message, e.problems[0].wanted, hint) from None
     for compress in (True, False):
         items, outputs = structured(draft)
         blocks = Blocks(outputs)
         items = blocks.compress(items) if compress else items
         written = text(draft, items, outputs, blocks.bodies(), name, held, header)
         try:
-            spec = loads(written.replace(f"weights: {held}\n", "") if held else written, f"{name}.yaml")
-            return Raised(name, written, named(spec, items, file, blocks=compress))
-        except SpecError as e:  # layers one behind the other are always understood, blocks of unheard-of names may not be
-            problem = problem or e
-    assert problem is not None
-    raise wrong(file, "the model cannot be raised to a spec", problem.problems[0].message, problem.problems[0].wanted,
-                f"--axis {left[0]}=64" if left else "")
-
-
-def alike(spec: Spec, given: list[Entry]) -> bool:
-    """Whether every layer stands in the spec, in order, and makes what it makes in the model; the merges of structures stand between them."""
-    nodes = [n for n in spec.built.network.nodes.values() if n["leaf"] is not None]
-    at = 0
-    for e in given:
-        if e.kind in ("activation", "identity"):
+            same = pairs(spec_of(written, held), reference)
+        except SpecError:  # layers one behind the other are always understood, blocks of unheard-of names may not be
             continue
-        while at < len(nodes) and (nodes[at]["kind"] != e.kind or not _fits(nodes[at]["shape"], e.shape)):
-            if nodes[at]["kind"] not in (*MERGES, "identity", "activation", *Activation.activations):
-                return False
-            at += 1
-        if at == len(nodes):
-            return False
-        at += 1
-    return True
+        if same is not None:
+            return Raised(name, written, weights_of(same, entries, file))
+    return Raised(name, plain, weights_of([(leaf, leaf) for leaf in reference.built.network.leaves], entries, file))
 
 
-def _fits(found: tuple[object, ...], wanted: tuple[object, ...]) -> bool:
-    return not wanted or len(found) == len(wanted) and all(a == b for a, b in zip(found, wanted, strict=True) if isinstance(a, int))
+def spec_of(written: str, held: str) -> Spec:
+    """The spec of a text, whose file of weights is not there yet. Raises SpecError."""
+    return loads(written.replace(f"weights: {held}\n", "") if held else written, "raised.yaml")
+
+
+def weights_of(same: list[tuple[Leaf, Leaf]], entries: Mapping[str, Entry], file: str) -> dict[str, Array]:
+    """Every weight under the path of its parameter; of each pair of layers the second has the name of its entry."""
+    found: dict[str, Array] = {}
+    for leaf, plain in same:
+        e = entries[plain.path]
+        for p in leaf.own:
+            values = e.weights.get(p.name)
+            if values is None or tuple(values.shape) != tuple(p.shape):
+                raise wrong(file, f"{e.where}: its weights do not fit the layer '{leaf.path}'")
+            found[f"{leaf.path}/{p.name}"] = np.ascontiguousarray(values)
+    return found
 
 
 def printable(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable()
-
-
-def named(spec: Spec, items: list[Item], file: str, blocks: bool) -> dict[str, Array]:
-    """Every weight under the path of its parameter. Raises SpecError where ``blocks`` say something else than the layers in them."""
-    found: dict[str, Array] = {}
-    given = [x.entry for x in layers(items)]
-    if blocks and not alike(spec, given):
-        raise SpecError(Problem("the spec has other layers than the model", rule="import"))
-    leaves = [leaf for leaf in spec.built.network.leaves if leaf.entry.kind in {e.kind for e in given}]
-    mine = [e for e in given if e.weights]
-    leaves = [leaf for leaf in leaves if leaf.own]
-    if len(mine) != len(leaves):
-        raise wrong(file, "the spec has other weights than the model", f"{len(leaves)} layers", f"{len(mine)}")
-    for leaf, e in zip(leaves, mine, strict=True):
-        for p in leaf.own:
-            values = e.weights.get(p.name)
-            if leaf.entry.kind != e.kind or values is None or tuple(values.shape) != tuple(p.shape):
-                raise wrong(file, f"{e.where}: its weights do not fit the layer '{leaf.path}'")
-            found[f"{leaf.path}/{p.name}"] = np.ascontiguousarray(values)
-    return found

@@ -41,7 +41,8 @@ def form(items: Sequence[Item], names: dict[str, int] | None = None) -> Any:
     found: list[Any] = []
     for item in items:
         if isinstance(item, Layer):
-            found.append((item.kind, tuple(keys(item)), tuple(_place(n, names) for n in item.reads)))
+            said = item.fields["formula"] if item.kind == "math" else ""  # its marks stand for what it reads, which no argument could say
+            found.append((item.kind, tuple(keys(item)), tuple(_place(n, names) for n in item.reads), said))
         elif isinstance(item, Branches):
             found.append((item.kind, item.merge, tuple(form(p, names) for p in item.paths)))
         else:

@@ -105,7 +105,8 @@ class _Walk:
             return
         lists = [self.stretch(p, start, set(), depth + 1) for p in paths]
         if end.kind == "add" and len(lists) == 2:
-            lists.sort(key=lambda path: -sum(1 for _ in layers(path)))
+            order = sorted(range(2), key=lambda i: -sum(1 for _ in layers(lists[i])))
+            lists, end.inputs = [lists[i] for i in order], [end.inputs[i] for i in order]
             node = Branches("residual", lists)
         else:
             node = Branches("branches", lists, end.kind)
