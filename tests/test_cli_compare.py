@@ -158,7 +158,7 @@ def test_a_metric_of_which_nobody_knows_what_is_better_has_no_best() -> None:
     sides = [Side(Path(n), {}, {}, {}, [{"train.mine": 1.0}, {"train.mine": v}], {"train.mine": v}, {}, "") for n, v in (("a", 2.0), ("b", 3.0))]
     content = compared(sides)
     assert content["metrics"]["train.mine"] == [{"last": 2.0, "best": None, "epoch": None}, {"last": 3.0, "best": None, "epoch": None}]
-    assert not any("*" in line for line in report(sides, content, None))
+    assert not any("*" in line for line in report(sides, content, ()))
 
 
 @pytest.mark.parametrize("metric,less", [

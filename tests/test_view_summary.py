@@ -120,3 +120,24 @@ def test_kinds_have_the_colour_of_their_family(kind: str, family: str) -> None:
 
 def test_every_family_has_colours() -> None:
     assert set(describe.FAMILIES) == set(FILLS)
+
+
+def test_bars_are_shares_of_the_sums_to_an_eighth_of_a_letter() -> None:
+    assert [summary.bars_of(share, 8) for share in (0.0, 1e-9, 1 / 64, 0.5, 1.0, 2.0)] == ["", "▏", "▏", "████", "████████", "████████"]
+    assert [summary.bars_of(share, 8, plain=True) for share in (0.0, 1e-9, 0.5, 1.0)] == ["", "#", "####", "########"]
+    shown = printed(view_graphs.mlp(), bar=8)
+    assert "8.32 k" in shown and "███▉" in shown  # 8,320 of 17,226
+    assert "█" not in printed(view_graphs.mlp())
+
+
+def test_blocks_are_folded_to_a_depth_and_keep_their_sums() -> None:
+    graph = view_graphs.residual()
+    whole, outer = summary.rows(graph), summary.rows(graph, 0)
+    assert max(row.depth for row in whole) > 1 and {row.depth for row in outer} == {0}
+    for name in ("parameters", "flops"):
+        total = sum(getattr(row, name) for row in whole if not row.frame)
+        for depth in range(4):
+            shown = [row for row in summary.rows(graph, depth) if not row.frame or row.folded]
+            assert sum(getattr(row, name) for row in shown) == total
+    folded = next(row for row in outer if row.folded)
+    assert folded.kind.endswith("layers") and folded.shape

@@ -14,11 +14,13 @@ WIDTH = 120  # of a table that is not shown on a terminal
 
 @click.command("summary")
 @spec_options
+@click.option("--depth", type=click.IntRange(0), metavar="N", help="Open blocks to this depth; 0 is a row for each of the outermost.")
 @json_option
-def command(spec: str, settings: dict[str, str], allowed: tuple[Path, ...], as_json: bool) -> None:
+def command(spec: str, settings: dict[str, str], allowed: tuple[Path, ...], depth: int | None, as_json: bool) -> None:
     """Layers with output shapes, parameters and FLOPs; the memory of a training step.
 
-    No parameter is allocated. FLOPs are twice the multiply-adds of one row forward; shapes leave the batch out.
+    Bars show what of the parameters and FLOPs each layer has, where the width allows. No parameter is allocated.
+    FLOPs are twice the multiply-adds of one row forward; shapes leave the batch out.
     """
     parsed = read(spec, settings, allowed)
 
@@ -39,4 +41,10 @@ def command(spec: str, settings: dict[str, str], allowed: tuple[Path, ...], as_j
     from rich.console import Console
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    console.print(summary.table(layers, memory, batch if memory is not None else None))
+    unicode = (console.encoding or "").lower().startswith("utf")
+    console.print(summary.table(layers, memory, batch if memory is not None else None, depth, _bar(console.width), not unicode))
+
+
+def _bar(width: int) -> int:
+    """How long bars are on a terminal of this width: beside names and shapes there is room for them from 100 letters on."""
+    return 0 if width < 100 else min(12, (width - 80) // 4)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil, floor, isfinite, log10
+from math import isfinite
 
-from nnspec.records import dataclass
+from nnspec.view.axis import Axis, thinned
 from nnspec.view.markup import number, sheet, writing
 from nnspec.view.palette import INK, MUTED, SERIES
 from nnspec.view.text import clean, escape, shorten, width
 
 _WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _GAP = 760.0, 220.0, 70.0, 24.0, 34.0, 72.0
-_MOST_POINTS = 1500  # of a line; more are thinned to the extremes of equal stretches
 _MOST_LINES = 24
 _NO_METRICS = ("epoch", "step", "rate", "seconds")
 _LOG_RANGE = 30.0  # a loss whose largest value is this many times its smallest has a logarithmic axis
@@ -33,7 +32,7 @@ def draw(history: Sequence[Mapping[str, float]], title: str = "") -> str:
         ("metrics", [line for line in lines if not _is_loss(line[0])]),
     ]
     ends = [at for _, points in lines for at, _ in points if isfinite(at)] or [1.0]
-    x = _Axis(min(ends), max(ends), _LEFT, _WIDTH - _RIGHT)
+    x = Axis(min(ends), max(ends), _LEFT, _WIDTH - _RIGHT)
     parts, y = list[str](), 20.0
     if title:
         heading = shorten(clean(title, 300), _WIDTH - _LEFT - _RIGHT, 15, bold=True)
@@ -54,7 +53,7 @@ def _lines(history: Sequence[Mapping[str, float]]) -> list[Line]:
     lines = []
     for key in keys:
         points = [(_value(row.get("epoch", index)), _value(row.get(key))) for index, row in enumerate(history, 1)]
-        lines.append((key, _thinned([point for point in points if isfinite(point[0])])))
+        lines.append((key, thinned([point for point in points if isfinite(point[0])])))
     return lines
 
 
@@ -67,64 +66,17 @@ def _value(value: object) -> float:
         return float("nan")
 
 
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most about ``_MOST_POINTS`` points, with the least and the greatest of every stretch, so no peak is lost."""
-    stretch = ceil(len(points) * 2 / _MOST_POINTS)
-    if stretch < 3:
-        return points
-    kept = []
-    for start in range(0, len(points), stretch):
-        part = points[start : start + stretch]
-        finite = [point for point in part if isfinite(point[1])]
-        ends = {min(finite, key=lambda p: p[1]), max(finite, key=lambda p: p[1])} if finite else {part[0]}
-        kept += sorted(ends | ({points[-1]} if part[-1] is points[-1] else set()))
-    return kept
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """Values from ``low`` to ``high`` onto the picture from ``start`` to ``end``."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def at(self, value: float) -> float:
-        low, high, value = (log10(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
-        if high <= low:
-            return (self.start + self.end) / 2
-        return self.start + (value / 2 - low / 2) / (high / 2 - low / 2) * (self.end - self.start)  # no overflow
-
-    def ticks(self, wanted: int, whole: bool = False) -> list[float]:
-        if self.log:
-            powers = range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
-            steps = (1, 2, 5) if self.high / self.low < 1000 else (1,)
-            every = max(1, len(powers) // wanted)
-            found = [m * 10.0**p for p in powers[::every] for m in steps]
-            return [tick for tick in found if self.low * 0.999 <= tick <= self.high * 1.001]
-        if not self.high > self.low:
-            return [self.low]
-        rough = self.high / wanted - self.low / wanted
-        power = 10.0 ** floor(log10(rough))
-        step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
-        if whole:
-            step = max(1.0, float(ceil(step)))
-        return [n * step for n in range(ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9) + 1)]
-
-
-def _value_axis(name: str, lines: Iterable[Line], top: float) -> _Axis:
+def _value_axis(name: str, lines: Iterable[Line], top: float) -> Axis:
     values = [value for _, points in lines for _, value in points if isfinite(value)]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     start, end = top + _PANEL, top
     if name == "loss" and low > 0 and high / low >= _LOG_RANGE:
-        return _Axis(low / 1.15, min(high * 1.15, 1.7e308), start, end, log=True)
+        return Axis(low / 1.15, min(high * 1.15, 1.7e308), start, end, log=True)
     room = (high / 20 - low / 20) or abs(high) / 10 or 0.5
-    return _Axis(max(low - room, -1.7e308), min(high + room, 1.7e308), start, end)
+    return Axis(max(low - room, -1.7e308), min(high + room, 1.7e308), start, end)
 
 
-def _panel(name: str, lines: Sequence[Line], x: _Axis, top: float) -> tuple[list[str], float]:
+def _panel(name: str, lines: Sequence[Line], x: Axis, top: float) -> tuple[list[str], float]:
     y = _value_axis(name, lines, top)
     parts = [writing(_LEFT, top - 12, f"{name} (log scale)" if y.log else name, 12, INK, bold=True)]
     for tick in y.ticks(5):
@@ -165,7 +117,7 @@ def _metric(key: str) -> str:
     return key.split(".", 1)[-1]
 
 
-def _curve(key: str, points: Iterable[tuple[float, float]], x: _Axis, y: _Axis, colour: str, dashes: str) -> str:
+def _curve(key: str, points: Iterable[tuple[float, float]], x: Axis, y: Axis, colour: str, dashes: str) -> str:
     """The line through the finite points; one that stands alone between gaps is a dot."""
     runs: list[list[str]] = [[]]
     for at, value in points:
