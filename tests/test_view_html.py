@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nnspec.compiler import load
@@ -30,11 +31,11 @@ GEOMETRY = """() => {
   for (const e of document.querySelectorAll("g.frame")) frames[`frame ${e.dataset.frame}`] = box(e, ".ring");
   const edges = [...document.querySelectorAll(".edge")].map((e) => {
     const wire = e.querySelector(".wire"), length = wire.getTotalLength(), points = [];
-    for (let at = 0; at <= length; at += 6) { const p = wire.getPointAtLength(at); points.push([p.x, p.y]); }
+    for (let at = 0; at <= length; at += 7) { const p = wire.getPointAtLength(at); points.push([p.x, p.y]); }
     const p = wire.getPointAtLength(length); points.push([p.x, p.y]);
     return {from: e.dataset.from, to: e.dataset.to, points};
   });
-  return {boxes, frames, edges};
+  return JSON.stringify({boxes, frames, edges});
 }"""
 
 
@@ -64,12 +65,18 @@ class Shown:
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.said.append(f"dialog {dialog.message}"), dialog.dismiss()))
         self.page.on("request", lambda request: self.asked.append(request.url))
+        self.session = self.context.new_cdp_session(self.page)
+        self.session.send("Performance.enable", {"timeDomain": "threadTicks"})
         self.page.goto(file.as_uri())
         self.page.wait_for_selector("html[data-ready]", state="attached")
 
     def quiet(self) -> None:
         assert self.said == []
         assert {url.split(":")[0] for url in self.asked} <= {"file", "data"} and len({url for url in self.asked if url.startswith("file:")}) == 1
+
+    def busy(self) -> float:
+        """Milliseconds of processor time that the page's thread has taken, whatever else the machine does."""
+        return 1000 * float({m["name"]: m["value"] for m in self.session.send("Performance.getMetrics")["metrics"]}["TaskDuration"])
 
     def toggle(self, frame: int) -> None:
         self.page.evaluate("f => document.querySelector(`[data-frame='${f}'] .toggle`).dispatchEvent(new MouseEvent('click', {bubbles: true}))", frame)
@@ -93,12 +100,18 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def resnet() -> str:
-    return html.draw(load(ROOT / "specs/zoo/resnet50.yaml").graph)
+def residual() -> Any:
+    return load(ROOT / "specs/zoo/resnet50.yaml").graph
 
 
-def inside(box: dict[str, float], x: float, y: float, edge: float = 0.6) -> bool:
-    return box["x"] + edge < x < box["x"] + box["w"] - edge and box["y"] + edge < y < box["y"] + box["h"] - edge
+@pytest.fixture(scope="module")
+def resnet(residual: Any) -> str:
+    return html.draw(residual)
+
+
+def crossed(box: dict[str, float], x: Any, y: Any, edge: float = 0.6) -> bool:
+    across = (x > box["x"] + edge) & (x < box["x"] + box["w"] - edge)
+    return bool((across & (y > box["y"] + edge) & (y < box["y"] + box["h"] - edge)).any())
 
 
 def overlap(a: dict[str, float], b: dict[str, float]) -> bool:
@@ -122,7 +135,7 @@ def homes(data: dict[str, Any]) -> dict[str, list[str]]:
 
 def check(shown: Shown, data: dict[str, Any]) -> None:
     """Nothing overlaps, no edge runs through a box or a frame of others, and every edge begins and ends at its boxes."""
-    now, around = shown.page.evaluate(GEOMETRY), homes(data)
+    now, around = json.loads(shown.page.evaluate(GEOMETRY)), homes(data)
     boxes, frames = list(now["boxes"].items()), list(now["frames"].items())
     for at, (name, box) in enumerate(boxes):
         assert not [other for other, beside in boxes[:at] if overlap(box, beside)], name
@@ -138,27 +151,28 @@ def check(shown: Shown, data: dict[str, Any]) -> None:
         assert abs(y - source["y"] - source["h"]) < 0.2 and source["x"] - 0.1 <= x <= source["x"] + source["w"] + 0.1
         assert abs(v - target["y"]) < 0.2 and target["x"] - 0.1 <= u <= target["x"] + target["w"] + 0.1
         strangers = [*boxes, *((name, box) for name, box in frames if name not in own)]
-        for x, y in edge["points"]:
-            assert not [name for name, box in strangers if inside(box, x, y)], edge
+        across, down = np.array(edge["points"]).T
+        near = [(n, b) for n, b in strangers if b["x"] < across.max() and across.min() < b["x"] + b["w"] and b["y"] < down.max() and down.min() < b["y"] + b["h"]]
+        assert not [name for name, box in near if crossed(box, across, down)], edge
 
 
 def test_a_small_and_a_large_network_open_without_a_word_or_a_request(show: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for spec, changes in (("quickstart/digits_mlp", {}), ("zoo/resnet50", {}), ("zoo/nasnet", LARGE)):
         shown = show(html.draw(load(ROOT / f"specs/{spec}.yaml", set=changes).graph))
         shown.quiet()
-        took = shown.page.evaluate("performance.now()")
+        took, busy = shown.page.evaluate("performance.now()"), shown.busy()
         scale = shown.page.evaluate("() => document.querySelector('.world').getCTM().a")
         with capsys.disabled():
-            print(f"\n{spec}: open after {took:.0f} ms, letters of names {13 * scale:.1f} pixels high", end="")
-        assert 13 * scale > 10, "every label can be read at first sight"
+            print(f"\n{spec}: open after {took:.0f} ms, {busy:.0f} of them at work; the smallest letters are {10 * scale:.1f} pixels high", end="")
+        assert 10 * scale > 8, "every label can be read at first sight"
 
 
-def test_nothing_overlaps_whichever_frames_are_open(show: Any, resnet: str) -> None:
-    shown, data = show(resnet), html.data(load(ROOT / "specs/zoo/resnet50.yaml").graph)
+def test_nothing_overlaps_whichever_frames_are_open(show: Any, resnet: str, residual: Any) -> None:
+    shown, data = show(resnet), html.data(residual)
     check(shown, data)
     shown.page.keyboard.press("Shift+E")
     check(shown, data)
-    draw, states = random.Random(7), 40 if FULL else 5
+    draw, states = random.Random(7), 40 if FULL else 3
     for _ in range(states):
         for _ in range(12):
             here = shown.page.evaluate("() => [...document.querySelectorAll('[data-frame]')].map((e) => +e.dataset.frame)")
@@ -169,12 +183,12 @@ def test_nothing_overlaps_whichever_frames_are_open(show: Any, resnet: str) -> N
     shown.quiet()
 
 
-def test_every_frame_of_a_residual_network_closes_and_opens(show: Any, resnet: str) -> None:
-    shown, frames = show(resnet), len(html.data(load(ROOT / "specs/zoo/resnet50.yaml").graph)["frames"])
+def test_every_frame_of_a_residual_network_closes_and_opens(show: Any, resnet: str, residual: Any) -> None:
+    shown, frames = show(resnet), len(html.data(residual)["frames"])
     shown.page.keyboard.press("Shift+E")
     count = "f => [document.querySelectorAll('.box').length, document.querySelectorAll(`.closed[data-frame='${f}']`).length]"
     whole = shown.page.evaluate(count, 0)[0]
-    for frame in range(0, frames, 1 if FULL else 9):
+    for frame in range(0, frames, 1 if FULL else 14):
         shown.toggle(frame)
         fewer, closed = shown.page.evaluate(count, frame)
         assert fewer <= whole and closed == 1
@@ -345,7 +359,7 @@ def _served(url: str) -> dict[str, Any]:
 
 def test_a_phone_sees_letters_it_can_read_and_details_below(show: Any, resnet: str) -> None:
     shown = show(resnet, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    assert 13 * shown.page.evaluate("() => document.querySelector('.world').getCTM().a") > 10
+    assert 10 * shown.page.evaluate("() => document.querySelector('.world').getCTM().a") > 8
     shown.page.locator("[data-node='0']").tap()
     panel, view = (shown.page.locator(name).bounding_box() for name in (".details", ".stage"))
     assert panel["width"] == 390 and panel["y"] >= view["y"] + view["height"] - 1

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import networkx
 
 from nnspec.errors import Place
-from nnspec.view import amounts, describe, excerpt
+from nnspec.view import describe, excerpt
 from nnspec.view.containers import Edge, Frame, Vertex
 from nnspec.view.layout import Item, arranged
 from nnspec.view.text import clean, width
@@ -19,7 +19,6 @@ from nnspec.view.text import clean, width
 Graph: TypeAlias = "networkx.MultiDiGraph[Any]"
 _OUTPUT = "\0output "  # no path begins like this
 _LONG = 400  # letters of a text that is shown on one line
-_SIZES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
 
 
 def data(*graphs: Graph, texts: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -47,6 +46,7 @@ class _Work:
         self.nodes: dict[str, dict[str, Any]] = {}
         self.homes: dict[str, Frame] = {}
         self.edges: list[tuple[Edge, str]] = []
+        self.inside: dict[str, list[Mapping[str, Any]]] = {}
         self.calls: dict[str, tuple[str, Place | None]] = {}
 
     def add(self, graph: Graph, around: str) -> None:
@@ -59,6 +59,8 @@ class _Work:
         for path, node in graph.nodes(data=True):
             self.nodes[prefix + path] = _node(prefix + path, node) | {"source": self.source(node.get("place"))}
             self.homes[prefix + path] = self.frames(around, prefix, node)
+            for frame in self.homes[prefix + path]:
+                self.inside.setdefault(frame, []).append(node)
         self.calls |= {prefix + path: call for path, call in (graph.graph.get("calls") or {}).items()}
         for source, target, key, edge in graph.edges(keys=True, data=True):
             shape = describe.tensor(edge.get("shape"), edge.get("dtype"))
@@ -111,9 +113,7 @@ class _Work:
         }
 
     def frame(self, frame: Frame, frames: Mapping[Frame, int]) -> dict[str, Any]:
-        inside = [node for key, node in self.nodes.items() if frame[-1] in self.homes[key] and node["kind"] != "output"]
-        sums = describe.totals(inside)
-        memory = sum(node["memory"] for node in inside if node["kind"] != "input")
+        sums = describe.totals(self.inside[frame[-1]])
         kind, place = self.calls.get(frame[-1], ("", None))
         return {
             "path": clean(frame[-1], 2000),
@@ -124,33 +124,28 @@ class _Work:
             "parameters": sums.parameters,
             "trainable": sums.trainable,
             "flops": sums.flops,
-            "memory": memory,
-            "cost": _cost(sums.parameters, sums.flops, memory),
+            "memory": sums.memory,
+            "cost": clean(describe.cost_of(sums), _LONG),
             "source": self.source(place),
         }
 
 
 def _node(path: str, node: Mapping[str, Any]) -> dict[str, Any]:
-    kind, memory = str(node.get("kind") or ""), _memory(node)
-    stated = node.get("fields") or {}
-    says = describe.tensor(node.get("shape"), node.get("dtype")) if kind == "input" else describe.fields(kind, stated)
-    said = clean(node.get("says", f"{kind}  {says}" if says else kind), _LONG)
-    priced = _cost(node.get("parameters") or 0, node.get("flops") or 0, 0 if kind == "input" else memory)
     return {
         "path": clean(path, 2000),
         "name": clean(node.get("name") or path, _LONG),
-        "kind": clean(kind, _LONG),
-        "family": str(node.get("family") or describe.family(kind)),
-        "says": said,
-        "cost": clean(node.get("costs") or priced, _LONG),
+        "kind": clean(node.get("kind") or "", _LONG),
+        "family": describe.family_of(node),
+        "says": clean(describe.says(node), _LONG),
+        "cost": clean(describe.cost(node), _LONG),
         "notes": [clean(note, _LONG) for note in describe.notes(node)],
         "shape": describe.tensor(node.get("shape"), node.get("dtype")),
         "dtype": clean(node.get("dtype") or "", 60),
         "parameters": node.get("parameters") or 0,
         "trainable": node.get("trainable") or 0,
         "flops": node.get("flops") or 0,
-        "memory": memory,
-        "fields": [[clean(key, 200), clean(_said(value), _LONG)] for key, value in stated.items()],
+        "memory": describe.output_bytes(node),
+        "fields": [[clean(key, 200), clean(_said(value), _LONG)] for key, value in (node.get("fields") or {}).items()],
         "weights": [
             [clean(name, 200), describe.shape(shape), clean(dtype, 60), clean(role, 60), bool(trains)]
             for name, shape, dtype, role, trains in node.get("params") or ()
@@ -174,21 +169,6 @@ def _said(value: Any) -> str:
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_said(inner) for inner in value[:20]) + (", …" if len(value) > 20 else "") + "]"
     return "null" if value is None else str(value)
-
-
-def _memory(node: Mapping[str, Any]) -> int:
-    """Bytes of one row of the output; 0 where an axis has no length yet."""
-    size = _SIZES.get(str(node.get("dtype") or ""), 0)
-    for axis in node.get("shape") or ():
-        if not isinstance(axis, int):
-            return 0
-        size *= axis
-    return size
-
-
-def _cost(parameters: int, flops: int, memory: int) -> str:
-    parts = ((f"{amounts.count(parameters)} params", parameters), (amounts.flops(flops), flops), (amounts.memory(memory), memory))
-    return " · ".join(text for text, amount in parts if amount)
 
 
 def _item(key: str, node: Mapping[str, Any], frames: Frame) -> Item:

@@ -12,9 +12,13 @@ export class Camera {
     for (const end of ["pointerup", "pointercancel"]) view.addEventListener(end, (event) => this.up(event));
   }
 
+  /** How large the view is; read once, and again after `measure`. */
   get size() {
-    const { clientWidth: width, clientHeight: height } = this.view;
-    return { width: width || this.view.getBoundingClientRect().width || 1, height: height || this.view.getBoundingClientRect().height || 1 };
+    return (this.measured ??= { width: this.view.clientWidth || 1, height: this.view.clientHeight || 1 });
+  }
+
+  measure() {
+    this.measured = null;
   }
 
   set(x, y, k) {
@@ -24,7 +28,6 @@ export class Camera {
     this.x = Math.min(width - keep, Math.max(keep - all.width * this.k, x));
     this.y = Math.min(height - keep, Math.max(keep - all.height * this.k, y));
     this.world.setAttribute("transform", `translate(${this.x.toFixed(2)} ${this.y.toFixed(2)}) scale(${this.k.toFixed(4)})`);
-    this.view.classList.toggle("far", this.k < 0.42);
     this.onMove?.();
   }
 
@@ -55,15 +58,15 @@ export class Camera {
     return [(width - all.width * k) / 2, Math.max((height - all.height * k) / 2, Math.min(margin, (height - all.height * k) / 2)), k];
   }
 
-  /** Brings a box of the picture into view, to its middle where it was out of it; `free` is what covers the right and the foot of the view. */
-  show(box, free = { right: 0, bottom: 0 }, least = 0) {
-    const { width, height } = this.size, k = Math.max(this.k, least), margin = 40;
-    const x = this.x + box.x * this.k, y = this.y + box.y * this.k, right = width - free.right, bottom = height - free.bottom;
-    const inside = x >= margin && y >= margin && x + box.width * this.k <= right - margin && y + box.height * this.k <= bottom - margin;
+  /** Brings a box of the picture into view, to its middle where it was out of it, at a scale of `least` at least. */
+  show(box, least = 0) {
+    const { width, height } = this.size, k = Math.max(this.k, least), margin = Math.min(40, height / 8);
+    const x = this.x + box.x * this.k, y = this.y + box.y * this.k;
+    const inside = x >= margin && y >= margin && x + box.width * this.k <= width - margin && y + box.height * this.k <= height - margin;
     if (inside && k === this.k) return;
     this.onTaken?.();
-    const wide = Math.min(box.width, (right - 2 * margin) / k), high = Math.min(box.height, (bottom - 2 * margin) / k);
-    this.go(right / 2 - (box.x + wide / 2) * k, bottom / 2 - (box.y + high / 2) * k, k);
+    const wide = Math.min(box.width, (width - 2 * margin) / k), high = Math.min(box.height, (height - 2 * margin) / k);
+    this.go(width / 2 - (box.x + wide / 2) * k, height / 2 - (box.y + high / 2) * k, k);
   }
 
   wheeled(event) {

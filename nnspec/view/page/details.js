@@ -45,10 +45,9 @@ export class Details {
     this.title.textContent = kind === "node" ? about.name : about.label;
     this.kind.textContent = kind === "node" ? about.says : `${about.kind || "frame"} · ${about.layers} layer${about.layers === 1 ? "" : "s"}`;
     this.element.className = `details of-${kind === "node" ? about.family : "frame"}`;
-    const parts = [this.trail(about.frame), kind === "frame" ? this.frameButton(index) : null, this.facts(about, kind)];
-    if (kind === "node") parts.push(this.weights(about), this.wires(index));
+    const parts = [this.trail(about.frame), kind === "frame" ? this.frameButton(index) : null, this.facts(about, kind), this.written(about)];
+    if (kind === "node") parts.push(this.wires(index), this.fields(about), this.weights(about));
     else parts.push(this.contents(index));
-    parts.push(this.written(about));
     this.body.replaceChildren(...parts.filter(Boolean));
     this.element.hidden = false;
     this.body.scrollTop = 0;
@@ -81,8 +80,11 @@ export class Details {
     if (about.parameters) rows.push(["parameters", exact(about.parameters) + trains]);
     if (about.flops) rows.push(["FLOPs", `${short(about.flops)} a row forward`]);
     if (about.memory) rows.push(["memory", `${short(about.memory, "B", 1024)} a row of its output${kind === "frame" ? "s" : ""}`]);
-    const fields = (about.fields ?? []).map(([key, value]) => [key, value]);
-    return [table(rows), fields.length ? html("h3", {}, "Fields") : null, fields.length ? table(fields, "fields") : null].filter(Boolean).reduce((all, one) => (all.append(one), all), html("section"));
+    return html("section", {}, table(rows));
+  }
+
+  fields(node) {
+    return node.fields.length ? html("section", {}, html("h3", {}, "Fields"), table(node.fields, "fields")) : null;
   }
 
   weights(node) {
@@ -94,13 +96,20 @@ export class Details {
   wires(index) {
     const list = (title, name, uses) => {
       if (!uses.length) return null;
-      const items = uses.slice(0, 40).map(([other, value]) => html("li", {}, this.link("node", other, this.data.nodes[other].path), html("small", {}, this.data.values[value][2])));
+      const items = uses.slice(0, 40).map(([other, value]) => html("li", {}, this.link("node", other, this.seenFrom(index, other)), html("small", {}, this.data.values[value][2])));
       const more = uses.length > 40 ? html("li", {}, `and ${uses.length - 40} more`) : null;
       return html("section", { class: name }, html("h3", {}, title), html("ul", {}, items, more));
     };
     const box = html("div", { class: "wires" });
     box.append(...[list("Reads", "reads", this.uses.in[index]), list("Read by", "read-by", this.uses.out[index])].filter(Boolean));
     return box.childElementCount ? box : null;
+  }
+
+  /** A layer's path without the frames that it shares with another. */
+  seenFrom(index, other) {
+    const { nodes, frames } = this.data, path = nodes[other].path;
+    for (let at = nodes[index].frame; at >= 0; at = frames[at].frame) if (path.startsWith(`${frames[at].path}/`)) return path.slice(frames[at].path.length + 1);
+    return path;
   }
 
   contents(index) {

@@ -3,13 +3,13 @@
 import { html } from "./dom.js";
 
 const SHEET = [
-  ["↓ ↑", "to what reads this layer, to what it reads"],
-  ["← →", "to the layers beside it"],
+  ["↓  ↑", "to what reads this layer, to what it reads"],
+  ["←  →", "to the layers beside it"],
   ["Tab", "to the next layer or frame in the order of the network"],
   ["Enter", "details of a layer; opens or closes a frame"],
   ["Space", "details of a layer or a frame"],
-  ["c  ·  e", "close the frame around it; open the frame"],
-  ["Shift C  ·  Shift E", "close all frames; open all"],
+  ["c  e", "close the frame around it; open the frame"],
+  ["Shift C  Shift E", "close all frames; open all"],
   ["/", "search; Enter for the next hit, Shift Enter for the one before"],
   ["+  −  0", "closer, farther, all of it"],
   ["t", "light or dark"],
@@ -19,7 +19,7 @@ const SHEET = [
 
 /** The sheet of keys, a dialog. */
 export function sheet() {
-  const rows = SHEET.map(([keys, does]) => html("tr", {}, html("th", { scope: "row" }, ...keys.split("  ").map((key) => (key === "·" ? " · " : html("kbd", {}, key)))), html("td", {}, does)));
+  const rows = SHEET.map(([keys, does]) => html("tr", {}, html("th", { scope: "row" }, keys.split("  ").map((key) => html("kbd", {}, key))), html("td", {}, does)));
   const dialog = html("dialog", { class: "keys", "aria-label": "Keys" }, html("h2", {}, "Keys"), html("table", {}, html("tbody", {}, rows)));
   dialog.append(html("p", {}, "Drag to move, wheel or pinch to zoom, click a layer for its details and its lines of YAML, click a frame to open it."));
   dialog.append(html("form", { method: "dialog" }, html("button", { autofocus: true }, "Close")));

@@ -22,7 +22,7 @@ export class Minimap {
     this.element.addEventListener("pointermove", (event) => this.element.hasPointerCapture(event.pointerId) && move(event));
   }
 
-  /** Draws a layout; `family(kind, index)` names the colour of a box. */
+  /** Draws a layout; `family(index)` names the colour of a layer. */
   draw(picture, family) {
     this.picture = picture;
     this.scale = Math.min(WIDE / picture.width, HIGH / picture.height);
@@ -36,7 +36,7 @@ export class Minimap {
       pen.fillRect(box.x, box.y, Math.max(box.width, 1.5 / this.scale), Math.max(box.height, 1.2 / this.scale));
     };
     for (const box of picture.frames.values()) fill(box, "--shade-map");
-    for (const [index, box] of picture.nodes) fill(box, `--line-${family("node", index)}`);
+    for (const [index, box] of picture.nodes) fill(box, `--line-${family(index)}`);
     for (const box of picture.closed.values()) fill(box, "--stack-line");
     this.follow();
   }

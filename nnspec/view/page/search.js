@@ -62,6 +62,11 @@ export class Search {
     this.onJump(this.hits[this.at]);
   }
 
+  focus() {
+    this.input.focus();
+    this.input.select();
+  }
+
   clear() {
     this.input.value = "";
     this.ask();
