@@ -369,6 +369,20 @@ def test_a_damaged_checkpoint_is_one_clear_error(digits: Path, tmp_path: Path) -
     assert seen.refresh() and not seen.refresh()
 
 
+def test_rows_that_are_not_those_of_the_run_any_more_are_noted(tmp_path: Path) -> None:
+    written(tmp_path, x=np.arange(8.0).reshape(8, 1), y=np.arange(8.0))
+    text = f"nnspec: 1\ndata: {{npz: {{path: {tmp_path / 'rows.npz'}, target: y}}}}\nlayers: [dense: 1]\nloss: mse\noptimizer: {{sgd: {{}}}}\nepochs: 1\n"
+    folder = run(tmp_path / "run", text)
+    same = Observer(folder)
+    assert same.splits == {"train": 8} and same.notes == ()
+    written(tmp_path, x=np.arange(8.0).reshape(8, 1), y=np.arange(8.0) + 1)
+    other = Observer(folder)
+    assert other.splits == {"train": 8} and other.notes == ("the train rows have changed since the run",)
+    (tmp_path / "rows.npz").unlink()
+    with pytest.raises(DataError, match="rows.npz"):
+        Observer(folder).samples()
+
+
 def test_the_newest_weights_are_taken_when_the_run_has_saved(digits: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnspec.compiler import loads
+from nnspec.compiler import load, loads
 from nnspec.errors import DataError, NnspecError, SpecError
 from nnspec.ir.interpret import interpret
 from nnspec.ir.types import DType, TensorType
+from nnspec.ir.verify import verify
 from nnspec.layers.layer import Mode
 from nnspec.network.lower import lower
 from nnspec.runtime import session, taps
@@ -203,6 +204,25 @@ def test_the_emulated_gpu_sees_the_same(monkeypatch: pytest.MonkeyPatch) -> None
             assert other.gradient is not None and other.gradient.norm == pytest.approx(place.gradient.norm, rel=1e-4)
     for path, weight in here.parameters.items():
         assert there.parameters[path].update == pytest.approx(weight.update, rel=1e-3) if weight.update else True
+
+
+SPECS = sorted((Path(__file__).parents[1] / "specs" / "zoo").glob("*.yaml"))
+SMALL = ("gcn", "lenet5", "vae", "dcgan_generator", "resnet18_cifar")
+
+
+@pytest.mark.parametrize("path", [p for p in SPECS if p.stem != "index" and (FULL or p.stem in SMALL)], ids=lambda p: p.stem)
+def test_every_network_of_the_zoo_can_be_looked_into(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = load(path)
+    monkeypatch.setattr(session, "refuse_parameters", lambda *_: None)
+    monkeypatch.setattr(session, "HostMemory", lambda types: None)  # graphs are made, no parameters
+    model = Model(spec, "interpret", start=False)
+    axes = {str(d): 96 for t in spec.inputs.values() for d in t.shape if not isinstance(d, int)}
+    kinds = ("activations", "values", "rows", "slopes") if spec.built.losses and spec.document.optimizer else ("activations", "values", "rows")
+    for kind in kinds:
+        graph = model.graph_of(kind, 2, axes)
+        verify(graph)
+        if kind == "values":
+            assert set(spec.built.network.nodes) <= set(graph.outputs) | {leaf.path for leaf in spec.built.network.leaves if leaf.only == "training"}
 
 
 # In a run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -21,7 +22,7 @@ from nnspec.runtime.observe.measure import Snapshot, first_rows, snapshot
 from nnspec.runtime.observe.rows import GIVEN, Split, chosen, given, looked_into, splits_of
 from nnspec.runtime.observe.samples import LOOKED, SHOWN, Sample, Samples, rows, samples
 from nnspec.runtime.observe.shown import Absent
-from nnspec.runtime.run_folder import BEST, LAST
+from nnspec.runtime.run_folder import BEST, LAST, RECORD
 from nnspec.runtime.saving import load_model
 
 KEPT = 1 << 28  # bytes of a row's layers
@@ -57,7 +58,8 @@ class Observer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return self.model.notes
+        """What who looks should know: of the machine, and of rows that are not those of the run any more, once they were read."""
+        return (*self.model.notes, *(self.__dict__["_data"][1] if "_data" in self.__dict__ else ()))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -70,8 +72,20 @@ class Observer:
         return tuple(self.model.spec.built.network.output_names)
 
     @cached_property
+    def _data(self) -> tuple[dict[str, Split], tuple[str, ...]]:
+        return splits_of(self.model, self._digests())
+
+    @property
     def _splits(self) -> dict[str, Split]:
-        return splits_of(self.model)
+        return self._data[0]
+
+    def _digests(self) -> dict[str, Any]:
+        """What the run says of its rows; nothing where it is a model that was only saved."""
+        try:
+            found = json.loads((self.folder / RECORD).read_text("utf-8")).get("data")
+        except (OSError, ValueError, RecursionError, AttributeError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _rows(self) -> dict[str, Split]:
         with self._lock:

@@ -16,6 +16,7 @@ from nnspec.runtime.feeds import check_names, rows_of
 from nnspec.runtime.loading import assembled, dataset
 from nnspec.runtime.observe.measure import elements
 from nnspec.runtime.programs import alone
+from nnspec.runtime.resume import fingerprint
 from nnspec.runtime.session import Model
 
 ELEMENTS = 1 << 25  # of all layers' outputs that are made at once
@@ -36,15 +37,21 @@ class Split:
         return {name: np.asarray(array[numbers]) for name, array in self.arrays.items()}
 
 
-def splits_of(model: Model) -> dict[str, Split]:
-    """The rows of the spec's own data, read again from where the spec says they are; none where it has none. Raises DataError, SpecError."""
-    if model.spec.document.data is None:
-        return {}
-    found = {}
-    for name, rows in dataset(model).splits.items():
-        if rows.size:
-            found[name] = Split(parted(assembled(model, rows).arrays)[0], rows.size, rows.rows)
-    return found
+def splits_of(model: Model, before: Mapping[str, Any] | None = None) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """The rows of the spec's own data, read again from where the spec says they are, and notes; no rows where it has no data.
+
+    ``before`` are the digests that a run has left of its rows: where they are others now, a note says so. Raises DataError, SpecError.
+    """
+    found: dict[str, Split] = {}
+    notes = []
+    for name, rows in dataset(model).splits.items() if model.spec.document.data is not None else ():
+        if not rows.size:
+            continue
+        arrays = assembled(model, rows).arrays
+        if before and before.get(name) not in (None, fingerprint({name: arrays})[name]):
+            notes.append(f"the {name} rows have changed since the run")
+        found[name] = Split(parted(arrays)[0], rows.size, rows.rows)
+    return found, tuple(notes)
 
 
 def given(model: Model, feeds: Mapping[str, Any], labels: tuple[str, ...]) -> Split:
