@@ -119,6 +119,90 @@ class BiasBeforeBatchNorm(Rule, number=12, name="bias-before-batch-norm"):
                               wanted="bias: false")  # fmt: skip
 
 
+class HiddenSoftmax(Rule, number=16, name="hidden-softmax"):
+    """A hidden layer ends with softmax."""
+
+    why = """
+        The units of a softmax add up to 1: where one rises the others fall, and a layer of 64 passes on little more than which of them was
+        largest, with gradients of a size of 1/64. Between layers relu or gelu stand; softmax makes the answer, or the weights of an attention
+        or of a mixture (which are multiplied with something, and are not reported).
+        """
+    hint = "relu between layers; softmax at the end alone"
+    bad = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, activation: softmax}  # <-
+          - dense: 10
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 64, activation: relu}
+          - dense: {units: 10, activation: softmax}
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for leaf in view.leaves:
+            made = activation(leaf)
+            readers = view.readers(leaf, (*NOTHING, *DROPS)) if made is not None and made.kind == "softmax" else None
+            if readers and all(isinstance(r.entry, Dense | Convolution) for r in readers):
+                yield self.at(at(leaf, "activation"), f"softmax between layers: '{readers[0].path}' reads what '{leaf.path}' makes",
+                              wanted="relu, or another activation for hidden layers")  # fmt: skip
+
+
+class DeepSigmoids(Rule, number=17, name="deep-sigmoids"):
+    """Five hidden layers or more in a row end with sigmoid."""
+
+    why = """
+        The slope of sigmoid is at most 1/4: through five of them a gradient has a thousandth of its size at best, and the first layers do not
+        learn. Source: Hochreiter, 1991; Glorot, Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010,
+        where sigmoid networks of four and five hidden layers stand still.
+        """
+    hint = "relu or tanh in hidden layers, or a norm or a residual between them"
+    bad = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 32, activation: sigmoid, repeat: 6}   # <-
+          - dense: 10
+        loss: cross_entropy
+        """
+    good = """
+        nnspec: 1
+        data: digits
+        layers:
+          - flatten
+          - dense: {units: 32, activation: relu, repeat: 6}
+          - dense: 10
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        depth: dict[str, tuple[int, Leaf]] = {}  # how many sigmoids stand one behind another up to here, and the first of them
+        for leaf in view.leaves:
+            made = activation(leaf)
+            if made is None or made.kind != "sigmoid" or view.readers(leaf, (*NOTHING, *DROPS)) is None:
+                continue
+            source = view.before(leaf, (*NOTHING, *DROPS))
+            if bare(leaf) and source is not None and activation(source) is None:
+                source = view.before(source, (*NOTHING, *DROPS))
+            elif bare(leaf):
+                continue
+            if not bare(leaf) and not isinstance(leaf.entry, Dense | Convolution):
+                continue
+            n, first = depth.get(source.path, (0, leaf)) if source is not None else (0, leaf)
+            depth[leaf.path] = (n + 1, first)
+            if n + 1 == 5:
+                yield self.at(first.place, f"from '{first.path}' to '{leaf.path}' five sigmoids follow each other", wanted="relu or tanh")
+
+
 class ActivationTwice(Rule, number=13, name="activation-twice"):
     """An activation follows itself, or cannot change what it is given."""
 

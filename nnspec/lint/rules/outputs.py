@@ -224,7 +224,7 @@ class UnreachableTarget(Rule, number=7, name="unreachable-target"):
 
     def find(self, view: View) -> Iterator[Problem]:
         for target in view.losses:
-            if not target.term.of.numbers and target.term.kind != "value":
+            if not target.term.of.numbers:
                 continue
             leaf = view.last(target.port)
             made = activation(leaf) if leaf is not None else None

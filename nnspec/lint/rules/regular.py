@@ -252,7 +252,7 @@ class FrozenKeys(Rule, number=26, name="frozen-keys"):
             return  # one of them may let it move
         for leaf in view.leaves:
             for key in ("regularize", "learning_rate"):
-                if leaf.frozen and key in leaf.keys and leaf.params:
+                if leaf.frozen and key in leaf.keys and leaf.params and "trainable" in leaf.keys:  # not one that a call freezes
                     yield self.at(leaf.keys[key], f"'{key}' of '{leaf.path}' does nothing: it is frozen", found="trainable: false")
 
 
