@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnspec.runtime.environment import environment
+from nnspec.view.board.inside import Inside
+from nnspec.view.board.looks import look, taps
 from nnspec.view.board.runs import Run
 from nnspec.view.board.shelf import Shelf
+
+if TYPE_CHECKING:
+    from nnspec.view.board.app import Asked
 
 ENVIRONMENT = ("backend", "precision", "seed", "threads", "loops", "batch_size", "batches", "choices", "weights", "prepared", "command")
 
@@ -22,6 +27,7 @@ class Answers:
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
+        self.inside = Inside()
 
     def _run(self, name: str) -> Run:
         run = self.shelf.get(name)
@@ -79,3 +85,11 @@ class Answers:
         from nnspec.view.board.network import pictured
 
         return pictured(self._run(name))
+
+    def look(self, name: str, what: str, asked: Asked) -> Any:
+        """What is inside the run's network. Raises NnspecError."""
+        return look(self.inside, self._run(name), what, asked)
+
+    def taps(self, name: str, asked: Asked) -> dict[str, Any]:
+        """What the run has written of its inside while it went on. Raises NnspecError."""
+        return taps(self._run(name), asked)

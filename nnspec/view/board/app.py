@@ -6,12 +6,14 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.resources import files as packaged
 from typing import TYPE_CHECKING, Any
 
 from nnspec.errors import MissingExtraError, NnspecError, Problem, printable
 from nnspec.view.board.answers import Answers, NoRun
 from nnspec.view.board.history import AXES
+from nnspec.view.board.looks import LOOKS
 from nnspec.view.board.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ INSTALL = "pip install 'nnspec[view]'"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 PLACES = {"page": "board/page", "vendor/uplot": "vendor/uplot", "picture": "page"}  # addresses, and folders below nnspec/view
 MOST_RUNS = 64  # over each other
+LONGEST_TEXT = 2000  # letters of a name
 
 
 class Wrong(Exception):
@@ -93,9 +96,8 @@ class Asked:
     def run(self) -> str:
         return str(self._path["run"])
 
-    @property
-    def item(self) -> str:
-        return str(self._path["item"])
+    def text(self, name: str) -> str:
+        return self._query.get(name, "")[:LONGEST_TEXT]
 
     def words(self, name: str) -> list[str]:
         return [word for word in self._query.get(name, "").split(",") if word][:MOST_RUNS]
@@ -133,6 +135,8 @@ ADDRESSES: dict[str, Callable[[Answers, Asked], Any]] = {
     "compare": lambda answers, asked: answers.compare(asked.words("runs")),
     "run/{run}": lambda answers, asked: answers.run(asked.run),
     "run/{run}/network": lambda answers, asked: answers.network(asked.run),
+    "run/{run}/taps": lambda answers, asked: answers.taps(asked.run, asked),
+    **{f"run/{{run}}/{name}": partial(lambda name, answers, asked: answers.look(asked.run, name, asked), name) for name in LOOKS},
 }
 
 

@@ -15,16 +15,18 @@ from nnspec.view.board.runs import Run
 
 
 def pictured(run: Run) -> dict[str, Any]:
-    """The drawing as SVG text. Raises DataError where there is no spec, SpecError where it is damaged."""
+    """What ``picture.js`` draws. Raises DataError where there is no spec, SpecError where it is damaged."""
     if run.spec is None:
         raise DataError(Problem("the run's folder has no spec", wanted=SPEC, rule="run-folder"))
-    return {"svg": _drawn(run.path, run.spec, files.text(run.path / DATA) or "")}
+    return _drawn(run.path, run.spec, files.text(run.path / DATA) or "")
 
 
 @lru_cache(8)
-def _drawn(folder: Path, text: str, data: str) -> str:
-    from nnspec.view.svg import draw
+def _drawn(folder: Path, text: str, data: str) -> dict[str, Any]:
+    from nnspec.view import html
 
+    path = folder / SPEC
     described = files.as_object(data) if data else None
     place = Place(Source(str(folder / DATA), ""))
-    return draw(loads(text, str(folder / SPEC), data=stored.from_json(described, place) if described is not None else None).graph)
+    spec = loads(text, str(path), data=stored.from_json(described, place) if described is not None else None)
+    return html.data(spec.graph, texts={str(path): text})  # no other file is read, whatever the spec names

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Lock
 from typing import Any, TypeVar
 
-from nnspec.runtime.run_folder import BEST, DATA, LAST, LOCK, METRICS, RECORD, RESULT, SPEC, STEPS
+from nnspec.runtime.run_folder import DATA, LAST, LOCK, METRICS, RECORD, RESULT, SPEC, STEPS, SWEEP
 from nnspec.view.board import alive, files
 from nnspec.view.board.history import History, numbers, of, plain_number
 
@@ -67,10 +67,15 @@ class Run:
     def last_line(self) -> dict[str, Any]:
         return self._once(STEPS, files.last_object) or {}
 
-    def version(self) -> str:
-        """What changes when the run's files do, or its process is gone."""
-        names = (RECORD, METRICS, STEPS, RESULT, SPEC, DATA, LAST, BEST)
-        return sha256(repr(([files.stamp(self.path / name) for name in names], self.state()[0])).encode()).hexdigest()[:16]
+    @property
+    def trial(self) -> dict[str, str]:
+        """What the trial of a sweep that this run is sets; nothing where it is none."""
+        trials = (self._once(f"../{SWEEP}", files.json_object) or {}).get("trials")
+        for trial in trials if isinstance(trials, list) else ():
+            settings = trial.get("settings") if isinstance(trial, dict) else None
+            if isinstance(settings, dict) and PurePath(str(trial.get("run"))).name == self.path.name:
+                return {str(k)[:300]: str(v)[:300] for k, v in settings.items()}
+        return {}
 
     def state(self) -> tuple[str, str]:
         """``starting``, ``running``, ``finished``, ``numbers``, ``interrupted``, ``failed``, ``dead``, ``saved`` or ``gone``; and a sentence."""
@@ -102,13 +107,13 @@ class Run:
         metrics = numbers(result["metrics"]) if isinstance(result.get("metrics"), dict) else {k: v for k, v in entry.items() if "." in k}
         return {
             "id": self.id, "label": self.label, "name": str(record.get("name") or self.path.name)[:300], "path": str(self.path),
-            "state": state, "message": message, "live": state in LIVE,
+            "settings": self.trial, "state": state, "message": message, "live": state in LIVE,
             "epoch": round(done, 4), "epochs": epochs, "step": step, "steps": batches * epochs if batches and epochs is not None else None,
             "rate": plain_number(here.get("rate", entry.get("rate"))), "memory": plain_number(live.get("memory")),
             "eta": self._eta(done, epochs) if state == "running" else None,
             "metrics": {name: plain_number(value) for name, value in metrics.items()},
             "best": result.get("best") if isinstance(result.get("best"), dict) else None,
-            "updated": self._updated(), "weights": files.stamp(self.path / LAST) is not None,
+            "updated": self._updated(), "weights": identity(self.path / str(files.stamp(self.path / LAST))),
         }  # fmt: skip
 
     def _updated(self) -> float | None:

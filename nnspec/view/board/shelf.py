@@ -106,14 +106,5 @@ def _runs(folder: Path, groups: dict[str, tuple[str, Path]], depth: int = 0) -> 
 
 
 def _group(kind: str, path: Path) -> dict[str, Any]:
-    """A sweep with what each trial sets, or folds."""
-    told: dict[str, Any] = {"kind": kind, "label": path.name, "path": str(path)}
-    if kind == "sweep":
-        trials = (files.json_object(path / SWEEP) or {}).get("trials")
-        settings = {}
-        for trial in trials if isinstance(trials, list) else ():
-            if isinstance(trial, dict) and isinstance(trial.get("settings"), dict) and isinstance(trial.get("trial"), int):
-                name = Path(str(trial.get("run"))).name
-                settings[identity(path / name)] = {str(k)[:300]: str(v)[:300] for k, v in trial["settings"].items()}
-        told["settings"] = settings
-    return told
+    """A folder of several runs."""
+    return {"kind": kind, "label": os.path.join(path.parent.name, path.name), "path": str(path)}

@@ -6,9 +6,18 @@ import { el, put, say } from "./dom.js";
 import { bar, chief, chip } from "./listing.js";
 import { swatch } from "./chart.js";
 import { bytes, clock, number, span } from "./text.js";
-import { About, Differences, Network, Spec, Tables } from "./tabs.js";
+import { Boundary } from "./boundary.js";
+import { Layers } from "./layers.js";
+import { Maps } from "./maps.js";
+import { Mistakes } from "./mistakes.js";
+import { Network } from "./network.js";
+import { Samples } from "./samples.js";
+import { About, Differences, Spec } from "./tabs.js";
 
-const TABS = [["curves", "Curves"], ["differences", "Differences"], ["network", "Network", Network], ["tables", "Confusion", Tables], ["spec", "Spec", Spec], ["about", "About", About]];
+const TABS = [
+  ["curves", "Curves"], ["differences", "Differences", Differences], ["network", "Network", Network], ["layers", "Layers", Layers], ["samples", "Samples", Samples],
+  ["mistakes", "Mistakes", Mistakes], ["maps", "Maps", Maps], ["boundary", "Boundary", Boundary], ["spec", "Spec", Spec], ["about", "About", About],
+];
 
 export class Board {
   constructor(main, crumbs, ids, tab) {
@@ -19,7 +28,7 @@ export class Board {
     this.crumbs = crumbs;
     this.banner = el("div", { class: "banners", role: "status" });
     this.head = el("section", { class: "summary" });
-    this.tabs = el("div", { class: "tabs", role: "tablist" });
+    this.tabs = el("div", { class: "tabbar", role: "tablist" });
     this.body = el("div", { class: "body", role: "tabpanel" });
     this.parts = new Map();
     main.append(el("section", { class: "page" }, this.head, this.banner, this.tabs, this.body));
@@ -71,12 +80,28 @@ export class Board {
     part.look().catch((error) => this.refused(error));
   }
 
+  /** What tabs know of each other. */
+  context = {
+    chosen: { split: "", row: 0 },
+    known: new Map(),
+    run: (id) => this.curves.summaries.get(id),
+    splits: (id) => this.context.known.get(id),
+    splitsOf: (id, splits) => this.context.known.set(id, splits),
+    look: (split, row) => {
+      Object.assign(this.context.chosen, { split, row });
+      const kept = this.parts.get("maps " + this.current);
+      if (kept && kept.about) kept.draw(kept.about);
+      this.choose("maps");
+    },
+  };
+
   /** What the tab shows of the current run; made when it is first asked for. */
   part() {
-    const key = this.tab === "differences" ? this.tab : `${this.tab} ${this.current}`;
+    const of = this.tab === "differences" ? this.ids.join(",") : this.current;
+    const key = `${this.tab} ${of}`;
     if (!this.parts.has(key)) {
-      const Kind = (TABS.find(([k]) => k === this.tab) || [])[2];
-      this.parts.set(key, this.tab === "differences" ? new Differences(this.ids, this.runs) : new Kind(this.current));
+      const Kind = TABS.find(([k]) => k === this.tab)[2];
+      this.parts.set(key, new Kind(of, this.tab === "differences" ? this.runs : this.context));
     }
     return this.parts.get(key);
   }
@@ -138,7 +163,7 @@ export class Board {
     const best = new Map(names.map((name) => [name, extreme(runs.map((r) => r.metrics[name]), name)]));
     const all = runs.every((r) => this.runs.get(r.id).shown);
     const toggle = (id, on) => { this.runs.get(id).shown = on; this.drawn = ""; this.summary(); this.curves.draw(); };
-    return el("div", { class: "legend", tabindex: 0, role: "region", "aria-label": "runs" }, el("table", {},
+    return el("div", { class: "runlist", tabindex: 0, role: "region", "aria-label": "runs" }, el("table", {},
       el("thead", {}, el("tr", {},
         el("th", {}, el("input", { type: "checkbox", checked: all, "aria-label": "show all", on: { change: (e) => { for (const r of this.runs.values()) r.shown = e.target.checked; this.drawn = ""; this.summary(); this.curves.draw(); } } })),
         el("th", {}, "run"), el("th", {}, "state"), el("th", { class: "num" }, "epochs"), names.map((n) => el("th", { class: "num" }, n.replace(".", " "))))),

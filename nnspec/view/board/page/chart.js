@@ -21,14 +21,15 @@ function smoothed(values, weight) {
 }
 
 export class Chart {
-  /** `zoomed(range or null)` is called when somebody zooms; `metric` names the panel. */
-  constructor(metric, zoomed) {
+  /** `zoomed(range or null)` is called when somebody zooms; `metric` names the panel; one that is `alone` shares its axis with none. */
+  constructor(metric, zoomed, alone = false) {
+    this.alone = alone;
     this.metric = metric;
     this.zoomed = zoomed;
     this.form = unit(metric);
-    this.key = el("div", { class: "key" });
+    this.key = el("div", { class: "marks" });
     this.body = el("div", { class: "plot" });
-    this.tip = el("div", { class: "tip", hidden: true });
+    this.tip = el("div", { class: "reading", hidden: true });
     this.title = title(metric);
     this.node = el("figure", { class: "panel", tabindex: 0, "aria-label": `${this.title}: arrow keys walk along it, plus and minus zoom, escape shows all`, on: { keydown: (e) => this.pressed(e) } },
       el("figcaption", {}, el("strong", {}, this.title), this.key), this.body, this.tip);
@@ -78,7 +79,7 @@ export class Chart {
     this.plot = new uPlot({
       width, height: HEIGHT, padding: [10, 12, 0, 0], legend: { show: false },
       cursor: {
-        sync: { key: sync.key, scales: ["x", null] }, drag: { x: true, y: false, setScale: false }, focus: { prox: 24 },
+        ...(this.alone ? {} : { sync: { key: sync.key, scales: ["x", null] } }), drag: { x: !this.alone, y: false, setScale: false }, focus: { prox: 24 },
         points: { size: 6, fill: (u, i) => lines[i - 1].colour, stroke: () => css("--card"), width: 1.5 },
         dataIdx: (u, i, at) => near(u.data[i], at),
       },
@@ -154,7 +155,7 @@ export class Chart {
     const name = { step: "step", epoch: "epoch", seconds: "after" }[this.view.by];
     const place = this.view.by === "seconds" ? clock(where) : number(this.view.by === "step" ? Math.round(where) : Number(where.toFixed(2)), 9);
     put(this.tip, el("div", { class: "at" }, `${name} ${place}`),
-      shown.map((r) => el("div", { class: r === close && rows.length > 1 ? "row close" : "row" }, swatch(r[0]), el("span", {}, r[0].label), el("b", {}, this.form(r[1])))),
+      shown.map((r) => el("div", { class: r === close && rows.length > 1 ? "row nearest" : "row" }, swatch(r[0]), el("span", {}, r[0].label), el("b", {}, this.form(r[1])))),
       rows.length > shown.length ? el("div", { class: "more" }, `and ${rows.length - shown.length} more`) : null);
     this.tip.hidden = false;
     const left = u.over.offsetLeft + at;

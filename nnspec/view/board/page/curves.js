@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { Chart } from "./chart.js";
 import { colour } from "./colours.js";
 import { choice, el, put } from "./dom.js";
+import { trial } from "./listing.js";
 
 const DASHES = new Map([["validation", [7, 4]], ["test", [2, 3]]]);
 const SPLITS = ["train", "validation", "test"];
@@ -21,7 +22,7 @@ export class Curves {
     const smooth = el("input", { type: "range", min: 0, max: 0.98, step: 0.02, value: held.smooth, "aria-label": "smoothing", on: { input: (e) => { held.smooth = Number(e.target.value); say.textContent = held.smooth.toFixed(2); this.draw(); } } });
     const say = el("output", {}, held.smooth.toFixed(2));
     this.reset = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.zoomed(null) } }, "Show all");
-    this.tools = el("div", { class: "tools" },
+    this.tools = el("div", { class: "controls" },
       choice("axis", [["step", "Steps"], ["epoch", "Epochs"], ["seconds", "Time"]], held.by, (by) => { held.by = by; this.zoom = null; this.again(); }),
       el("label", { class: "check" }, el("input", { type: "checkbox", checked: held.log, on: { change: (e) => { held.log = e.target.checked; this.draw(); } } }), "Log scale"),
       el("label", { class: "check" }, el("input", { type: "checkbox", checked: held.within, on: { change: (e) => { held.within = e.target.checked; this.draw(); } } }), "Within epochs"),
@@ -64,7 +65,7 @@ export class Curves {
       for (const [id, told] of Object.entries(answer.runs)) {
         more ||= told.more;
         this.summaries.set(id, told.run);
-        this.runs.get(id).label = told.run.label;
+        this.runs.get(id).label = trial(told.run) || told.run.label;
         if (told.epochs) {
           this.told.set(id, told);
           changed = true;

@@ -10,9 +10,12 @@ export function chip(state) {
 
 export function bar(run) {
   const share = run.epochs ? Math.min(1, run.epoch / run.epochs) : 0;
-  return el("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(100 * share), "aria-label": "epochs done", "data-state": run.state },
+  return el("div", { class: "meter", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(100 * share), "aria-label": "epochs done", "data-state": run.state },
     el("i", { style: { width: `${100 * share}%` } }));
 }
+
+/** What a trial of a sweep sets. */
+export const trial = (run) => Object.entries(run.settings).map(([k, v]) => `${k.split(".").pop()} ${v}`).join(", ");
 
 /** The few metrics that say most: of the rows that were held out, where there are any. */
 export function chief(metrics, most = 3) {
@@ -69,7 +72,7 @@ export class Listing {
       }
       const [body, ids] = placed.get(run.group);
       ids.push(run.id);
-      body.append(this.row(run, group.settings && group.settings[run.id]));
+      body.append(this.row(run));
     }
     put(this.list, sections.length ? sections : this.nothing(told));
     if (here) for (const node of this.list.querySelectorAll("[data-key]")) if (node.dataset.key === here) node.focus({ preventScroll: true });
@@ -91,13 +94,13 @@ export class Listing {
       body);
   }
 
-  row(run, settings) {
+  row(run) {
     const toggle = (event) => {
       if (event.target.checked) this.chosen.add(run.id);
       else this.chosen.delete(run.id);
       this.draw();
     };
-    const place = settings ? Object.entries(settings).map(([k, v]) => `${k.split(".").pop()} ${v}`).join("  ") : run.label;
+    const place = trial(run) || run.label;
     const progress = run.epochs ? `${Math.floor(run.epoch)} of ${run.epochs} epochs` : run.epoch ? `${Math.floor(run.epoch)} epochs` : "";
     return el("div", { class: "run", "data-run": run.id },
       el("label", { class: "pick" }, el("input", { type: "checkbox", checked: this.chosen.has(run.id), "aria-label": `choose ${run.label}`, "data-key": "pick " + run.id, on: { change: toggle } })),

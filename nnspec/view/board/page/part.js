@@ -1,0 +1,84 @@
+// What stands behind a tab: it asks for its part of a run, as often as that can have changed, and draws what has.
+
+import { ask } from "./api.js";
+import { el, put } from "./dom.js";
+
+export class Part {
+  constructor(id, context) {
+    this.id = id;
+    this.context = context; // what tabs know of each other: the row that was chosen, the run's summary
+    this.node = el("div", { class: "part" }, el("p", { class: "empty" }, "Reading …"));
+    this.told = null;
+    this.next = 0;
+  }
+
+  path() { return `run/${this.id}`; }
+  asks() { return {}; }
+
+  /** Whether it is time to ask again; what takes long is asked less often. */
+  due() { return performance.now() >= this.next; }
+
+  /** Asks at the next look. */
+  again() {
+    this.next = 0;
+    return this.look().catch(() => {});
+  }
+
+  async look() {
+    if (this.asking || !this.due()) return;
+    this.asking = true;
+    const began = performance.now();
+    const query = JSON.stringify(this.asks());
+    let told;
+    try {
+      told = await this.fetch();
+    } catch (error) {
+      if (![400, 422, 500].includes(error.status)) throw error;
+      told = error.message;
+    } finally {
+      this.asking = false;
+      this.next = performance.now() + Math.max(600, 4 * (performance.now() - began));
+    }
+    if (query !== JSON.stringify(this.asks())) { // something else was chosen meanwhile
+      this.next = 0;
+      return this.look();
+    }
+    if (told === this.told) return;
+    this.told = told;
+    if (typeof told === "string") put(this.node, el("pre", { class: "banner warn" }, told));
+    else this.draw(told);
+  }
+
+  fetch() { return ask(this.path(), this.asks()); }
+}
+
+/** A part that looks into the network with the run's weights: asked again when the run has saved others. */
+export class Inside extends Part {
+  due() {
+    const run = this.context.run(this.id);
+    const weights = `${run ? run.weights : ""} ${JSON.stringify(this.asks())}`;
+    if (weights === this.seen || !super.due()) return false;
+    this.wanted = weights;
+    return true;
+  }
+
+  fetch() {
+    this.seen = this.wanted;
+    return super.fetch();
+  }
+
+  /** Says why there is nothing to see; true where there is not. */
+  absent(told, node = this.node) {
+    if (!told.absent) return false;
+    put(node, el("p", { class: "empty" }, sentence(told.absent)));
+    return true;
+  }
+}
+
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+
+/** A PNG that the server made, with sharp points. */
+export function pixels(picture, title, size) {
+  const scale = size ? size / Math.max(picture.width, picture.height) : 1;
+  return el("img", { class: "pixels", alt: title || "", title, src: "data:image/png;base64," + picture.png, width: Math.round(picture.width * scale), height: Math.round(picture.height * scale), loading: "lazy", decoding: "async" });
+}
