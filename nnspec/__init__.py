@@ -44,7 +44,20 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'nnspec' has no attribute '{name}'")
     value = globals()[name] = getattr(_import(_HOMES[name]), name)
+    if not _HOMES[name].endswith("errors"):
+        _show()
     return value
+
+
+def _show() -> None:
+    """Tells graphs how a notebook shows them; the drawings are imported when one asks."""
+    from nnspec.network.graph import SHOWN
+
+    SHOWN.update(html=lambda graph: _page("network_html")(graph), svg=lambda graph: _page("graph_svg")(graph))
+
+
+def _page(name: str) -> Any:
+    return getattr(import_module("nnspec.view.notebook"), name)
 
 
 def _import(module: str) -> ModuleType:

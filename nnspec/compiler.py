@@ -11,7 +11,7 @@ from nnspec.data.column import Declaration
 from nnspec.errors import Place, Problem, Source, SpecError
 from nnspec.ir.types import TensorType
 from nnspec.network.build import Built, build
-from nnspec.network.graph import LayerGraph
+from nnspec.network.graph import LayerGraph, shown
 from nnspec.records import dataclass, replace
 from nnspec.spec.load import Document, read_spec, take_apart
 from nnspec.spec.settings import Settings
@@ -36,6 +36,16 @@ class Spec:
     @property
     def name(self) -> str:
         return self.settings.name
+
+    def __repr__(self) -> str:
+        layers = [data for data in self.built.network.nodes.values() if data["kind"] != "input"]
+        return f"<Spec {self.name}: {len(layers):,} layers, {sum(data['parameters'] for data in layers):,} parameters>"
+
+    def _repr_html_(self) -> str | None:
+        return shown("html", self.graph)
+
+    def _repr_svg_(self) -> str | None:
+        return shown("svg", self.graph)
 
     @property
     def settings(self) -> Settings:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nnspec.errors import Place
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     LayerGraph: TypeAlias = nx.MultiDiGraph[str]
 else:
     LayerGraph = Any
+
+
+# How a notebook shows a graph, ``html`` and ``svg``: drawings know graphs, and not the other way about, so the package puts them here.
+SHOWN: dict[str, Callable[[Any], str | None]] = {}
+
+
+def shown(form: str, graph: Any) -> str | None:
+    """The graph as a notebook shows it, or None where nothing is known that draws."""
+    return SHOWN[form](graph) if form in SHOWN else None
 
 
 @dataclass(frozen=True)
@@ -180,6 +189,8 @@ class Network:
         graph.add_nodes_from(self.nodes.items())
         for source, target, position, data in self.edges:
             graph.add_edge(source, target, key=position, **data)
+        for form in ("html", "svg"):
+            setattr(graph, f"_repr_{form}_", partial(shown, form, graph))
         return graph
 
     def ancestors(self, ends: Iterable[str]) -> set[str]:

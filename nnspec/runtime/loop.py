@@ -44,6 +44,15 @@ class Run:
     stop: str = ""  # why it ended before its last epoch, if it did
     tables: Mapping[str, Table] = field(default_factory=dict)  # what is measured and no single number: ``validation.confusion``
 
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name} {value:.4g}" for name, value in list(self.metrics.items())[:4])
+        return f"<Run{f' {self.folder}' if self.folder else ''}: {len(self.history)} epochs{f', {self.stop}' if self.stop else ''}; {told}>"
+
+    def _repr_html_(self) -> str:
+        from nnspec.view.notebook import run_html
+
+        return run_html(self.history, self.metrics, str(self.folder or "run"), self.stop)
+
 
 class Loop:
     """One run of a model over arrays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,22 @@ class Model(Steps, Answers):
         self.parameters: Mapping[str, Parameter] = {path: Parameter(self, d) for path, d in declared.items()}
         if start:
             begin(self, lambda path: self._initial(path, declared[path]).astype(dtype.numpy))
+
+    def __repr__(self) -> str:
+        count = sum(prod(p.shape) for p in self.parameters.values())
+        where = "interpret" if self.interpreted else self.backend.name
+        return f"<Model {self.spec.name}: {count:,} parameters, {self.spec.settings.precision} on {where}, step {self.step}>"
+
+    def _repr_html_(self) -> str:
+        from nnspec.view.notebook import network_html
+
+        where = "interpret" if self.interpreted else self.backend.name
+        return network_html(self.graph, f" · {self.spec.settings.precision} on {where} · step {self.step}")
+
+    def _repr_svg_(self) -> str | None:
+        from nnspec.view.notebook import graph_svg
+
+        return graph_svg(self.graph)
 
     def _initial(self, path: str, declared: Declared) -> Array:
         init = declared.init or default(declared.param.init)
