@@ -266,6 +266,39 @@ def test_sarif_names_its_rules_and_places(nnspec: Any) -> None:
     assert place == {"artifactLocation": {"uri": "double.yaml"}, "region": {"startLine": 8, "startColumn": 5}}
 
 
+@pytest.mark.parametrize("rule", [r for r in RULES.values() if r.fixes], ids=lambda r: r.number)
+def test_what_a_rule_can_mend_is_mended_and_comments_stay(rule: type[Rule], nnspec: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mend.yaml"
+    path.write_text(rule.bad)
+    assert nnspec("check", "mend.yaml", "--fix")[0] == 0
+    text = path.read_text()
+    assert found(text) == [] and text != rule.bad and len(text.splitlines()) >= len(rule.bad.splitlines()) - 1
+    assert nnspec("check", "mend.yaml", "--strict")[0] == 0
+
+
+def test_a_bias_stays_where_weights_are_read(nnspec: Any, tmp_path: Path) -> None:
+    text = RULES["NN012"].bad
+    (problem,) = lint(loads(text))
+    assert problem.edits
+    (problem,) = lint(loads(text + "weights: {from: other.safetensors}\n"))
+    assert not problem.edits
+
+
+def test_silences_go_along_into_the_canonical_spelling(nnspec: Any, tmp_path: Path) -> None:
+    (tmp_path / "meant.yaml").write_text(DOUBLE.replace("  - relu\n", "  - relu  # nnspec: NN013 as published\n"))
+    code, out, _ = nnspec("check", "meant.yaml", "--expand", "--strict")
+    assert code == 0 and out.startswith("# nnspec: NN013 as published\nnnspec: 1\n") and found(out) == []
+
+
+def test_a_run_says_that_check_has_warnings(nnspec: Any, tmp_path: Path) -> None:
+    more = "optimizer: adam\nepochs: 0\n"
+    (tmp_path / "run.yaml").write_text(DOUBLE + more)
+    code, _, err = nnspec("run", "run.yaml", "--out", "run")
+    assert code == 0 and "2 warnings: nnspec check run.yaml\n" in err
+    (tmp_path / "run.yaml").write_text(RULES["NN012"].good + more)
+    assert "warning" not in nnspec("run", "run.yaml", "--out", "other")[2]
+
+
 def test_a_rule_is_explained_by_number_name_or_word(nnspec: Any) -> None:
     code, out, _ = nnspec("rule", "NN012")
     assert code == 0 and out == RULES["NN012"].page()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ def command(
     error; warnings leave it 0 unless --strict. nnspec rule NUMBER explains a warning, and how a spec silences it.
     """
     from nnspec.lint import lint
+    from nnspec.lint.silences import comments
 
     checked: list[Checked] = []
     for file in specs:
@@ -46,7 +48,8 @@ def command(
             continue
         checked.append(Checked(file, warnings=warnings))
         if expand:
-            click.echo(("---\n" if len(specs) > 1 else "") + spec.text, nl=not spec.text.endswith("\n"))
+            kept = "".join(f"{line}\n" for line in comments(spec.document.root.place.source.text))  # of the whole file now
+            click.echo(("---\n" if len(specs) > 1 else "") + kept + spec.text, nl=not spec.text.endswith("\n"))
         elif form == "text":
             click.echo(f"{file}: {many(len(warnings), 'warning') if warnings else 'ok'} ({sizes(spec)})")
     REPORTS[form](checked)
@@ -66,6 +69,15 @@ def _mend(file: str, settings: dict[str, str], allowed: tuple[Path, ...], diff: 
             return mend.Seen(e.problems)
 
     mend.fix(file, look, allowed, diff, lambda text: click.echo(text, err=err) if text else None)
+
+
+def warned(file: str, spec: Spec) -> None:
+    """A line on standard error where check would warn of a spec."""
+    from nnspec.lint import lint
+
+    with suppress(NnspecError):
+        if found := len(lint(spec)):
+            click.echo(f"{many(found, 'warning')}: nnspec check {file}", err=True)
 
 
 def sizes(spec: Spec) -> str:

@@ -42,6 +42,7 @@ def command(
     parsed = read(spec, settings, allowed)
     name = "interpret" if interpret else backend_name(backend, parsed, say=True)
 
+    from nnspec.cli.check import warned
     from nnspec.compiler import check_trainable
     from nnspec.runtime.run_folder import open_run
     from nnspec.runtime.session import compile
@@ -49,6 +50,7 @@ def command(
 
     often = every(taps) if taps is not None else None
     check_trainable(parsed)
+    warned(spec, parsed)
     make = partial(compile, backend=name, threads=threads, weights=not resume, tune=tune)
     train = partial(trained, epochs=epochs, resume=resume, often=often)
     first = make(parsed.fold(1) if parsed.folds else parsed)  # what is wrong with it is told before there is a folder

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from textwrap import dedent
 from typing import ClassVar, Literal
 
-from nnspec.errors import Place, Problem
+from nnspec.errors import Edit, Place, Problem
 from nnspec.lint.view import View
 
 MARK = "# <-"  # stands in the bad example at the end of the line that is reported
@@ -42,9 +42,9 @@ class Rule(ABC):
     def find(self, view: View) -> Iterator[Problem]:
         """Every place of a spec where it is broken."""
 
-    def at(self, place: Place, message: str, found: str = "", wanted: str = "", hint: str = "") -> Problem:
-        """What it reports; the hint is the rule's own unless there is a better one."""
-        return Problem(message, place, found=found, wanted=wanted, hint=hint or self.hint, rule=self.number)
+    def at(self, place: Place, message: str, found: str = "", wanted: str = "", hint: str = "", edits: tuple[Edit, ...] = ()) -> Problem:
+        """What it reports; the hint is the rule's own unless there is a better one. ``edits`` mend it, where that is beyond doubt."""
+        return Problem(message, place, found=found, wanted=wanted, hint=hint or self.hint, rule=self.number, edits=edits)
 
     @classmethod
     def summary(cls) -> str:

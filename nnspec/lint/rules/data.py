@@ -14,6 +14,7 @@ from nnspec.lint.columns import raw_range, values
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import PLACES, View, at
 from nnspec.network.graph import Leaf
+from nnspec.spec.edits import set_key
 
 AS_THEY_ARE = (*PLACES, "identity", "dropout", "spatial_dropout", "gaussian_noise", "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
                "concat", "cast", "max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "slice", "relu")  # fmt: skip
@@ -149,6 +150,7 @@ class SmallVocabulary(Rule, number=47, name="small-vocabulary"):
         follows the data.
         """
     hint = "vocabulary: $data.COLUMN.classes"
+    fixes = True
     bad = """
         nnspec: 1
         data:
@@ -177,8 +179,10 @@ class SmallVocabulary(Rule, number=47, name="small-vocabulary"):
             most = max((len(data.columns[c].classes or ()) for c in columns if data is not None), default=0)
             if leaf.entry.vocabulary < most:
                 lacking = f"'{leaf.path}' has no row for {most - leaf.entry.vocabulary} of {most} classes"
+                follows = f"$data.{columns[0]}.classes"
+                edit = set_key(leaf.place, "vocabulary", follows, "vocabulary", str(leaf.entry.vocabulary))
                 yield self.at(at(leaf, "vocabulary"), lacking, found=f"vocabulary: {leaf.entry.vocabulary}", wanted=f"{most}",
-                              hint=f"vocabulary: $data.{columns[0]}.classes")  # fmt: skip
+                              hint=f"vocabulary: {follows}", edits=(edit,) if len(columns) == 1 else ())  # fmt: skip
 
 
 def weighing(view: View, path: str) -> Leaf | None:

@@ -12,6 +12,7 @@ from nnspec.lint.ranges import NOT_NEGATIVE
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import NOTHING, View, activation, at, bare
 from nnspec.network.graph import Leaf
+from nnspec.spec.edits import set_key
 
 DROPS = ("dropout", "spatial_dropout")
 POOLS = ("max_pool1d", "max_pool2d", "max_pool3d")
@@ -84,6 +85,7 @@ class BiasBeforeBatchNorm(Rule, number=12, name="bias-before-batch-norm"):
         place of a bias. The bias stays where it began, and costs memory and time. Source: Ioffe, Szegedy, "Batch normalization", 2015, 3.2.
         """
     hint = "write bias: false on the layer before batch norm"
+    fixes = True
     bad = """
         nnspec: 1
         data: digits
@@ -115,8 +117,10 @@ class BiasBeforeBatchNorm(Rule, number=12, name="bias-before-batch-norm"):
                 continue
             readers = view.readers(leaf, SHIFTED)
             if readers and all(isinstance(r.entry, BatchNorm) and not r.frozen and not r.only for r in readers):
+                was = "true" if "bias" in leaf.keys else ""
+                edit = set_key(leaf.place, "bias", "false", leaf.entry.primary or "", was)
                 yield self.at(at(leaf, "bias"), f"the bias of '{leaf.path}' is taken away again by '{readers[0].path}'", found="bias: true",
-                              wanted="bias: false")  # fmt: skip
+                              wanted="bias: false", edits=() if view.document.weights else (edit,))  # fmt: skip
 
 
 class HiddenSoftmax(Rule, number=16, name="hidden-softmax"):

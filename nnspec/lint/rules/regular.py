@@ -10,6 +10,7 @@ from nnspec.layers.dropout import Dropped
 from nnspec.layers.normalization import BatchNorm, Normalisation, RmsNorm
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import View, at
+from nnspec.spec.edits import remove_key
 from nnspec.training.optimizer import KERNELS
 from nnspec.training.stretches import Stretches
 
@@ -230,6 +231,7 @@ class FrozenKeys(Rule, number=26, name="frozen-keys"):
         loss.
         """
     hint = "leave it out, or let the layer move"
+    fixes = True
     bad = """
         nnspec: 1
         inputs: {features: {shape: [8]}}
@@ -253,7 +255,8 @@ class FrozenKeys(Rule, number=26, name="frozen-keys"):
         for leaf in view.leaves:
             for key in ("regularize", "learning_rate"):
                 if leaf.frozen and key in leaf.keys and leaf.params and "trainable" in leaf.keys:  # not one that a call freezes
-                    yield self.at(leaf.keys[key], f"'{key}' of '{leaf.path}' does nothing: it is frozen", found="trainable: false")
+                    yield self.at(leaf.keys[key], f"'{key}' of '{leaf.path}' does nothing: it is frozen", found="trainable: false",
+                                  edits=(remove_key(leaf.keys[key], key),))  # fmt: skip
 
 
 class NormTwice(Rule, number=27, name="norm-twice"):

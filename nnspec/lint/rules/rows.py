@@ -10,6 +10,7 @@ from nnspec.lint import rowsets
 from nnspec.lint.columns import values
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import View
+from nnspec.spec.edits import remove_key
 
 
 class NoShuffle(Rule, number=43, name="no-shuffle"):
@@ -21,6 +22,7 @@ class NoShuffle(Rule, number=43, name="no-shuffle"):
         deep architectures", 2012, 3.1.3; Bottou, "Stochastic gradient descent tricks", 2012.
         """
     hint = "leave shuffle out: every epoch has an order of its own, which the seed decides"
+    fixes = True
     bad = """
         nnspec: 1
         data:
@@ -57,7 +59,7 @@ class NoShuffle(Rule, number=43, name="no-shuffle"):
         textbook = all(target.term.kind == "perceptron" for target in view.losses)
         if not data.loading.shuffle and data.split.order is None and not textbook and (view.rows or 0) > size:
             yield self.at(view.place("data", "shuffle"), "every epoch takes the training rows in the order of the source", found="shuffle: false",
-                          wanted="shuffle: true")  # fmt: skip
+                          wanted="shuffle: true", edits=(remove_key(view.place("data", "shuffle"), "shuffle"),))  # fmt: skip
         if data.split.order is not None and data.split.order in data.targets:
             yield self.at(view.place("data", "split", "order"), f"the rows are divided in the order of the target '{data.split.order}'",
                           found="the last values validate, and never train", wanted="a date, or no order",

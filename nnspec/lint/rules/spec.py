@@ -9,6 +9,7 @@ from nnspec.data.column import Declaration
 from nnspec.errors import Problem
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import View, walk
+from nnspec.spec.edits import remove_key
 from nnspec.spec.source import Mapping, Scalar
 
 FILES = ("image_folder", "files")
@@ -20,6 +21,7 @@ class UnusedVariable(Rule, number=71, name="unused-variable"):
 
     why = "A name under `vars` that no formula reads changes nothing, whatever `--set` or a sweep makes of it: mostly a number was written twice."
     hint = "read it with $NAME, or leave it out"
+    fixes = True
     bad = """
         nnspec: 1
         vars: {width: 64, depth: 3}                  # <-
@@ -49,7 +51,8 @@ class UnusedVariable(Rule, number=71, name="unused-variable"):
         words = {word for text in texts for word in re.findall(r"[A-Za-z_][A-Za-z0-9_]*", text)}
         for name in declared.pairs:
             if name not in words:
-                yield self.at(declared.keys[name], f"nothing reads the variable '{name}'", wanted=f"a formula with ${name}")
+                yield self.at(declared.keys[name], f"nothing reads the variable '{name}'", wanted=f"a formula with ${name}",
+                              edits=(remove_key(declared.keys[name], name),))  # fmt: skip
 
 
 class IdleCache(Rule, number=72, name="idle-cache"):
@@ -57,6 +60,7 @@ class IdleCache(Rule, number=72, name="idle-cache"):
 
     why = "`cache` is how much memory decoded images may take. Tables, arrays and the shipped sets lie in memory as they are; nothing is decoded."
     hint = "leave cache out"
+    fixes = True
     bad = """
         nnspec: 1
         data:
@@ -80,7 +84,9 @@ class IdleCache(Rule, number=72, name="idle-cache"):
     def find(self, view: View) -> Iterator[Problem]:
         data = view.data
         if data is not None and "cache" in data.loading.model_fields_set and not _decodes(data):
-            yield self.at(view.place("data", "cache"), "'cache' does nothing here: no image is decoded", found=f"data from {data.source}")
+            place = view.place("data", "cache")
+            yield self.at(place, "'cache' does nothing here: no image is decoded", found=f"data from {data.source}",
+                          edits=(remove_key(place, "cache"),))  # fmt: skip
 
 
 class FrozenNothing(Rule, number=73, name="frozen-nothing"):
@@ -91,6 +97,7 @@ class FrozenNothing(Rule, number=73, name="frozen-nothing"):
         moves.
         """
     hint = "put it on the layer that has the weights, or leave it out"
+    fixes = True
     bad = """
         nnspec: 1
         inputs: {features: {shape: [8]}}
@@ -115,7 +122,8 @@ class FrozenNothing(Rule, number=73, name="frozen-nothing"):
             if "trainable" in leaf.keys and not leaf.params and leaf.entry.kind != "only" and leaf.inputs:
                 inside = leaf.keys["trainable"]
                 if not any(other.params and other.keys.get("trainable") is inside for other in view.leaves):
-                    yield self.at(inside, f"'{leaf.path}' has no weights to freeze", found="trainable: false")
+                    yield self.at(inside, f"'{leaf.path}' has no weights to freeze", found="trainable: false",
+                                  edits=(remove_key(inside, "trainable"),))  # fmt: skip
 
 
 def _decodes(data: Declaration) -> bool:
