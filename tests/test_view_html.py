@@ -366,6 +366,42 @@ def test_a_phone_sees_letters_it_can_read_and_details_below(show: Any, resnet: s
     shown.quiet()
 
 
+def test_wheel_drag_and_pinch_move_and_zoom_about_where_they_are(show: Any) -> None:
+    shown = show(html.draw(view_graphs.mlp()), has_touch=True)
+    where = "() => { const m = document.querySelector('.world').getCTM(); return [m.a, m.e, m.f] }"
+    k, x, y = shown.page.evaluate(where)
+    shown.page.mouse.move(300, 300)
+    shown.page.mouse.wheel(0, -200)
+    shown.page.wait_for_function(f"() => document.querySelector('.world').getCTM().a > {k * 1.2}")
+    closer, u, v = shown.page.evaluate(where)
+    top = shown.page.locator(".stage").bounding_box()["y"]
+    assert (300 - u) / closer == pytest.approx((300 - x) / k, abs=0.5) and (300 - top - v) / closer == pytest.approx((300 - top - y) / k, abs=0.5)
+    shown.page.mouse.down()
+    shown.page.mouse.move(340, 360, steps=4)
+    shown.page.mouse.up()
+    assert shown.page.evaluate(where) == pytest.approx([closer, u + 40, v + 60], abs=0.1)
+    assert shown.chosen() is None, "a drag is no click"
+    for kind, apart in (("touchStart", 50), ("touchMove", 75), ("touchMove", 100), ("touchEnd", None)):
+        points = [] if apart is None else [{"x": 400 - apart, "y": 300, "id": 0}, {"x": 400 + apart, "y": 300, "id": 1}]
+        shown.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert shown.page.evaluate(where)[0] == pytest.approx(2 * closer, rel=0.02)
+    shown.page.keyboard.press("0")
+    assert shown.page.evaluate(where)[0] < closer
+    shown.quiet()
+
+
+def test_paper_is_light_and_holds_all_of_it(show: Any, resnet: str) -> None:
+    shown = show(resnet, color_scheme="dark")
+    shown.page.emulate_media(media="print")
+    shown.page.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
+    outer, ends = (shown.page.locator(name).bounding_box() for name in (".stage", ".world"))
+    assert ends["x"] >= outer["x"] and ends["x"] + ends["width"] <= outer["x"] + outer["width"] and ends["height"] <= outer["height"]
+    assert shown.page.evaluate("() => getComputedStyle(document.querySelector('.stage')).backgroundColor") == "rgb(255, 255, 255)"
+    assert not shown.page.locator(".search").is_visible()
+    shown.page.evaluate("() => window.dispatchEvent(new Event('afterprint'))")
+    shown.quiet()
+
+
 def test_several_networks_stand_side_by_side_in_frames_of_their_names(show: Any) -> None:
     graphs = view_graphs.mlp(), view_graphs.mlp()
     data = html.data(*graphs)

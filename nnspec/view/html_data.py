@@ -26,7 +26,7 @@ def data(*graphs: Graph, texts: Mapping[str, str] | None = None) -> dict[str, An
 
     ``texts`` are the files whose lines are shown, by name; left out, they are those that the layers' places name. Keys:
 
-    - ``name``, ``heading``: of all networks.
+    - ``name``, ``heading`` of all networks; ``legend``: what their numbers are.
     - ``nodes``: ``path, name, kind, family, says, cost, notes, shape, dtype, parameters, trainable, flops, memory, fields, weights``,
       the index of its ``frame`` (-1: none) and its ``source``: file, first and last line, or null.
     - ``frames``: ``path, label, kind, frame, layers, parameters, trainable, flops, memory, cost, source``.
@@ -104,6 +104,7 @@ class _Work:
             "version": 1,
             "name": clean(" and ".join(str(graph.graph.get("name") or "network") for graph in graphs), 300),
             "heading": clean("; ".join(describe.heading(graph) for graph in graphs), 2000),
+            "legend": clean(describe.legend(graphs), 2000),
             "nodes": list(self.nodes.values()),
             "frames": [self.frame(frame, frames) for frame in frames],
             "values": [[index[source], output, text] for (source, output), text in values.items()],

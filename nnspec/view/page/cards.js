@@ -37,16 +37,11 @@ export class Cards {
     this.data = data;
     this.badges = badges;
     this.known = new Map();
-    this.outputs = { node: data.nodes.map(() => []), frame: data.frames.map(() => new Set()) };
+    this.outputs = { node: data.nodes.map(() => []), frame: data.frames.map(() => []) };
     data.values.forEach(([node], value) => this.outputs.node[node].push(value));
-    const inside = (frame, node) => {
-      for (let at = data.nodes[node].frame; at >= 0; at = data.frames[at].frame) if (at === frame) return true;
-      return false;
-    };
-    for (const [value, target] of data.edges) {
-      const [source] = data.values[value];
-      for (let at = data.nodes[source].frame; at >= 0; at = data.frames[at].frame) if (!inside(at, target)) this.outputs.frame[at].add(value);
-    }
+    data.containers.slice(1).forEach(({ vertices, rows }, frame) => {
+      for (const at of rows[rows.length - 1] ?? []) if (vertices[at][0] === "out") this.outputs.frame[frame].push(vertices[at][1]);
+    });
     this.lent = new Set(data.nodes.flatMap((node) => node.notes.filter((note) => note.startsWith("shares ")).map((note) => note.slice(7))));
   }
 
@@ -66,12 +61,13 @@ export class Cards {
     for (const text of badge?.lines ?? []) lines.push({ text: String(text), font: "badge" });
     const left = LEFT + (kind === "frame" ? 20 : 0);
     const first = (line) => marks.reduce((sum, mark) => sum + wide(mark, "mark") + 15, 0) * (line === lines[0]);
-    for (const line of lines) line.text = shorten(line.text, line.font === "badge" ? WIDEST - 30 : WIDEST, line.font);
+    const values = this.outputs[kind][index], shapes = values.map((value) => shorten(this.data.values[value][2], WIDEST / 2, "shape"));
+    const shape = Math.max(0, ...shapes.map((label) => wide(label, "shape"))) + 10, row = values.length > 1 ? (shape + 8) * values.length : 0;
+    const most = Math.max(WIDEST, row - left - RIGHT);
+    for (const line of lines) line.text = shorten(line.text, line.font === "badge" ? WIDEST - 30 : most, line.font);
     const text = Math.max(...lines.filter((line) => line.font !== "badge").map((line) => wide(line.text, line.font) + first(line)));
-    const values = [...this.outputs[kind][index]], shapes = values.map((value) => shorten(this.data.values[value][2], WIDEST / 2, "shape"));
-    const shape = Math.max(0, ...shapes.map((label) => wide(label, "shape"))) + 10;
     const least = Math.max(text + left + RIGHT, NARROWEST, badge ? Math.max(...lines.map((line) => wide(line.text, line.font))) + left + RIGHT : 0);
-    const width = Math.ceil(Math.max(least, values.length > 1 ? (shape + 8) * values.length : 0));
+    const width = Math.ceil(Math.max(least, row));
     const ports = new Map(values.map((value, at) => [value, (width * (at + 0.5)) / values.length]));
     const height = 14 + lines.reduce((sum, line) => sum + LINE[line.font], 0) + (badge?.bars?.length ? 24 : 0);
     const beside = values.length ? Math.max(0, shape - width / (2 * values.length)) : 0;

@@ -19,7 +19,7 @@ export function furnish(shown) {
   const { data, stage, options } = shown;
   const button = (label, key, name, act) => html("button", { type: "button", class: name, "aria-label": label, title: key ? `${label} (${key})` : label, onclick: act }, sign(...SIGNS[name]));
   const frames = data.frames.length ? [button("Close all frames", "Shift C", "close", () => shown.all(false)), button("Open all frames", "Shift E", "open", () => shown.all(true))] : [];
-  const about = html("div", { class: "about" }, html("h1", {}, data.name), html("p", {}, data.heading));
+  const about = html("div", { class: "about" }, html("h1", {}, data.name), html("p", { title: data.legend }, data.heading));
   const zoom = (factor) => stage.camera.zoom(factor, undefined, undefined, true);
   const tools = [...frames, button("Light or dark", "t", "theme", () => shown.turn()), button("Print", "", "print", () => window.print()), button("Keys", "?", "keys", () => shown.sheet.showModal())];
   const zooms = [button("Closer", "+", "closer", () => zoom(1.35)), button("Farther", "−", "farther", () => zoom(1 / 1.35)), button("All of it", "0", "whole", () => shown.fit())];

@@ -17,11 +17,11 @@ const SHEET = [
   ["?", "this sheet"],
 ];
 
-/** The sheet of keys, a dialog. */
-export function sheet() {
+/** The sheet of keys, a dialog; `legend` says what the numbers in the picture are. */
+export function sheet(legend) {
   const rows = SHEET.map(([keys, does]) => html("tr", {}, html("th", { scope: "row" }, keys.split("  ").map((key) => html("kbd", {}, key))), html("td", {}, does)));
   const dialog = html("dialog", { class: "keys", "aria-label": "Keys" }, html("h2", {}, "Keys"), html("table", {}, html("tbody", {}, rows)));
-  dialog.append(html("p", {}, "Drag to move, wheel or pinch to zoom, click a layer for its details and its lines of YAML, click a frame to open it."));
+  dialog.append(html("p", {}, "Drag to move, wheel or pinch to zoom, click a layer for its details and its lines of YAML, click a frame to open it."), html("p", {}, legend));
   dialog.append(html("form", { method: "dialog" }, html("button", { autofocus: true }, "Close")));
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   return dialog;

@@ -33,7 +33,7 @@ class Picture {
     this.search = new Search(data, { onHits: (hits) => this.stage.mark(hits), onJump: (hit) => this.jump(hit), onLeave: (hit) => this.leaveSearch(hit) });
     this.details = new Details(data, { go: (kind, index) => this.jump({ kind, index }), toggle: (frame) => this.toggle(frame), isOpen: (frame) => this.stage.open.has(frame), onClose: () => this.escape() });
     this.tip = new Tip(this.stage.view);
-    this.sheet = sheet();
+    this.sheet = sheet(data.legend);
     Object.assign(this, furnish(this));
     element.replaceChildren(this.root);
     const linked = options.hash ? fromHash(data, location.hash) : { open: null, chosen: null };
@@ -51,8 +51,8 @@ class Picture {
     on(view, "focusin", (event) => event.target.matches(":focus-visible") && this.focused(event.target));
     on(view, "pointermove", (event) => this.hover(event));
     on(view, "pointerleave", () => this.tip.hide());
-    on(window, "beforeprint", () => this.stage.printing(true));
-    on(window, "afterprint", () => this.stage.printing(false));
+    on(window, "beforeprint", () => this.printing(true));
+    on(window, "afterprint", () => this.printing(false));
     on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.stage.map());
     if (this.options.hash) on(window, "hashchange", () => this.follow());
     this.resizing = new ResizeObserver(() => this.stage.resized(!this.details.element.hidden));
@@ -195,6 +195,16 @@ class Picture {
   turn() {
     const { theme } = this.root.dataset;
     this.setTheme((theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches) ? "light" : "dark");
+  }
+
+  /** Paper is light, whatever the screen is. */
+  printing(starts) {
+    const { dataset } = this.root;
+    if (starts) this.theme = dataset.theme;
+    if (starts) dataset.theme = "light";
+    else if (this.theme) dataset.theme = this.theme;
+    else delete dataset.theme;
+    this.stage.printing(starts);
   }
 
   say(text) {

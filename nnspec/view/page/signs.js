@@ -12,15 +12,15 @@ export class Signs {
     view.append(this.element);
   }
 
-  /** Writes them once the view has come to rest. */
+  /** Writes them once the view has come to rest; takes them away where there is no picture to write them on. */
   later(picture) {
     this.picture = picture;
-    const far = this.camera.k < FAR;
+    const far = Boolean(picture) && this.camera.k < FAR;
     this.view.classList.toggle("far", far);
     clearTimeout(this.waiting);
     if (this.written) this.element.replaceChildren();
     this.written = false;
-    if (far && picture) this.waiting = setTimeout(() => this.write(), 90);
+    if (far) this.waiting = setTimeout(() => this.write(), 90);
   }
 
   write() {

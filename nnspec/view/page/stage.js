@@ -210,6 +210,7 @@ export class Stage {
       this.before = [camera.x, camera.y, camera.k];
       view.setAttribute("viewBox", `-10 -10 ${shown.width + 20} ${shown.height + 20}`);
       world.removeAttribute("transform");
+      this.signs.later(null);
     } else if (this.before) {
       view.removeAttribute("viewBox");
       camera.set(...this.before);
