@@ -15,7 +15,8 @@ from nnspec.ir.graph import Graph, abstract
 from nnspec.ir.interpret import interpret
 from nnspec.ir.op import Array, Op, Sample
 from nnspec.ir.program import Program
-from nnspec.ir.types import DType
+from nnspec.ir.types import DType, TensorType
+from nnspec.ops.movement import Slice
 from nnspec.passes import run_pipeline
 from nnspec_cupy.backend import CupyBackend
 from nnspec_cupy.commands import Kernel
@@ -99,6 +100,15 @@ def test_the_kernels_of_an_op_give_what_its_reference_gives(device: Device, cls:
 @pytest.mark.parametrize(("cls", "i", "dtype"), ALL)
 def test_the_commands_of_an_op_mean_what_its_reference_gives(cls: type[Op], i: int, dtype: DType) -> None:
     check(EmulatedDevice(), cls, i, dtype)
+
+
+def test_a_program_whose_only_output_has_no_elements_runs() -> None:
+    x = abstract(TensorType((3, 4), DType.float32), "x")
+    backend = CupyBackend(EmulatedDevice())
+    program = backend.plan(run_pipeline(Graph({"y": Slice((1, 0), (1, 4), (1, 1)).one(x) * 2.0}), backend.claims), "test")
+    run = backend.bind(program, backend.memory({}))
+    run.run()
+    assert run.outputs["y"].shape == (0, 4) and run.outputs["y"].dtype == np.float32
 
 
 def test_what_a_captured_stream_refuses_is_refused() -> None:

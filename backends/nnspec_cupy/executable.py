@@ -121,7 +121,7 @@ class _Slot:
         self._up = device.upload(self.data, block if self._stage is None else self._stage, 0, self._stage is not None) if block is not None else None
         self._over = device.copy(self._stage, block, size) if self._stage is not None else None
         self._free = device.mark()  # when the batch before had been taken over
-        read = dict.fromkeys(a.arena for a in program.outputs.values() if a.arena)
+        read = dict.fromkeys(a.arena for a in program.outputs.values() if a.arena in program.arenas)  # what has no elements lies nowhere
         self._results = {name: device.pinned(program.arenas[name]) for name in read}
         self._down = [device.download(arenas.arena(name), host) for name, host in self._results.items()]
         self.outputs = {name: self._output(a) for name, a in program.outputs.items()}
@@ -133,7 +133,7 @@ class _Slot:
         if a.literal:
             assert a.data is not None
             return np.broadcast_to(a.data, a.shape)
-        return over(a, self._results[a.arena])
+        return over(a, self._results[a.arena]) if a.arena in self._results else np.zeros(a.shape, a.type.dtype.numpy)
 
     def __del__(self) -> None:
         """The host's memory is another's as soon as it is let go of: not before what is on its way has come."""
