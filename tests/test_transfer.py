@@ -566,7 +566,7 @@ def test_a_header_that_lies_is_one_clear_error(case: str, tmp_path: Path) -> Non
         ("model.h5", b"\x89HDF\r\n\x1a\n", "model.weights"),
         ("model.keras", b"PK\x03\x04....", "model.weights"),
         ("arrays.npz", b"PK\x03\x04....", "numpy.load"),
-        ("model.onnx", b"\x08\x07....", "not in this version"),
+        ("model.onnx", b"\x08\x07....", "not a whole ONNX file"),
     ],
 )
 def test_files_of_other_kinds_are_not_opened_and_the_error_says_how_to_convert_them(name: str, content: bytes, said: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from nnspec.errors import Problem, SpecError, nearest, one_of
 from nnspec.interop.flattened import Flattened
 from nnspec.interop.layouts import LEFT_OUT, Form, form, param_of, place_of, plain_name
 from nnspec.interop.rename import NoNumberError, Pattern, Rule, rename
-from nnspec.interop.tensors import Tensor, TensorFile, open_tensors, wrong
+from nnspec.interop.tensors import ONNX, Tensor, TensorFile, open_tensors, wrong
 from nnspec.ir.op import Array
 from nnspec.network.graph import Leaf, Network
 from nnspec.records import dataclass, field
@@ -66,6 +67,17 @@ class _Load:
     unused: dict[str, str] = field(default_factory=dict)  # name in the file -> name after renaming
     problems: list[Problem] = field(default_factory=list)
 
+    @cached_property
+    def layout(self) -> str:
+        """Whose names and axes the file has: of an ONNX file PyTorch's. Raises SpecError where the spec says another."""
+        given = self.part.given
+        if given.path.suffix.lower() != ONNX:
+            return given.weights.layout
+        if given.weights.layout != "torch" and "layout" in given.weights.model_fields_set:
+            raise SpecError(Problem("weights in an ONNX file lie as PyTorch's do", given.at("layout", 0), found=f"layout: {given.weights.layout}",
+                                    wanted="layout: torch, or none", rule="weights"))  # fmt: skip
+        return "torch"
+
     def load(self, dtype: np.dtype[Any]) -> Loaded:
         weights = self.part.given.weights
         self.forms = self._forms()
@@ -88,7 +100,7 @@ class _Load:
 
     def _forms(self) -> dict[str, Form]:
         """Every parameter of the part, and how the layout writes it."""
-        layout, flattened = self.part.given.weights.layout, Flattened(self.network)
+        layout, flattened = self.layout, Flattened(self.network)
         self.leaves: dict[str, Leaf] = {}
         forms: dict[str, Form] = {}
         for path, p in self.network.parameters.items():
@@ -140,7 +152,7 @@ class _Load:
 
     def _match(self, file: TensorFile, rules: tuple[Rule, ...]) -> None:
         """Brings the file's names and the network's together."""
-        layout = self.part.given.weights.layout
+        layout = self.layout
         used: set[Rule] = set()
         renamed: list[str] = []
         for name, tensor in file.tensors.items():
@@ -164,7 +176,7 @@ class _Load:
 
     def _take(self, name: str, own: str, layer: str, word: str, tensor: Tensor) -> None:
         leaf = self.leaves.get(self.part.prefix + layer)
-        param = param_of(leaf, word, self.part.given.weights.layout) if leaf is not None else None
+        param = param_of(leaf, word, self.layout) if leaf is not None else None
         if param is None:
             if not (self.part.cut and leaf is None):
                 self.unused[name] = own
@@ -184,7 +196,7 @@ class _Load:
             self.problems.append(self._shape(name, own, path, tensor.shape, there.shape))
 
     def _shape(self, name: str, own: str, path: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> Problem:
-        layout = self.part.given.weights.layout
+        layout = self.layout
         ours = self.network.parameters[path].param.shape
         known = f", which is {ours} here" if wanted != ours else ""
         hint = f'except: ["{self._local(path)}"] leaves it as initialised'
@@ -242,9 +254,12 @@ class _Load:
                 pairs.append(f"{name[:100]} -> {self._local(best)}")
             if len(pairs) == 3:
                 break
-        layout = self.part.given.weights.layout
+        layout = self.layout
         if layout == "nnspec" and (other := _written_by(unused)):
             return f"the names are those of {other}: layout: {other}"
+        if any(name.startswith("onnx::") for name in unused):
+            return ("the exporter has folded others into weights called onnx::…: torch.onnx.export(…, do_constant_folding=False, "
+                    "training=torch.onnx.TrainingMode.PRESERVE) keeps them all, by their names")  # fmt: skip
         if pairs:
             return f"by shape {', '.join(pairs)}: say so with rename, or except what is not to be loaded"
         if missing:

@@ -24,6 +24,7 @@ from nnspec.records import dataclass, field
 LARGEST_HEADER = 100_000_000  # bytes, as the format says
 MOST_AXES = 16
 LONGEST_NAME = 500
+ONNX = ".onnx"
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
          "F8_E4M3": 1, "F8_E5M2": 1, "C64": 8}  # fmt: skip
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -32,9 +33,8 @@ _TORCH = ("a file of PyTorch's, which may run code when it is read",
           "torch.load(…, weights_only=True) there, then safetensors.torch.save_file(state_dict, 'weights.safetensors')")  # fmt: skip
 _KERAS = ("a file of Keras's (HDF5)", "safetensors.numpy.save_file({w.path: w.numpy() for w in model.weights}, 'weights.safetensors')")
 _NUMPY = ("an archive of NumPy arrays", "safetensors.numpy.save_file(dict(numpy.load(FILE)), 'weights.safetensors')")
-_ONNX = ("an ONNX file", "ONNX files are not in this version; save the weights as safetensors")
 SUFFIXES = {".pt": _TORCH, ".pth": _TORCH, ".bin": _TORCH, ".ckpt": _TORCH, ".pkl": _TORCH, ".pickle": _TORCH, ".h5": _KERAS, ".hdf5": _KERAS,
-            ".keras": _KERAS, ".npz": _NUMPY, ".npy": _NUMPY, ".onnx": _ONNX}  # fmt: skip
+            ".keras": _KERAS, ".npz": _NUMPY, ".npy": _NUMPY}  # fmt: skip
 STARTS = ((b"\x89HDF\r\n", _KERAS), (b"\x93NUMPY", _NUMPY), (b"PK\x03\x04", _TORCH), (b"\x80\x02", _TORCH), (b"\x80\x03", _TORCH),
           (b"\x80\x04", _TORCH), (b"\x80\x05", _TORCH))  # fmt: skip
 
@@ -62,6 +62,17 @@ class TensorFile:
     def read(self, name: str, dtype: np.dtype[Any]) -> Array:
         """A tensor's numbers. Raises DataError where they are no floats, are not finite, or do not fit the dtype."""
         t = self.tensors[name]
+        raw = self.raw(name)
+        with np.errstate(over="ignore"):
+            values = raw.astype(dtype).reshape(t.shape)
+        if not np.isfinite(values).all():
+            what = "a number that does not fit" if np.isfinite(raw).all() else "NaN or infinity"
+            raise self._wrong(f"'{name[:100]}' holds {what}", wanted=f"finite numbers in {dtype}")
+        return values
+
+    def raw(self, name: str) -> Array:
+        """A tensor's numbers as they stand there. Raises DataError."""
+        t = self.tensors[name]
         if t.dtype not in FLOATS:
             raise self._wrong(f"'{name[:100]}' holds no numbers with a fraction", f"dtype {t.dtype}", f"one of {', '.join(FLOATS)}")
         try:
@@ -74,12 +85,7 @@ class TensorFile:
             raise self._wrong(f"'{name[:100]}' is cut off", f"{raw.size:,} numbers", f"{prod(t.shape):,}")
         if t.dtype == "BF16":
             raw = (raw.astype("<u4") << 16).view("<f4")
-        with np.errstate(over="ignore"):
-            values = raw.astype(dtype).reshape(t.shape)
-        if not np.isfinite(values).all():
-            what = "a number that does not fit" if np.isfinite(raw).all() else "NaN or infinity"
-            raise self._wrong(f"'{name[:100]}' holds {what}", wanted=f"finite numbers in {dtype}")
-        return values
+        return raw
 
     def sha256(self) -> str:
         """The file's digest. Raises DataError."""
@@ -99,7 +105,11 @@ def wrong(path: Path, what: str, place: Place | None, found: str = "", wanted: s
 
 
 def open_tensors(path: Path, place: Place | None = None) -> TensorFile:
-    """Reads and checks the header of a file; no tensor is read. Raises DataError with what is wrong."""
+    """Reads and checks the header of a file; no tensor is read, but for an ONNX file. Raises DataError with what is wrong."""
+    if path.suffix.lower() == ONNX and path.is_file():
+        from nnspec.interop.onnx_weights import open_onnx
+
+        return open_onnx(path, place)
     try:
         size = os.stat(path).st_size
         if path.is_dir():

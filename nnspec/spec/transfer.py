@@ -20,8 +20,9 @@ class Renames:
 class Weights(Config):
     """Weights from a file or a folder, loaded when the model is compiled; a resumed run has its checkpoint's.
 
-    ``from`` is the folder of a run or of a saved model (its last weights; ``FOLDER/best.safetensors`` are its best), or a
-    safetensors file; relative to the spec. ``layout`` says whose names and axes it has: ``nnspec``, ``torch`` or ``keras``.
+    ``from`` is the folder of a run or of a saved model (its last weights; ``FOLDER/best.safetensors`` are its best), a safetensors
+    file, or an ONNX file; relative to the spec. ``layout`` says whose names and axes it has: ``nnspec``, ``torch`` or ``keras``; of an ONNX
+    file PyTorch's: its initialisers with a fraction and an axis are the weights, by their names there.
 
     ``rename: {pattern: name}`` changes names in order, each rule over what those before it made. Names are segments between
     ``/`` and ``.``; a pattern begins where the name begins and ends where a segment ends, what comes behind it stays. A ``*``
