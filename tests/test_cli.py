@@ -267,7 +267,7 @@ def test_a_drawing_has_the_form_of_its_name(name: str, start: str, nnspec: Any, 
     assert (tmp_path / name).read_text("utf-8").startswith(start)
 
 
-@pytest.mark.parametrize("args", [("-o", "n.pdf"), ("--level", "ops")])
+@pytest.mark.parametrize("args", [("-o", "n.pdf"), ("-o", "n.ps")])
 def test_a_drawing_for_later_is_refused_by_name(args: tuple[str, ...], nnspec: Any, tmp_path: Path) -> None:
     done = nnspec("graph", "small.yaml", *args)
     assert done.code == 2 and "not in this version" in done.err
@@ -640,3 +640,10 @@ def test_a_drawing_that_cannot_be_written_is_one_error(name: str, nnspec: Any, t
     (tmp_path / "folder").mkdir()
     done = nnspec("graph", "small.yaml", "-o", name)
     assert done.code == 2 and done.out == "" and "Traceback" not in done.err and name in done.err
+
+
+def test_the_program_is_drawn_as_the_plan_has_it(nnspec: Any) -> None:
+    text = nnspec("graph", "small.yaml", "--level", "ops", "--format", "text", "--predict", "--batch", "2").out
+    assert text.startswith("prediction of small\n") and "forward" in text and "at the peak" in text
+    assert nnspec("graph", "small.yaml", "--predict").code == 2
+    assert "no axis is called 'n'" in nnspec("graph", "small.yaml", "--level", "ops", "--axis", "n=3").err

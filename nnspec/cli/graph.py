@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nnspec.cli.options import overrides, read, write
+from nnspec.cli.options import backend_name, backend_option, overrides, read, write
 from nnspec.errors import Problem, SpecError, one_of
 
 if TYPE_CHECKING:
+    from nnspec.compiler import Spec
     from nnspec.network.graph import LayerGraph
 
 FORMS = {  # suffix to module of nnspec.view
@@ -46,18 +47,28 @@ FILES = 120  # columns of a drawing in text that goes to a file
     metavar="X",
     help="Dots of a PNG for a unit of the SVG; 2, or less where that is too large.",
 )
-@click.option("--level", type=click.Choice(["layers", "ops"]), default="layers", show_default=True, help="What a node is.")
+@click.option(
+    "--level", type=click.Choice(["layers", "ops"]), default="layers", show_default=True, help="What a node is: a layer, or a step of the program."
+)
+@backend_option
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Of ops: rows of a batch; by default the spec's.")
+@click.option("--axis", "axes", multiple=True, metavar="NAME=N", help="Of ops: the length of a named axis.")
+@click.option("--predict", is_flag=True, help="Of ops: the program of an answer, not that of a training step.")
 def command(
     specs: tuple[str, ...], settings: dict[str, str], allowed: tuple[Path, ...], output: str | None, form: str | None,
-    scale: float | None, level: str,
+    scale: float | None, level: str, backend: str, batch: int | None, axes: tuple[str, ...], predict: bool,
 ) -> None:  # fmt: skip
     """Draw the network with shapes and parameters; several specs side by side."""
     chosen = form_of(output, form)
     if scale is not None and chosen != "png":
         raise click.BadParameter("only a PNG has dots", param_hint="--scale")
+    if level == "layers" and (batch or axes or predict or backend != "auto"):
+        raise click.UsageError("--backend, --batch, --axis and --predict are of a program: --level ops")
+    read_specs = [read(spec, settings, allowed) for spec in specs]
     if level == "ops":
-        raise SpecError(Problem("graph --level ops: not in this version", hint="nnspec plan --source shows every op"))
-    graphs = [read(spec, settings, allowed).graph for spec in specs]
+        graphs = [program_of(spec, backend, batch, axes, predict) for spec in read_specs]
+    else:
+        graphs = [spec.graph for spec in read_specs]
     data = drawing(chosen, graphs, output, scale)
     if output is None or output == "-":
         if isinstance(data, bytes) and sys.stdout.isatty():
@@ -69,6 +80,20 @@ def command(
         return
     write(output, data)
     click.echo(f"wrote {output}", err=True)
+
+
+def program_of(spec: Spec, backend: str, batch: int | None, axes: tuple[str, ...], predict: bool) -> LayerGraph:
+    """The program of ``nnspec plan`` as a graph."""
+    from nnspec.cli.plan import lengths
+    from nnspec.cli.traced import kept, open_axes, passed, trace
+    from nnspec.codegen.backend import load_backend
+    from nnspec.view.program import graph_of
+
+    device = load_backend(backend_name(backend, spec))
+    sizes = lengths(axes, open_axes(spec))
+    traced = trace(spec, batch or spec.settings.batch_size, sizes, predict)
+    stages = list(passed(traced, device, spec.settings.strict))
+    return graph_of(kept(spec, stages, device).program, device.choice)
 
 
 def drawing(form: str, graphs: list[LayerGraph], output: str | None, scale: float | None) -> str | bytes:

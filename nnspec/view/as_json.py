@@ -19,7 +19,9 @@ def draw(*graphs: networkx.MultiDiGraph[Any]) -> str:
 
     A node has ``id`` (its path), ``name, kind, shape, dtype, parameters, trainable, flops, line, memory, fields, frames``; an
     edge ``source, target, input, output, shape, dtype``; a frame ``id, label, parent``. Symbolic axes are text. ``memory`` is
-    the bytes of one row of the output; ``shares`` the layer whose weights it uses, where it does.
+    the bytes of one row of the output; ``shares`` the layer whose weights it uses, where it does. A step of a program has ``step``
+    (number, kernel, ops, layer, stage), ``reads``, ``writes`` and ``workspace`` (name, type, arena, offset, bytes, and what was
+    there before) and its ``guard``.
     """
     pictures = [_picture(graph) for graph in graphs]
     return json.dumps(pictures[0] if len(pictures) == 1 else {"networks": pictures}, indent=1, allow_nan=False) + "\n"
@@ -64,6 +66,7 @@ def _node(path: str, data: Mapping[str, Any]) -> dict[str, Any]:
         **{key: _plain(data.get(key) or 0) for key in _NUMBERS},
         "memory": describe.output_bytes(data),
         **{key: str(data[key]) for key in ("shares", "only") if data.get(key)},
+        **{key: _plain(data[key]) for key in ("step", "reads", "writes", "workspace", "guard") if key in data},
         "fields": _plain(data.get("fields") or {}),
         "frames": list(data.get("frames") or ()),
     }

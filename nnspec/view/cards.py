@@ -95,7 +95,7 @@ def cards(graph: networkx.MultiDiGraph[Any]) -> dict[str, Card]:
 def _card(path: str, data: Mapping[str, Any], lends: bool) -> Card:
     name, second, cost = str(data.get("name") or path), clean(describe.says(data), 400), describe.cost(data)
     notes = " · ".join(note for note in describe.notes(data) if note != "frozen")
-    lines = [(clean(name, 10000), NAME, True), (second, KIND, False), (cost, COST, False), (notes, COST, False)]
+    lines = [(clean(name, 10000), NAME, True), *((line, KIND, False) for line in _wrapped(second)), (cost, COST, False), (notes, COST, False)]
     about = (
         path,
         second,
@@ -112,6 +112,16 @@ def _card(path: str, data: Mapping[str, Any], lends: bool) -> Card:
         shared=lends or bool(data.get("shares")),
         frames=tuple(data.get("frames") or ()),
     )
+
+
+def _wrapped(text: str) -> list[str]:
+    """The text in one line or two, broken where there is a space and the first is not short by it."""
+    if width(text, KIND) <= _WIDEST:
+        return [text]
+    words, first = text.split(" "), ""
+    while words and width(f"{first} {words[0]}", KIND) <= _WIDEST:
+        first = f"{first} {words.pop(0)}" if first else words.pop(0)
+    return [first, " ".join(words)] if width(first, KIND) > _WIDEST / 3 else [text]
 
 
 def edges(graph: networkx.MultiDiGraph[Any]) -> list[Edge]:

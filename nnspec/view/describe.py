@@ -147,6 +147,8 @@ def priced(data: Mapping[str, Any]) -> str:
 
 def notes(data: Mapping[str, Any]) -> tuple[str, ...]:
     """What is unusual of a layer: ``frozen``, ``shares left/dense_1``, ``training only``."""
+    if "notes" in data:
+        return tuple(map(str, data["notes"]))
     words = ["frozen"] if frozen(data) else []
     if data.get("shares"):
         words.append(f"shares {clean(data['shares'], 60)}")

@@ -5,7 +5,7 @@ Sugiyama, Tagawa and Toda (1981); Gansner et al., "A technique for drawing direc
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -15,6 +15,7 @@ from nnspec.view.rank import Segment
 
 Ports = Callable[[Segment], tuple[float, float]]  # where a segment leaves and enters, as fractions of the widths
 _SWEEPS, _PATIENCE = 24, 6
+_MANY = 8000  # segments from which on fewer sweeps are made
 _WIDEST_SWAPPED = 60  # rows wider than this are left to the sweeps
 
 
@@ -22,19 +23,20 @@ def order(rows: Sequence[Sequence[Vertex]], segments: Sequence[Segment], ports: 
     """The rows with their vertices, and the passing edges, in the best order found; equal input gives equal output."""
     search = _Search(rows, segments, ports)
     best, fewest = search.snapshot(), search.crossings()
-    for start in (_as_given, _backwards, _depth_first):
+    large = len(segments) > _MANY
+    for start in (_as_given,) if large else (_as_given, _backwards, _depth_first):
         if not fewest:
             break
         start(search)
-        found, crossings = _improved(search)
+        found, crossings = _improved(search, max(4, _SWEEPS * _MANY // len(segments)) if large else _SWEEPS)
         if crossings < fewest:
             best, fewest = found, crossings
     return best
 
 
-def _improved(search: _Search) -> tuple[list[list[Vertex]], int]:
+def _improved(search: _Search, sweeps: int) -> tuple[list[list[Vertex]], int]:
     best, fewest, waited = search.snapshot(), search.crossings(), 0
-    for sweep in range(_SWEEPS):
+    for sweep in range(sweeps):
         if not fewest or waited == _PATIENCE:
             break
         search.sweep(down=sweep % 2 == 0, centre=median if sweep % 4 < 2 else _mean)
@@ -120,22 +122,15 @@ class _Search:
 
     def _swap_in(self, row: list[Vertex], ties: bool) -> bool:
         improved = False
+        near = [[sorted([self.place[other] + port for other, port, _ in side[vertex]]) for side in (self.up, self.down)] for vertex in row]
         for i in range(len(row) - 1):
-            left, right = row[i], row[i + 1]
-            gain = self._between(left, right) - self._between(right, left)
+            left, right = near[i], near[i + 1]
+            gain = _over(left[0], right[0]) + _over(left[1], right[1]) - _over(right[0], left[0]) - _over(right[1], left[1])
             if gain > 0 or (ties and not gain):
-                row[i], row[i + 1] = right, left
-                self.place[left], self.place[right] = i + 1, i
+                row[i], row[i + 1], near[i], near[i + 1] = row[i + 1], row[i], right, left
+                self.place[row[i]], self.place[row[i + 1]] = i, i + 1
                 improved = True
         return improved
-
-    def _between(self, left: Vertex, right: Vertex) -> int:
-        """Crossings among the edges of two neighbours when ``left`` stands before ``right``."""
-        total = 0
-        for near in (self.up, self.down):
-            ends = sorted(self.place[other] + port for other, port, _ in near[right])
-            total += sum(_below(ends, self.place[other] + port) for other, port, _ in near[left])
-        return total
 
     def crossings(self) -> int:
         total = 0
@@ -148,5 +143,8 @@ class _Search:
         return total
 
 
-def _below(ends: Sequence[float], limit: float) -> int:
-    return next((i for i, end in enumerate(ends) if end >= limit), len(ends))
+def _over(left: Sequence[float], right: Sequence[float]) -> int:
+    """Crossings of edges with these ends on one side when the vertex of the first stands left of that of the second."""
+    if len(left) == len(right) == 1:
+        return int(left[0] > right[0])
+    return sum([bisect_left(right, end) for end in left])

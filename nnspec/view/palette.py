@@ -13,6 +13,7 @@ FILLS = {
     "activation": ("#e6f6e3", "#3b8f40"),
     "merge": ("#fde8ef", "#cc3a6b"),
     "shape": ("#f3efe9", "#8c7a62"),
+    "fused": ("#e0f6fa", "#0e7490"),
     "other": ("#f1f1f3", "#71717a"),
 }
 PAPER, INK, MUTED, FAINT = "#ffffff", "#111827", "#5b6472", "#d5dbe3"

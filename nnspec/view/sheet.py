@@ -97,7 +97,7 @@ def _canvas(d: Drawn) -> list[Part]:
 
 def _box(box: Box, card: Card) -> Group:
     fill, edge = FILLS[card.family]
-    inks = (PAPER, "#cbd5e1", "#cbd5e1") if card.family == "output" else (INK, MUTED, MUTED, MUTED)
+    inks = (PAPER, "#cbd5e1", "#cbd5e1") if card.family == "output" else (INK, *[MUTED] * 4)
     parts: list[Part] = [
         Rectangle(box.x, box.y, box.width, box.height, 7, fill, edge, 1.2, card.frozen),
         Rectangle(box.x + 6, box.y + 8, 3.5, box.height - 16, 1.75, edge),

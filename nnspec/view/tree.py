@@ -56,16 +56,17 @@ def _lines(graph: networkx.MultiDiGraph[Any], columns: int) -> list[str]:
     rows = _rows(graph)
     at = {row.path: index for index, row in enumerate(rows) if row.path and (row.layer or not row.name)}
     uses = _uses(graph, rows, at)
-    found, without = rails(uses, max(4, columns // 6))
+    found, without = rails(uses, max(4, columns // 10))
     lanes = max((rail.lane + 1 for rail in found), default=0)
     names = {index: row.path for index, row in enumerate(rows)}
     left = [_left(index, row, found, lanes) for index, row in enumerate(rows)]
     trees = list(_trees(rows))
     extra = {row: "reads " + ", ".join(clean(names[source], 60) for source in sources) for row, sources in without.items()}
+    table = graph.graph.get("heads") or _HEADS
     title = clean(graph.graph.get("name") or "network", 200)
     heads = [_cut(title, columns), *_wrapped(describe.heading(graph), columns), ""]
-    foot = ["", *_wrapped(_FOOT, columns)] if rows else []
-    return [*heads, *_table(rows, left, trees, extra, columns), *foot]
+    foot = ["", *_wrapped(str(graph.graph.get("legend") or _FOOT), columns)] if rows else []
+    return [*heads, *_table(rows, left, trees, extra, table, columns), *foot]
 
 
 _FOOT = "shape without the batch · FLOP of one row forward · memory of one row of the output"
@@ -169,16 +170,18 @@ def _trees(rows: Sequence[_Row]) -> Iterator[str]:
         yield text
 
 
-def _table(rows: Sequence[_Row], left: Sequence[str], trees: Sequence[str], extra: Mapping[int, str], columns: int) -> Iterator[str]:
+def _table(
+    rows: Sequence[_Row], left: Sequence[str], trees: Sequence[str], extra: Mapping[int, str], titles: Sequence[str], columns: int
+) -> Iterator[str]:
     """The rows in columns; amounts that would leave too little room for names are left out, the last ones first."""
-    wide = [max([_width(row.amounts[i]) for row in rows] + [len(head)], default=0) for i, head in enumerate(_HEADS)]
+    wide = [max([_width(row.amounts[i]) for row in rows] + [len(head)], default=0) for i, head in enumerate(titles)]
     shown = [i for i in range(4) if any(row.amounts[i] for row in rows)]
     start = max(map(len, left), default=0)
     while shown and columns - start - sum(wide[i] + 2 for i in shown) < _LEAST:
         shown.pop()
     room = max(12, columns - start - sum(wide[i] + 2 for i in shown))
     named = min(max((_width(tree + row.name) for tree, row in zip(trees, rows, strict=True)), default=0) + 1, max(_NAMES, room // 2), room)
-    heads = [_filled(_HEADS[i], wide[i]) if i == 0 else _HEADS[i].rjust(wide[i]) for i in shown]
+    heads = [_filled(titles[i], wide[i]) if i == 0 else titles[i].rjust(wide[i]) for i in shown]
     yield "  ".join([_filled(" " * start + "layer", start + room), *heads]).rstrip()
     for index, (row, lines, tree) in enumerate(zip(rows, left, trees, strict=True)):
         name = _cut(tree + row.name, named)
