@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from nnspec.errors import DataError, ResourceError
+from nnspec.errors import DataError, MissingExtraError, ResourceError
 from nnspec.view.board.files import json_object, last_object, text
 from nnspec.view.board.history import History, thinned
 from nnspec.view.board.runs import Run
@@ -183,6 +183,11 @@ def test_a_query_that_makes_no_sense_is_refused(served: Served, query: str) -> N
 
 def test_both_loopback_addresses_are_listened_to_and_no_other(served: Served) -> None:
     assert {held.getsockname()[0] for held in served.sockets} <= {"127.0.0.1", "::1"}
+    if len(served.sockets) == 2:
+        connection = http.client.HTTPConnection("::1", served.port, timeout=10)
+        connection.request("GET", f"/{served.guard.key}/api/runs")
+        assert connection.getresponse().status == 200
+        connection.close()
 
 
 def test_a_port_that_is_taken_is_said() -> None:
@@ -193,6 +198,14 @@ def test_a_port_that_is_taken_is_said() -> None:
         held.listen()
         with pytest.raises(ResourceError, match="cannot be had"):
             listen(held.getsockname()[1])
+
+
+def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from nnspec.view.board.app import app
+
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'nnspec\[view\]'"):
+        app(Shelf([tmp_path]))
 
 
 # What is told
@@ -346,6 +359,11 @@ def test_a_run_says_how_it_stands(tmp_path: Path) -> None:
     (run / ".lock").write_text(str(os.getpid()))
     os.utime(run / ".lock", (1e9, 1e9))
     assert state(run) == "dead", "a later process has the number"
+    other = Run(run, "")
+    assert other.state()[0] == "dead"
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write(row(9))
+    assert other.state()[0] == "running", "a process of another machine writes to it"
     for end in ("numbers", "interrupted", "failed"):
         (run / "steps.jsonl").write_text(json.dumps({"end": end, "message": "why"}) + "\n")
         assert Run(run, "").state() == (end, "why")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -15,6 +16,7 @@ from nnspec.view.board.history import History, numbers, of, plain_number
 
 T = TypeVar("T")
 RECENT = 5  # epochs that say how long one takes
+ELSEWHERE = 60.0  # seconds without news of a run of another machine
 LIVE = ("starting", "running")
 
 
@@ -31,6 +33,8 @@ class Run:
         self.id = identity(path)
         self.lock = Lock()  # of what is read into this object, none of the folder's
         self.epochs, self.steps = of(path)
+        self._still: int | None = None  # bytes that were there when no process of this machine wrote to it
+        self._moved = -math.inf  # when they grew all the same
         self._kept: dict[str, tuple[files.Stamp | None, Any]] = {}
 
     def _once(self, name: str, read: Callable[[Path], T | None]) -> T | None:
@@ -84,7 +88,7 @@ class Run:
         line, result = self.last_line, self.result
         if result is not None:
             return "finished", str(result.get("stop") or "")[:500]
-        writing = alive.writes(self.path / LOCK)
+        writing = self._writes()
         if "end" in line and line["end"] in ("numbers", "interrupted", "failed"):
             return str(line["end"]), str(line.get("message") or "")[:500]
         if writing:
@@ -93,6 +97,17 @@ class Run:
         if not self.record and self.spec is not None:
             return "saved", "a model without a run"
         return "dead", "its process is gone, and it did not say why"
+
+    def _writes(self) -> bool:
+        """Whether somebody writes to the folder: a process that its lock names, or one of another machine, whose files grow."""
+        if alive.writes(self.path / LOCK):
+            self._still = None
+            return True
+        now = sum(s[1] for name in (METRICS, STEPS) if (s := files.stamp(self.path / name)))
+        if self._still is not None and now > self._still:
+            self._moved = time.monotonic()
+        self._still = now
+        return time.monotonic() - self._moved < ELSEWHERE
 
     def summary(self) -> dict[str, Any]:
         """Everything that one line about the run needs, as plain values."""

@@ -75,11 +75,11 @@ export class Chart {
     if (this.plot) this.plot.destroy();
     const axis = { stroke: css("--muted"), grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif", gap: 6 };
     const width = Math.max(200, this.body.clientWidth);
-    const places = view.by === "seconds" ? (u, splits) => splits.map((v) => clock(v)) : (u, splits) => splits.map((v) => (v >= 1e5 ? number(v / 1000, 6) + "k" : number(v, 6)));
+    const places = view.by === "seconds" ? (u, splits) => splits.map((v) => clock(v)) : (u, splits) => splits.map(short);
     this.plot = new uPlot({
-      width, height: HEIGHT, padding: [10, 12, 0, 0], legend: { show: false },
+      width, height: HEIGHT, padding: [10, 24, 0, 0], legend: { show: false },
       cursor: {
-        ...(this.alone ? {} : { sync: { key: sync.key, scales: ["x", null] } }), drag: { x: !this.alone, y: false, setScale: false }, focus: { prox: 24 },
+        ...(this.alone ? {} : { sync: { key: sync.key, scales: ["x", null] } }), drag: { x: !this.alone, y: false, setScale: false }, focus: { prox: lines.length > 4 ? 24 : -1 },
         points: { size: 6, fill: (u, i) => lines[i - 1].colour, stroke: () => css("--card"), width: 1.5 },
         dataIdx: (u, i, at) => near(u.data[i], at),
       },
@@ -188,6 +188,8 @@ export function swatch(s) {
   line.append(path);
   return line;
 }
+
+const short = (v) => (v >= 1e6 ? `${Number((v / 1e6).toPrecision(4))}M` : v >= 1e5 ? `${Number((v / 1e3).toPrecision(4))}k` : number(v, 6));
 
 /** The nearest place that has a value. */
 function near(values, at) {

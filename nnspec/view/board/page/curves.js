@@ -99,7 +99,7 @@ export class Curves {
         const dot = name.indexOf(".");
         const [split, metric] = dot < 0 ? ["", name] : [name.slice(0, dot), name.slice(dot + 1)];
         const hue = several ? run.colour : colour(Math.max(0, SPLITS.indexOf(split)));
-        into(metric, { key: id + name, label: several ? `${run.label}  ${split}` : split || metric, legend: split, neutral: several, colour: hue, dash: DASHES.get(split), x, y });
+        into(metric, { key: id + name, label: several ? `${run.label}  ${split}` : split || metric, legend: split, neutral: several, colour: hue, dash: x.length < 500 ? DASHES.get(split) : undefined, x, y });
       }
       for (const [name, [x, y]] of Object.entries(told.steps)) {
         if (LAST.includes(name)) continue;
@@ -129,7 +129,8 @@ export class Curves {
       this.charts.delete(metric);
     }
     if (!panels.length) {
-      const what = this.ids.every((id) => !this.runs.get(id).shown) ? "No run is shown: choose one in the legend." : "Nothing is measured yet; the first curve appears here by itself.";
+      const live = [...this.summaries.values()].some((r) => r.live);
+      const what = this.ids.every((id) => !this.runs.get(id).shown) ? "No run is shown: choose one in the legend." : live ? "Nothing is measured yet; the first curve appears here by itself." : "Nothing was measured.";
       put(this.grid, el("p", { class: "empty" }, what));
       return;
     }

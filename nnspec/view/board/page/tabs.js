@@ -47,9 +47,9 @@ export class Differences extends Part {
   path() { return "compare"; }
 
   draw(told) {
-    const head = this.id.split(",").map((id) => el("th", { class: "num" }, this.context.get(id).label));
+    const head = () => this.id.split(",").map((id) => el("th", { class: "num" }, this.context.get(id).label));
     const table = (title, rows, cell) => (Object.keys(rows).length
-      ? el("section", { class: "sheet whole" }, el("h2", {}, title), el("div", { class: "scroll", tabindex: 0 }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", {}), head)),
+      ? el("section", { class: "sheet whole" }, el("h2", {}, title), el("div", { class: "scroll", tabindex: 0 }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", {}), head())),
         el("tbody", {}, Object.entries(rows).map(([key, row]) => el("tr", {}, el("th", { scope: "row" }, key), row.map((v) => el("td", { class: "num" }, v === null || v === undefined ? "–" : cell(v)))))))))
       : null);
     const metric = (v) => [number(v.last, 6), v.best !== null && v.best !== v.last ? el("small", {}, ` best ${number(v.best, 6)} at ${v.epoch}`) : null];

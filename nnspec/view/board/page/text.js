@@ -21,12 +21,12 @@ export function number(value, digits = 4) {
   return Number(value.toPrecision(digits)).toString();
 }
 
-export function bytes(value) {
+export function bytes(value, digits = 3) {
   if (value === null || value === undefined) return "–";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let n = 0;
   while (value >= 1024 && n < units.length - 1) [value, n] = [value / 1024, n + 1];
-  return `${Number(value.toPrecision(3))} ${units[n]}`;
+  return `${Number(value.toPrecision(digits))} ${units[n]}`;
 }
 
 /** 1:02:03, 2:03. */
@@ -58,7 +58,7 @@ export function ago(at) {
 
 /** How the values of a panel are written. */
 export function unit(metric) {
-  if (metric === "memory") return bytes;
+  if (metric === "memory") return (value) => bytes(value, 4);
   if (metric === "pace" || metric === "took") return span;
   return (value) => number(value);
 }
