@@ -101,9 +101,9 @@ def test_every_key_at_the_top_is_known() -> None:
 
 
 def test_structures_and_the_keys_of_all_entries_are_those_of_the_walk() -> None:
-    entry = schema()["definitions"]["entry"]["anyOf"][1]["properties"]
+    entry = schema()["definitions"]["entry"]["anyOf"][0]["properties"]
     assert set(entry) == {*Entry.registry, *STRUCTURES}
-    dense = entry["dense"]["anyOf"][-1]["properties"]
+    dense = entry["dense"]["anyOf"][0]["properties"]
     assert set(dense) == {*COMMON, *Entry.registry["dense"].model_fields}
     for kind, keys in STRUCTURES.items():
         ways = entry[kind].get("anyOf", [entry[kind]])
@@ -204,3 +204,36 @@ def test_schedules_and_stretches_fit(schedule: str) -> None:
 @pytest.mark.parametrize("schedule", ["[]", "[{epoch: 3}]", "[{epochs: 3, trainable: 5}]", "[{epochs: 0}]", "{plateau: {factor: 1}}", "[5]"])
 def test_wrong_schedules_and_stretches_do_not_fit(schedule: str) -> None:
     assert problems(lists(plain(read(f"nnspec: 1\nlayers: [relu]\nschedule: {schedule}", "spec"))))
+
+
+def members(schema_: Any) -> Any:
+    """Every kind of every family with what may stand after it."""
+    definitions = schema_["definitions"]
+    yield from (("layers", kind, way) for kind, way in definitions["entry"]["anyOf"][0]["properties"].items())
+    for family in ("loss", "metric", "optimizer", "schedule"):
+        yield from ((family, kind, way) for kind, way in definitions[family]["anyOf"][0]["anyOf"][0]["properties"].items())
+
+
+def test_every_kind_is_described_and_its_example_fits() -> None:
+    wrong = []
+    for family, kind, way in members(schema()):
+        assert way["description"], kind
+        assert "```yaml\n" in way["markdownDescription"], kind
+        entry = {kind: way["examples"][0]} if "examples" in way else kind
+        if kind in ("residual", "branches"):
+            continue
+        spec = {"layers": [entry]} if family == "layers" else {"layers": ["relu"], {"metric": "metrics"}.get(family, family): entry}
+        wrong += [(family, entry)] if problems({**MINIMAL, **spec}) else []
+    assert wrong == []
+
+
+def test_every_key_is_described() -> None:
+    whole = schema()
+    assert [key for key, value in whole["properties"].items() if not value.get("description")] == []
+    missing = []
+    for family, kind, way in members(whole):
+        body = next((w for w in way.get("anyOf", [way]) if w.get("type") == "object"), {})
+        for key, value in body.get("properties", {}).items():
+            said = whole["definitions"].get(value.get("$ref", "").rsplit("/", 1)[-1], {}).get("description") or value.get("description")
+            missing += [] if said else [f"{family}.{kind}.{key}"]
+    assert missing == []

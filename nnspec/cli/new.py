@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from nnspec.cli.options import write
+from nnspec.cli.schema import text as schema_text
 from nnspec.errors import Problem, SpecError, nearest, one_of
 
+SCHEMA = "nnspec.schema.json"
 FOLDER = Path(__file__).parent / "templates"
 TEMPLATES = {
     "perceptron": "one neuron on AND, by Rosenblatt's rule",
@@ -26,7 +28,8 @@ TEMPLATES = {
 def command(template: str | None, name: str | None) -> None:
     """Write a starter spec to NAME.yaml; without a template, list them.
 
-    NAME is the template's own unless it is given. A file that exists is never overwritten.
+    NAME is the template's own unless it is given. A file that exists is never overwritten. Its first line tells an editor
+    with yaml-language-server where the schema lies: nnspec.schema.json beside it, which is written where it is missing.
     """
     if template is None:
         for key, what in TEMPLATES.items():
@@ -46,6 +49,10 @@ def command(template: str | None, name: str | None) -> None:
         raise SpecError(
             Problem(f"{' and '.join(there)} exists already", wanted="a new name", hint=f"nnspec new {template} NAME")
         )
+    schema = spec.with_name(SCHEMA)
     for path, source in files.items():
-        write(str(path), source.read_text("utf-8"))
+        text = source.read_text("utf-8")
+        write(str(path), f"# yaml-language-server: $schema={SCHEMA}\n{text}" if path == spec else text)
+    if not schema.exists():
+        write(str(schema), schema_text())
     click.echo(f"wrote {' and '.join(map(str, files))}; next: nnspec run {shlex.quote(str(spec))}", err=True)

@@ -12,15 +12,20 @@ from nnspec.cli.options import write
 def command(output: str | None) -> None:
     """Print the JSON Schema (draft 7) of a spec, for completion and checks in an editor.
 
-    In a spec: `# yaml-language-server: $schema=nnspec.schema.json`.
+    In a spec: `# yaml-language-server: $schema=nnspec.schema.json`, as nnspec new writes it; after an update of nnspec,
+    nnspec schema -o nnspec.schema.json brings it up to date.
     """
+    if output is None:
+        click.echo(text(), nl=False)
+        return
+    write(output, text())
+    click.echo(f"wrote {output}", err=True)
+
+
+def text() -> str:
+    """The schema as a file has it: a line for each definition's key."""
     import json
 
     from nnspec.spec.schema import schema
 
-    text = json.dumps(schema(), indent=1, ensure_ascii=False)
-    if output is None:
-        click.echo(text)
-        return
-    write(output, text + "\n")
-    click.echo(f"wrote {output}", err=True)
+    return json.dumps(schema(), ensure_ascii=False, indent=1) + "\n"

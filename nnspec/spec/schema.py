@@ -5,6 +5,7 @@ What a schema cannot know it lets pass: names of blocks and of entries, and what
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Collection, Iterable, Mapping
 from inspect import cleandoc
@@ -23,7 +24,8 @@ from nnspec.layers.activations import Activation
 from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry
 from nnspec.layers.windows import Ends
-from nnspec.spec.blocks import MODES, SCALED
+from nnspec.spec.blocks import COMMON, MODES, SCALED
+from nnspec.spec.described import described, example
 from nnspec.spec.expect import parse_bounds, parse_bytes
 from nnspec.spec.load import ALIEN
 from nnspec.spec.model import Config, Kind
@@ -38,6 +40,7 @@ from nnspec.training.stretches import Stretch
 
 Schema = dict[str, Any]
 
+KEY = "every-entry-"  # in names of definitions
 DRAFT = "http://json-schema.org/draft-07/schema#"
 FORMULA: Schema = {"type": "string", "pattern": r"\$", "description": "a formula: $name or $(expression)"}
 NAME: Schema = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]*$", "maxLength": 100}
@@ -56,6 +59,17 @@ BYTES: Schema = {"type": ["number", "string"], "exclusiveMinimum": 0, "pattern":
 ENDS: Schema = {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 2, "maxItems": 2}
 AXIS: Schema = {"anyOf": [{"type": "array", "minItems": 1}, *(
     {"type": "object", "properties": {scale: ENDS}, "required": [scale], "additionalProperties": False} for scale in SCALES)]}  # fmt: skip
+RESIDUAL = """What the layers make of the input, plus the input, or what `shortcut` makes of it.
+
+```yaml
+- residual: {layers: [dense: 64], shortcut: [dense: 64]}
+```"""
+BRANCHES = """Paths side by side over one input, then merged.
+
+```yaml
+- branches: {merge: concat, paths: [[], [dense: 64]]}
+```"""
+STRUCTURES: Schema = {"residual": {"layers": ["$1"]}, "branches": {"merge": "concat", "paths": [["$1"], ["$2"]]}}  # as an editor writes them
 BOUNDS = ((Ge, "ge", "minimum"), (Gt, "gt", "exclusiveMinimum"), (Le, "le", "maximum"), (Lt, "lt", "exclusiveMaximum"))
 # the field that a bare value sets
 SHORT: Mapping[type[Config], str] = {
@@ -75,10 +89,10 @@ def schema() -> Schema:
         "description": "A neural network, its data and its training.",
         "type": "object",
         "required": ["nnspec", "layers"],
-        "properties": {**fields(Settings), **_parts()},
+        "properties": described({**fields(Settings), **_parts()}),
         "patternProperties": {"^x-": {}},
         "additionalProperties": False,
-        "definitions": {**_families(), **_layers(), "formula": FORMULA},
+        "definitions": {**_families(), **_layers(), **_common(), "formula": FORMULA},
     }
 
 
@@ -116,7 +130,7 @@ def _parts() -> Schema:
 
 def _stretch() -> Schema:
     """One of a list of schedules, with its own keys."""
-    alone, mapping, *_ = _family("schedule", Schedule)["anyOf"][0]["anyOf"]
+    mapping, alone, *_ = _family("schedule", Schedule)["anyOf"][0]["anyOf"]
     body = closed({**mapping["properties"], **fields(Stretch)})
     return any_of(alone, {**body, "minProperties": 1, "description": cleandoc(Stretch.__doc__ or "")})
 
@@ -151,7 +165,8 @@ def _family(name: str, family: type[Kind]) -> Schema:
     term: Schema = {}
     if name in ("loss", "metric"):
         weight = any_of(formula(PLAIN[float]), {"$ref": "#/definitions/schedule"})
-        term = {"name": formula(NAME), "from": PLAIN[str], "target": any_of(one_or_more(PLAIN[str]), PLAIN[float]), "weight": weight}
+        target = any_of(one_or_more(PLAIN[str]), PLAIN[float])
+        term = described({"name": formula(NAME), "from": PLAIN[str], "target": target, "weight": weight}, "term")
     members = family.activations if issubclass(family, Activation) else family.registry
     chosen = choice(members, {k: v for k, v in term.items() if name == "loss" or k != "weight"})
     return any_of(chosen, {"$ref": "#/definitions/formula"}, *(_of_a_block(members) if name in ("activation", "loss", "metric") else ()))
@@ -166,9 +181,32 @@ def _of_a_block(members: Collection[str]) -> tuple[Schema, Schema]:
 def _layers() -> Schema:
     """Lists of entries, the entries themselves, and the keys that each of them has."""
     layers = {"$ref": "#/definitions/layers"}
+    common = {key: {"$ref": f"#/definitions/{KEY}{key}"} for key in COMMON}
+    residual = {**any_of(layers, closed({**described({"layers": layers, "shortcut": layers}), **common}, ["layers"])), **said(RESIDUAL)}
+    merge = any_of({"enum": ["add", "multiply", "average", "maximum", "concat", "none"]}, {"type": "object"}, FORMULA)
+    paths = formula({"type": "array", "items": layers, "minItems": 1})
+    branches = {**closed({**described({"paths": paths, "merge": merge}), **common}, ["paths", "merge"]), **said(BRANCHES)}
+    kinds = {**choice(Entry.registry, common)["anyOf"][0]["properties"], "residual": residual, "branches": branches}
+    own = {"not": {"enum": sorted(ALIEN)}}  # any other name may be a block's
+    names = [kind for kind, cls in Entry.registry.items() if not required(cls)]
+    words = {"enum": names, "enumDescriptions": [kinds[name]["description"] for name in names]}
+    alone = any_of(words, {"allOf": [NAME, own, {"not": {"enum": list(kinds)}}]})
+    kinds |= {name: {**kinds[name], "doNotSuggest": True} for name in (*names, *STRUCTURES)}  # suggested as words, and as a snippet
+    entry = {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": kinds,
+             "propertyNames": {"allOf": [NAME, own]}, "additionalProperties": {}, "defaultSnippets": _snippets(kinds)}  # fmt: skip
+    return {"layers": {"type": "array", "items": {"$ref": "#/definitions/entry"}}, "entry": any_of(entry, alone)}
+
+
+def _snippets(kinds: Schema) -> list[Schema]:
+    """What an editor writes for a structure."""
+    return [{"label": kind, "description": kinds[kind]["description"], "body": {kind: body}} for kind, body in STRUCTURES.items()]
+
+
+def _common() -> Schema:
+    """The keys that every entry has."""
     count = formula({"type": "integer", "minimum": 0})
     value = any_of({"$ref": "#/definitions/initializer"}, PLAIN[float], {"type": "array"})
-    common: Schema = {
+    keys: Schema = {
         "name": NAME,
         "from": any_of(formula(one_or_more(PLAIN[str])), {"type": "object", "additionalProperties": formula(PLAIN[str])}),
         "repeat": any_of(count, {"type": "object", "properties": {"times": count, "as": NAME, "share": PLAIN[bool]}, "minProperties": 1}),
@@ -180,26 +218,14 @@ def _layers() -> Schema:
         "regularize": {"type": "object", "additionalProperties": closed({"l1": formula(PLAIN[float]), "l2": formula(PLAIN[float])})},
         "learning_rate": any_of(formula(PLAIN[float]), {"type": "string", "pattern": SCALED}),
     }
-    residual = any_of(layers, closed({"layers": layers, "shortcut": layers, **common}, ["layers"]))
-    merge = any_of({"enum": ["add", "multiply", "average", "maximum", "concat", "none"]}, {"type": "object"}, FORMULA)
-    branches = closed(
-        {"paths": formula({"type": "array", "items": layers, "minItems": 1}), "merge": merge, **common},
-        ["paths", "merge"],
-    )
-    kinds = {**choice(Entry.registry, common)["anyOf"][1]["properties"], "residual": residual, "branches": branches}
-    own = {"not": {"enum": sorted(ALIEN)}}  # any other name may be a block's
-    alone = any_of({"enum": [kind for kind, cls in Entry.registry.items() if not required(cls)]},
-                   {"allOf": [NAME, own, {"not": {"enum": list(kinds)}}]})  # fmt: skip
-    entry = {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": kinds,
-             "propertyNames": {"allOf": [NAME, own]}, "additionalProperties": {}}  # fmt: skip
-    return {"layers": {"type": "array", "items": {"$ref": "#/definitions/entry"}}, "entry": any_of(alone, entry)}
+    return {f"{KEY}{key}": value for key, value in described(keys, "entry").items()}
 
 
 def choice(members: Mapping[str, type[Kind]], common: Schema) -> Schema:
     """``name``, ``name: primary`` or ``name: {fields}``."""
     alone = [name for name, cls in members.items() if not required(cls)]
     properties = {name: member(cls, common) for name, cls in members.items()}
-    return any_of({"enum": alone}, {**closed(properties), "minProperties": 1, "maxProperties": 1})
+    return any_of({**closed(properties), "minProperties": 1, "maxProperties": 1}, {"enum": alone})
 
 
 def several(family: str) -> Schema:
@@ -210,8 +236,8 @@ def several(family: str) -> Schema:
 
 def member(cls: type[Kind], common: Schema) -> Schema:
     """What stands after ``kind:``."""
-    own = fields(cls)
-    body = closed({**common, **own})
+    own = described(fields(cls), cls.kind, _family_of(cls))
+    body = closed({**own, **common})
     if cls.model_config.get("extra") == "allow":  # keys of any name
         body["additionalProperties"] = _typed(get_args(cls.__annotations__["__pydantic_extra__"])[1])
         body["minProperties"] = 1
@@ -220,10 +246,28 @@ def member(cls: type[Kind], common: Schema) -> Schema:
         body["anyOf"] = [{"required": needed}, {"required": ["repeat"]}]  # a repeat may give the field, copy by copy
     elif needed:
         body["required"] = needed
-    ways = [body] if needed else [PLAIN[type(None)], body]
+    ways = [body] if needed else [body, PLAIN[type(None)]]
     if cls.primary is not None:
-        ways.insert(0, own[cls.primary])
-    return {**any_of(*ways), "description": cleandoc(cls.__doc__ or "")}
+        ways.append(own[cls.primary])
+    given = example(cls.kind, cls.primary, needed, _family_of(cls))
+    shown = f"\n\n```yaml\n{_written(cls.kind, given)}\n```" if given is not None or not needed else ""
+    return {**any_of(*ways), **said(cleandoc(cls.__doc__ or "") + shown), **({"examples": [given]} if given is not None else {})}
+
+
+def said(text: str) -> Schema:
+    """A description: its first paragraph as plain text, all of it as Markdown."""
+    return {"description": text.split("\n\n")[0].replace("``", "`"), "markdownDescription": text}
+
+
+def _family_of(cls: type[Kind]) -> str:
+    """What family a kind is of; of layers none, which every word is about."""
+    return "" if issubclass(cls, Entry) else next((name for name, family in FAMILIES.items() if issubclass(cls, family)), "")
+
+
+def _written(kind: str, value: Any) -> str:
+    """An example as YAML."""
+    flow = json.dumps(value).replace('"', "") if not isinstance(value, str) else f'"{value}"' if "," in value or "*" in value else value
+    return kind if value is None else f"{kind}: {flow}"
 
 
 def fields(cls: type[Config]) -> Schema:

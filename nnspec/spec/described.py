@@ -1,0 +1,132 @@
+"""What each key of a spec is, in a line, and an example of each kind: for editors and the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# by kind.key, family.key or key, the most exact first
+KEYS: Mapping[str, str] = {
+    # at the top
+    "nnspec": "The version of the language: 1.", "name": "What it is called; paths of parameters and runs go by it.",
+    "description": "Words for people.",
+    "seed": "Initial weights, splits, dropout and order: all of it follows from this number.", "epochs": "How often training goes through the data.",
+    "batch_size": "How many rows a training step takes.",
+    "precision": "What is computed with: `float32`, `float64`, or 16 bits in products (`mixed_…`).",
+    "math": "What may be reordered: `fast`, `strict` (nothing), or `tf32` on a GPU.", "memory": "The most that a training step may take: `512MB`.",
+    "threads": "How many threads compute; by default one a core.", "vars": "Names for formulas: `$width`, and `--set vars.width=12`.",
+    "early_stopping": "`5` stops after five epochs without a better `validation.loss`.",
+    "checkpoint": "Which weights are kept: `{keep: best, watch: …}`.",
+    "expect": "What the spec expects of itself: `nnspec test` holds it to that.", "sweep": "Values to try: `{over: {key: [a, b]}, trials: 20}`.",
+    "data": "Where the rows come from, their columns, split and preparation.",
+    "inputs": "Names and shapes of inputs, channels last, without the batch.",
+    "layers": "The network: each entry takes the one above it.", "blocks": "Lists of layers with a name and arguments, used like a layer.",
+    "include": "Files whose blocks are brought in.", "outputs": "The names of outputs; by default the last layer.",
+    "loss": "What training makes small: one, or several that are summed.", "metrics": "What else is measured.", "optimizer": "How weights are moved.",
+    "schedule": "How the learning rate goes over time.", "weights": "Weights to begin with: a run, a model, or a safetensors file.",
+    "networks": "Whole networks to build on: files, cut `until` a layer.",
+    # of every entry
+    "from": "The input(s) by name, instead of the entry above.", "repeat": "How many copies one after another; or lists that are walked.",
+    "when": "A formula; the entry is left out where it is false.", "trainable": "`false` freezes it and all inside.",
+    "init": "Initial values by parameter: `{kernel: he_normal, bias: 0.1}`.", "only": "Whether it is there in `training` or in `inference` alone.",
+    "share": "The entry whose weights it uses.", "regularize": "Penalties by parameter: `{kernel: {l2: 1e-4}}`.",
+    "entry.learning_rate": "`0.1x` scales the optimizer's rate here, a number replaces it.", "paths": "Lists of layers, side by side over one input.",
+    "merge": "How the paths become one: `concat`, `add`, `multiply`, `average`, `maximum` or `none`.",
+    "shortcut": "The layers around the residual; by default none: the input itself.",
+    # layers
+    "units": "How many numbers a row becomes.", "filters": "How many channels come out.",
+    "kernel": "The size of the kernel: a number, or one an axis.",
+    "stride": "How far it moves: a number, or one an axis.", "dilation": "How far the kernel's places are apart.",
+    "padding": "`valid` (none), `same` (stride 1 keeps the size), a number for all sides, or one a side.",
+    "groups": "Into how many groups channels fall.",
+    "bias": "Whether a bias is added.", "activation": "The function applied to what comes out: a name, or `{leaky_relu: 0.2}`.",
+    "multiplier": "How many channels come of each.", "output_padding": "How many places are added at the far ends.",
+    "size": "How large: a number, or one an axis.", "pad.size": "How much is added: a number for all sides, or one a side.",
+    "rate": "The share that is dropped, from 0 to 1.", "vocabulary": "How many words (whole numbers from 0) there are.",
+    "shape": "Lengths of axes, the batch not counted.", "axes": "Axes, counted from 0 without the batch.",
+    "axis": "An axis, counted from 0 without the batch.",
+    "momentum": "How much of what was before is kept.", "epsilon": "A small number that keeps a divisor from 0.",
+    "scale": "Whether a factor is learned for each channel.", "resize.scale": "How many times the size becomes.",
+    "center": "Whether a shift is learned for each channel.",
+    "prepare.scale": "What every value is multiplied by.", "variance": "Which variance the moving statistics keep: of the rows, or unbiased.",
+    "alpha": "The layer's alpha.", "beta": "The power.", "k": "The layer's k.", "slope": "The slope below 0.", "threshold": "Where it begins.",
+    "factor": "How many times.", "schedule.factor": "What the rate is multiplied by.",
+    "method": "How places between places are read: `nearest`, `bilinear`, ….",
+    "align": "What lies on each other: `centers` of places, or `corners`.", "keep": "Whether axes of length 1 stay.",
+    "mode": "What lies outside: `constant`, `edge` or `reflect`.",
+    "transpose": "Whether the last two axes of the second are swapped.", "equation": "Einstein's: `ij,jk->ik`.",
+    "formula": "A formula over tensors: `x * sigmoid(x)`.",
+    "normalize": "Whether lengths are divided by: the cosine.", "of": "The activation.", "value": "The value.", "dtype": "The type of its elements.",
+    "parts": "How many parts.", "sizes": "The sizes.", "start": "The first place.", "stop": "The place behind the last.",
+    "step": "Every how many places.",
+    "classes": "The classes.", "indices": "Which places.", "rows": "How many rows the result has.", "probability": "How likely, from 0 to 1.",
+    "mean": "The mean.", "deviation": "The standard deviation.", "minimum": "The least value.", "maximum": "The largest value, or how many at most.",
+    "approximate": "Whether tanh stands for the error function.", "shared": "Whether one alpha serves all channels.",
+    "image": "The size of the image.",
+    "ratios": "Heights over widths of boxes.", "scales": "Sizes of boxes, as shares of the image.", "steps": "How far boxes are apart.",
+    "offset": "What is added.", "limit": "The largest growth of a box.", "source": "How boxes are written now.",
+    "target": "What is to be answered: a column, or several.",
+    "convert_boxes.target": "How boxes are written then.", "iou_threshold": "Boxes that share more than this are one.",
+    "score_threshold": "Boxes with a smaller score are left out.", "minimum_size": "Boxes smaller than this are left out.",
+    "candidates": "How many boxes are looked at.", "per_class": "Whether classes are looked at apart.",
+    "best_class": "Whether only a box's best class counts.",
+    "first_label": "The number of the first class.", "group_sizes": "How many boxes each group has.",
+    "aligned": "Whether places are shifted by half a pixel.",
+    "sampling_ratio": "How many points are read in each cell, along each axis.", "canonical_level": "The level of a box of canonical size.",
+    "canonical_size": "The size of a box that is read from the canonical level.",
+    # losses, metrics, optimizers, schedules
+    "term.weight": "What it is multiplied by: a number, or a schedule.", "term.from": "The output that it reads; by default the only one.",
+    "term.target": "What it compares with: a column, several, an input, or a number.",
+    "smoothing": "The share of the target that is spread over all classes.",
+    "class_weights": "A weight for each class, or `balanced`.", "reduce": "How elements become one number: `mean`, `sum` or `none`.",
+    "ignore": "A class number that counts for nothing.", "gamma": "How much less what is easy counts.", "delta": "Where the square becomes a line.",
+    "smooth": "What is added above and below.", "average": "How classes are brought together, or how slowly an average of weights moves.",
+    "learning_rate": "How far a step goes.", "weight_decay": "How much weights shrink: a rate, or `{rate: 0.01, only: kernels}`.",
+    "clip_norm": "The largest norm of all gradients together.", "clip_value": "The largest value of a gradient.",
+    "accumulate": "How many steps' gradients make one update.",
+    "nesterov": "Whether the step looks ahead.", "beta1": "How slowly the mean of gradients moves.",
+    "beta2": "How slowly that of their squares does.",
+    "amsgrad": "Whether the largest of these is kept.", "rho": "How slowly the mean of squares moves.", "centered": "Whether the mean is taken off.",
+    "momentum_decay": "How the momentum grows.", "warmup": "How long the rate grows from nearly 0: epochs, or `500 steps`.",
+    "length": "How long it goes: epochs, or `500 steps`.", "every": "After how many epochs each.", "at": "After which epochs.",
+    "power": "The power of what is left.",
+    "to": "Where the rate ends.", "watch": "What is watched: `validation.loss`.", "patience": "How many epochs it waits.",
+    "change": "How much counts as better.",
+    "cooldown": "How many epochs it rests after a cut.", "gain": "What the spread is multiplied by.",
+    # data
+    "columns": "The columns.", "path": "A path relative to the spec, or one a split.", "header": "Whether the first line names columns.",
+    "separator": "What stands between cells.", "decimal": "The decimal mark.", "missing": "What stands for a missing cell.",
+    "channels": "`gray` or `rgb`.",
+    "root": "The folder that paths begin in.", "range": "The least and the largest value.", "by": "How far it may be changed.",
+    "degrees": "How far it may be turned.",
+    "direction": "Along which axis.", "fill": "What stands where nothing is.",
+}  # fmt: skip
+
+# what a key that must be given may be, in an example
+VALUES: Mapping[str, Any] = {
+    "units": 64, "filters": 32, "kernel": 3, "size": 2, "rate": 0.5, "vocabulary": 1000, "shape": [8, 8], "axes": [1, 0], "axis": 0, "groups": 4,
+    "factor": 2, "equation": "ij,jk->ik", "formula": "x * sigmoid(x)", "of": "relu", "value": 1.0, "dtype": "float32", "parts": 2, "classes": 10,
+    "indices": [0], "rows": 10, "k": 5, "image": [224, 224], "stride": 16, "sizes": [32], "ratios": [1.0], "scales": [0.2], "steps": [8],
+    "source": "xyxy", "target": "cxcywh", "maximum": 100, "iou_threshold": 0.5, "scale": 2, "every": 10, "at": [30, 60], "to": 0.0, "length": 10,
+    "patience": 5, "watch": "validation.loss", "to_range": [0, 1], "degrees": 15, "by": 0.2, "threshold": 0.5, "deviation": 0.1, "columns": ["area"],
+}  # fmt: skip
+
+
+def about(key: str, kind: str = "", family: str = "") -> str:
+    """What a key is, in a line; nothing where it is not said."""
+    first = kind.split("1d")[0].split("2d")[0].split("3d")[0]
+    return next((KEYS[k] for k in (f"{kind}.{key}", f"{first}.{key}", f"{family}.{key}", key) if k in KEYS), "")
+
+
+def described(properties: Mapping[str, Any], kind: str = "", family: str = "") -> dict[str, Any]:
+    """The properties of a mapping, each with what it is where it does not say so itself."""
+    return {key: {**value, "description": text} if (text := about(key, kind, family)) and "description" not in value else dict(value)
+            for key, value in properties.items()}  # fmt: skip
+
+
+def example(kind: str, primary: str | None, needed: list[str], family: str = "") -> Any:
+    """What may stand after ``kind:``, as short as it can be: the primary value, the keys that are needed, or nothing."""
+    values = {key: VALUES.get(f"{kind}.{key}", VALUES.get(f"{family}.{key}", VALUES.get(key))) for key in needed}
+    if any(value is None for value in values.values()):
+        return None
+    return values[primary] if primary is not None and needed == [primary] else values or None
