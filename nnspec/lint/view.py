@@ -104,19 +104,20 @@ class View:
 
     def readers(self, leaf: Leaf, through: Collection[str] = NOTHING) -> list[Leaf] | None:
         """The layers that read one's output, those of kinds ``through`` left out; None where it is also an output or a loss's."""
-        if leaf.path in self.ends:
-            return None
         found: list[Leaf] = []
-        for use in self.uses.get(leaf.path, ()):
-            if use.output:
-                continue  # a parameter of it
-            if _kind(use.reader) not in through:
-                found.append(use.reader)
-                continue
-            behind = self.readers(use.reader, through)
-            if behind is None:
+        waiting, seen = [leaf.path], {leaf.path}
+        while waiting:
+            path = waiting.pop()
+            if path in self.ends:
                 return None
-            found += behind
+            for use in self.uses.get(path, ()):
+                if use.output:
+                    continue  # a parameter of it
+                if _kind(use.reader) not in through:
+                    found.append(use.reader)
+                elif use.reader.path not in seen:
+                    seen.add(use.reader.path)
+                    waiting.append(use.reader.path)
         return found
 
     def feeding(self, name: str) -> tuple[str, ...]:

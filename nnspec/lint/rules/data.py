@@ -187,11 +187,14 @@ class SmallVocabulary(Rule, number=47, name="small-vocabulary"):
 
 def weighing(view: View, path: str) -> Leaf | None:
     """The first layer with weights that an input, or a layer's output, reaches as it is; None where something scales it before."""
-    for use in view.uses.get(path, ()):
-        if isinstance(use.reader.entry, Dense | Kernelled):
-            return use.reader
-        if use.reader.entry.kind in AS_THEY_ARE and (found := weighing(view, use.reader.path)) is not None:
-            return found
+    waiting, seen = [path], {path}
+    while waiting:
+        for use in view.uses.get(waiting.pop(0), ()):
+            if isinstance(use.reader.entry, Dense | Kernelled):
+                return use.reader
+            if use.reader.entry.kind in AS_THEY_ARE and use.reader.path not in seen:
+                seen.add(use.reader.path)
+                waiting.append(use.reader.path)
     return None
 
 

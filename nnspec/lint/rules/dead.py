@@ -13,6 +13,7 @@ from nnspec.lint.view import NOTHING, View, activated_at, activation, at, bare
 from nnspec.network.graph import Leaf
 
 STOPS = ("stop_gradient", "one_hot", "non_max_suppression")
+MOST = 4  # places that are told of one layer
 FLAT_AT_ZERO = ("relu", "relu6", "squared_relu")
 THROUGH = (*NOTHING, "dropout", "spatial_dropout")
 
@@ -49,12 +50,14 @@ class DeadLayers(Rule, number=14, name="dead-layers"):
             return
         fed = self._fed(view)
         dead = {leaf.path: leaf for leaf in view.leaves if leaf.weights not in fed and self._learns(leaf)}
+        ends = self._ends(view, dead)
         causes: dict[tuple[str, int, int], tuple[Place, str, list[str]]] = {}
-        for leaf in reversed(dead.values()):  # what is read before what reads it
-            for place, why in self._causes(view, leaf, dead):
+        for leaf in dead.values():
+            for end in ends[leaf.path]:
+                place, why = self._told(view, end)
                 causes.setdefault((place.file, place.line, place.column), (place, why, []))[2].append(leaf.path)
         for place, why, paths in causes.values():
-            names = ", ".join(f"'{path}'" for path in paths[::-1][:3]) + (", …" if len(paths) > 3 else "")
+            names = ", ".join(f"'{path}'" for path in paths[:3]) + (", …" if len(paths) > 3 else "")
             yield self.at(place, f"{why}: {names} cannot learn", found=f"no gradient for {'them' if len(paths) > 1 else 'it'}",
                           wanted="a way for gradients, or trainable: false")  # fmt: skip
 
@@ -95,25 +98,23 @@ class DeadLayers(Rule, number=14, name="dead-layers"):
         whole = not str(view.network.nodes[leaf.path]["dtype"]).startswith(("float", "bfloat"))
         return leaf.entry.kind in STOPS or (made is not None and made.kind == "step") or (whole and leaf.entry.kind != "top_k")
 
-    def _causes(self, view: View, leaf: Leaf, dead: dict[str, Leaf]) -> Iterator[tuple[Place, str]]:
-        """Where the gradient of a dead layer ends: at what stops it, or at the last layer that no loss reads."""
-        seen: set[str] = set()
-        stack, blocked, later = [leaf], False, False
-        while stack:
-            here = stack.pop()
-            if here.path in seen:
+    def _ends(self, view: View, dead: dict[str, Leaf]) -> dict[str, tuple[Leaf, ...]]:
+        """For each layer where the gradients of those before it end: at what stops them, or at the last dead layer that no loss reads."""
+        ends: dict[str, tuple[Leaf, ...]] = {}
+        for leaf in reversed(view.leaves):
+            if self._blocks(view, leaf):
+                ends[leaf.path] = (leaf,)
                 continue
-            seen.add(here.path)
-            if self._blocks(view, here):
-                made = activation(here)
-                what = "step" if made is not None and made.kind == "step" else here.entry.kind
-                blocked = True
-                yield (activated_at(here) if what == "step" else here.place), f"no gradient comes through {what}"
-                continue
-            later = later or (here is not leaf and here.path in dead)
-            stack += [use.reader for use in view.uses.get(here.path, ())]
-        if not blocked and not later:
-            yield leaf.place, "no loss reads what it makes"
+            behind = {end.path: end for use in view.uses.get(leaf.path, ()) for end in ends[use.reader.path]}
+            ends[leaf.path] = tuple(behind.values())[:MOST] or ((leaf,) if leaf.path in dead else ())
+        return ends
+
+    def _told(self, view: View, end: Leaf) -> tuple[Place, str]:
+        if not self._blocks(view, end):
+            return end.place, "no loss reads what it makes"
+        made = activation(end)
+        step = made is not None and made.kind == "step"
+        return (activated_at(end) if step else end.place), f"no gradient comes through {'step' if step else end.entry.kind}"
 
 
 class EqualWeights(Rule, number=15, name="equal-weights"):

@@ -14,7 +14,7 @@ class IdleSilence(Rule, number=90, name="idle-silence"):
 
     why = """
         A silence that outlives its mistake hides the next one. It is about its own line and what is indented below it; on a line of its
-        own, about the line below; above the first key, about the whole file.
+        own, about the line below; above the first key, about the whole file. (Not reported of a spec whose entries come and go by `when`.)
         """
     hint = "leave the comment out"
     bad = """
