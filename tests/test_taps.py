@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -290,6 +294,28 @@ def test_the_folder_of_a_stopped_and_resumed_run_is_that_of_one_that_was_not(ste
     (folder / "taps" / "step_00000033.json.tmp").write_text("half a")
     run(folder, resume=True)
     assert held(folder) == held(tapped)
+
+
+@pytest.mark.skipif(not FULL, reason="ten processes are started and killed: NNSPEC_FULL=1")
+def test_the_folder_of_a_run_killed_again_and_again_is_that_of_one_that_was_not(tmp_path: Path) -> None:
+    spec, draw = tmp_path / "spec.yaml", random.Random(5)
+    spec.write_text(SPEC.replace("units: 12", "units: 256").replace("epochs: 6", "epochs: 150"))
+
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        call = [sys.executable, "-m", "nnspec", "run", str(spec), "--out", str(folder), "--resume", "--taps", "5"]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        return subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+
+    assert start(tmp_path / "straight").wait() == 0
+    for _ in range(10):
+        before, process = taps.steps(tmp_path / "killed"), start(tmp_path / "killed")
+        while process.poll() is None and taps.steps(tmp_path / "killed") == before:
+            time.sleep(0.002)
+        time.sleep(draw.random() * 0.6)
+        process.kill()
+        process.wait()
+    assert start(tmp_path / "killed").wait() == 0
+    assert held(tmp_path / "killed") == held(tmp_path / "straight")
 
 
 def test_older_taps_are_thinned_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tapped: Path) -> None:
