@@ -37,7 +37,7 @@ export function say(node, text) {
 /** A group of buttons of which one is chosen; arrows walk it. */
 export function choice(label, options, chosen, pick) {
   const buttons = options.map(([value, text, title]) =>
-    el("button", { type: "button", "aria-pressed": String(value === chosen), title, on: { click: () => take(value) } }, text));
+    el("button", { type: "button", "aria-pressed": String(value === chosen), title, "data-key": `${label} ${value}`, on: { click: () => take(value) } }, text));
   const take = (value) => {
     options.forEach(([v], i) => buttons[i].setAttribute("aria-pressed", String(v === value)));
     pick(value);

@@ -69,7 +69,7 @@ export class Layers extends Inside {
     this.leave();
     if (this.absent(one)) return;
     const at = steps.indexOf(one.step);
-    const slide = steps.length > 1 ? el("label", { class: "slide" }, "Step ", el("input", { type: "range", min: 0, max: steps.length - 1, value: at < 0 ? steps.length - 1 : at, "aria-label": "step that is looked at", on: { change: (e) => { const n = Number(e.target.value); this.step = n === steps.length - 1 ? null : steps[n]; this.again(); } } }), el("output", {}, number(one.step))) : null;
+    const slide = steps.length > 1 ? el("label", { class: "slide" }, "Step ", el("input", { type: "range", min: 0, max: steps.length - 1, value: at < 0 ? steps.length - 1 : at, "aria-label": "step that is looked at", "data-key": "step", on: { change: (e) => { const n = Number(e.target.value); this.step = n === steps.length - 1 ? null : steps[n]; this.again(); } } }), el("output", {}, number(one.step))) : null;
     const note = steps.length ? `${steps.length} looks${one.every ? `, one each ${number(one.every)} steps` : ""}` : "at the last checkpoint; nnspec run … --taps 1epoch looks while it trains";
     const rows = held.what === "layers" ? this.layers(one) : this.weights(one);
     put(this.node,
@@ -82,7 +82,7 @@ export class Layers extends Inside {
   row(name, cells, why, tone) {
     const toggle = () => { this.open = this.open === name ? null : name; this.again(); };
     return el("tr", { class: `${this.open === name ? "open" : ""}`, "data-tone": tone || null },
-      el("th", { scope: "row" }, el("button", { type: "button", class: "name", "aria-expanded": String(this.open === name), title: why || "show how it came to this", on: { click: toggle } }, name), why ? el("small", {}, why) : null), cells);
+      el("th", { scope: "row" }, el("button", { type: "button", class: "name", "data-key": "row " + name, "aria-expanded": String(this.open === name), title: why || "show how it came to this", on: { click: toggle } }, name), why ? el("small", {}, why) : null), cells);
   }
 
   layers(one) {

@@ -45,8 +45,10 @@ export class Part {
     }
     if (told === this.told) return;
     this.told = told;
+    const focus = this.node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
     if (typeof told === "string") put(this.node, el("pre", { class: "banner warn" }, told));
     else this.draw(told);
+    if (focus) for (const node of this.node.querySelectorAll("[data-key]")) if (node.dataset.key === focus) node.focus({ preventScroll: true });
   }
 
   fetch() { return ask(this.path(), this.asks()); }
