@@ -149,6 +149,13 @@ def test_what_was_changed_is_said_with_its_line(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.splitlines() == [f"{path}:4: 'Linear' is now 'dense'", f"{path}:5: 'Relu' is now 'relu'", f"{path}: ok (4 layers, 1,942 parameters)"]
 
 
+def test_check_says_how_much_of_it_can_be_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(f"{TOP}  - Linear: 3\n  - qwertz\n{TAIL}")
+    assert cli.status(["check", str(path)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "1 of these can be mended: nnspec check --fix (--diff shows it)"
+
+
 def test_a_difference_is_shown_and_nothing_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "spec.yaml"
     text = f"{TOP}  - Linear: 3\n{TAIL}"

@@ -53,9 +53,16 @@ def command(
         elif form == "text":
             click.echo(f"{file}: {many(len(warnings), 'warning') if warnings else 'ok'} ({sizes(spec)})")
     REPORTS[form](checked)
+    if form == "text" and not (fix or diff) and (n := sum(map(mendable, checked))):
+        click.echo(f"{n:,} of these can be mended: nnspec check --fix (--diff shows it)", err=True)
     if any(one.error for one in checked):
         return 2
     return int(strict and any(one.warnings for one in checked))
+
+
+def mendable(one: Checked) -> int:
+    """How many problems of a file carry edits."""
+    return sum(bool(p.edits) for p in (one.error.problems if one.error else one.warnings))
 
 
 def _mend(file: str, settings: dict[str, str], allowed: tuple[Path, ...], diff: bool, err: bool) -> None:

@@ -23,9 +23,9 @@ def command(output: str | None) -> None:
 
 
 def text() -> str:
-    """The schema as a file has it: a line for each definition's key."""
+    """The schema as a file has it: without spaces, which would double it."""
     import json
 
     from nnspec.spec.schema import schema
 
-    return json.dumps(schema(), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(schema(), ensure_ascii=False, separators=(",", ":")) + "\n"
