@@ -163,8 +163,8 @@ def test_a_small_and_a_large_network_open_without_a_word_or_a_request(show: Any,
         took, busy = shown.page.evaluate("performance.now()"), shown.busy()
         scale = shown.page.evaluate("() => document.querySelector('.world').getCTM().a")
         with capsys.disabled():
-            print(f"\n{spec}: open after {took:.0f} ms, {busy:.0f} of them at work; the smallest letters are {10 * scale:.1f} pixels high", end="")
-        assert 10 * scale > 8, "every label can be read at first sight"
+            print(f"\n{spec}: open after {took:.0f} ms, {busy:.0f} of them at work; the smallest letters are {10.5 * scale:.1f} pixels high", end="")
+        assert 10.5 * scale > 8, "every label can be read at first sight"
 
 
 def test_nothing_overlaps_whichever_frames_are_open(show: Any, resnet: str, residual: Any) -> None:

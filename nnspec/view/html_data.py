@@ -103,7 +103,7 @@ class _Work:
         return {
             "version": 1,
             "name": clean(" and ".join(str(graph.graph.get("name") or "network") for graph in graphs), 300),
-            "heading": clean("; ".join(describe.heading(graph) for graph in graphs), 2000),
+            "heading": clean(_heading(graphs), 2000),
             "legend": clean(describe.legend(graphs), 2000),
             "nodes": list(self.nodes.values()),
             "frames": [self.frame(frame, frames) for frame in frames],
@@ -129,6 +129,13 @@ class _Work:
             "cost": clean(describe.cost_of(sums), _LONG),
             "source": self.source(place),
         }
+
+
+def _heading(graphs: Sequence[Graph]) -> str:
+    if len(graphs) == 1:
+        return describe.heading(graphs[0])
+    sums = ((graph.graph.get("name") or "network", describe.totals(node for _, node in graph.nodes(data=True))) for graph in graphs)
+    return "; ".join(f"{name}: {describe.cost_of(total)}" for name, total in sums)
 
 
 def _node(path: str, node: Mapping[str, Any]) -> dict[str, Any]:

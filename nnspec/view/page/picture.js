@@ -239,8 +239,7 @@ class Picture {
   }
 
   setBadges(badges) {
-    this.stage.setCards(badges);
-    this.stage.render();
+    this.stage.badge(badges);
   }
 
   setTheme(name) {

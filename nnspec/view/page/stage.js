@@ -9,7 +9,7 @@ import { Minimap } from "./minimap.js";
 import { Signs } from "./signs.js";
 import { sensible } from "./state.js";
 
-const WHOLE = 0.8, SMALLEST = 0.95; // a picture that would be smaller than the first is shown from its beginning, at the second
+const WHOLE = 0.77, SMALLEST = 0.95; // a picture that would be smaller than the first is shown from its beginning, at the second
 const NARROW = 600; // pixels of a view in which nothing is folded into columns
 
 export class Stage {
@@ -69,6 +69,14 @@ export class Stage {
 
   map() {
     this.minimap.draw(this.shown, (index) => this.data.nodes[index].family);
+  }
+
+  /** Other badges: where boxes grow and all of the picture was in view, it still is. */
+  badge(badges) {
+    const { width, height } = this.shown;
+    this.setCards(badges);
+    this.render();
+    if (this.fitted && (width !== this.shown.width || height !== this.shown.height)) this.first();
   }
 
   // What is where: things are `{kind: "node" | "frame", index}`, vertices those of the tree.
@@ -190,6 +198,7 @@ export class Stage {
   resized(still) {
     const { camera } = this;
     camera.measure();
+    if (this.before) return; // a sheet of paper, not a window
     const page = this.pageOf(), ratio = (page.aspect ?? 1) / (this.page.aspect ?? 1), folds = Boolean(page.aspect) !== Boolean(this.page.aspect);
     if (!still && (folds || ratio > 1.5 || ratio < 1 / 1.5)) return this.relayout();
     if (this.fitted) camera.set(...camera.whole(1.25));
@@ -213,7 +222,9 @@ export class Stage {
       this.signs.later(null);
     } else if (this.before) {
       view.removeAttribute("viewBox");
+      camera.measure();
       camera.set(...this.before);
+      this.before = null;
     }
   }
 }
