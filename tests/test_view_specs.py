@@ -26,7 +26,7 @@ from tests.drawn import ZOO, shipped, specs
 
 INDEX = yaml.safe_load((ZOO / "index.yaml").read_text("utf-8"))
 EVERY = {f"{p.parent.name}/{p.stem}": (p, {}) for p in specs()} | {name: (ZOO / e["spec"], e.get("set", {})) for name, e in INDEX.items()}
-ALWAYS = ["quickstart/siamese", "zoo/yolov8", "keras NASNetMobile", "UNet++ (3->1)"]  # with crossings, shared weights, many frames
+ALWAYS = ["quickstart/siamese", "zoo/yolov8_seg", "keras NASNetMobile", "UNet++ (3->1)"]  # with crossings, shared weights, many frames
 SOME = sorted({*ALWAYS, *random.Random(7).sample(sorted(EVERY), len(EVERY) // 10)})
 NAMES = sorted(EVERY) if os.environ.get("NNSPEC_FULL") else SOME
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from nnspec.records import dataclass
@@ -27,11 +27,13 @@ def fold(
     rows: Sequence[Sequence[Vertex]],
     segments: Sequence[Segment],
     sizes: Sequence[tuple[float, float]],
+    out: Callable[[Segment], float],
     tallest: float,
     aspect: float | None = None,
 ) -> list[Column]:
     """The rows, with their widths and heights, in columns not much above ``tallest`` where the network can be cut.
 
+    ``out`` says how far from the left side of its upper vertex a segment leaves it: what is carried over keeps that order.
     With ``aspect``, so many columns that the whole is largest on a page that many times as wide as it is high.
     """
     gaps: list[list[Segment]] = [[] for _ in rows]
@@ -43,7 +45,7 @@ def fold(
     number = round(total / tallest + 0.3)
     numbers = [number] if aspect is None or total <= tallest else range(max(1, number - 4), number + 5)
     choices = [_cuts(rows, [high for _, high in sizes], carried, number) for number in numbers]
-    return _cut(rows, gaps, min(choices, key=lambda cuts: _extent(cuts, sizes, carried, aspect or 1.0)))
+    return _cut(rows, gaps, out, min(choices, key=lambda cuts: _extent(cuts, sizes, carried, aspect or 1.0)))
 
 
 def _extent(cuts: Sequence[int], sizes: Sequence[tuple[float, float]], carried: Sequence[int], aspect: float) -> float:
@@ -56,7 +58,9 @@ def _extent(cuts: Sequence[int], sizes: Sequence[tuple[float, float]], carried: 
     return max(wide / aspect, high) * (1 + 0.15 * sum(carried[cut] - 1 for cut in cuts) + 0.1 * small)
 
 
-def _cut(rows: Sequence[Sequence[Vertex]], gaps: Sequence[Sequence[Segment]], cuts: Sequence[int]) -> list[Column]:
+def _cut(
+    rows: Sequence[Sequence[Vertex]], gaps: Sequence[Sequence[Segment]], out: Callable[[Segment], float], cuts: Sequence[int]
+) -> list[Column]:
     starts, ends = [0, *(cut + 1 for cut in cuts)], [*cuts, len(rows) - 1]
     columns, enters = [], list[Value]()
     for start, end in zip(starts, ends, strict=True):
@@ -67,7 +71,7 @@ def _cut(rows: Sequence[Sequence[Vertex]], gaps: Sequence[Sequence[Segment]], cu
             column.rows.insert(0, [Vertex("enter", value, start) for value in enters])
             column.segments += [s._replace(upper=Vertex("enter", s.value, start)) for s in gaps[start - 1]]
         if end < len(rows) - 1:
-            enters = _in_order(rows[end], gaps[end])
+            enters = _in_order(rows[end], gaps[end], out)
             column.leaves = enters
             column.rows.append([Vertex("leave", value, end) for value in enters])
             uppers = dict.fromkeys((s.upper, s.value) for s in gaps[end])
@@ -76,9 +80,9 @@ def _cut(rows: Sequence[Sequence[Vertex]], gaps: Sequence[Sequence[Segment]], cu
     return columns
 
 
-def _in_order(row: Iterable[Vertex], gap: Iterable[Segment]) -> list[Value]:
+def _in_order(row: Iterable[Vertex], gap: Iterable[Segment], out: Callable[[Segment], float]) -> list[Value]:
     place = {vertex: index for index, vertex in enumerate(row)}
-    return list(dict.fromkeys(s.value for s in sorted(gap, key=lambda s: place[s.upper])))
+    return list(dict.fromkeys(s.value for s in sorted(gap, key=lambda s: (place[s.upper], out(s)))))
 
 
 def _cuts(rows: Sequence[Sequence[Vertex]], heights: Sequence[float], carried: Sequence[int], wanted: int) -> list[int]:

@@ -176,7 +176,7 @@ class _Layout:
         rows = order(rows, segments, self.fractions)
         self.ordered[container.frame] = rows, segments
         sizes = [(sum(self.width(v) + 24.0 for v in row), max(map(self.height, row)) + 34.0) for row in rows]
-        columns = fold(rows, segments, sizes, self.tallest, None if container.frame else _ASPECT)
+        columns = fold(rows, segments, sizes, self.out, self.tallest, None if container.frame else _ASPECT)
         lanes = max((len(column.leaves) for column in columns[:-1]), default=0)
         header = HEADER if container.frame else 0.0
         top = header + (lanes + 1) * _LANE if lanes else header

@@ -4,7 +4,7 @@ export const GUTTER = 26; // beside the lanes between columns
 const MOST_VALUES = 3; // a fold that would carry more values than this from column to column is not made
 
 /** The rows, with their `[width, height]`, in columns `{rows, segments, enters, leaves}`; `aspect` is null or a page's width over height. */
-export function fold(rows, segments, sizes, tallest, aspect) {
+export function fold(rows, segments, sizes, out, tallest, aspect) {
   const gaps = rows.map(() => []), rowOf = new Map();
   rows.forEach((row, index) => row.forEach((vertex) => rowOf.set(vertex, index)));
   for (const segment of segments) gaps[rowOf.get(segment.upper)].push(segment);
@@ -18,21 +18,23 @@ export function fold(rows, segments, sizes, tallest, aspect) {
     const cuts = cutsOf(rows, sizes, carried, n), score = extent(cuts, sizes, carried, aspect ?? 1);
     if (score < least) [best, least] = [cuts, score];
   }
-  return cut(rows, gaps, best ?? []);
+  return cut(rows, gaps, out, best ?? []);
 }
 
 function extent(cuts, sizes, carried, aspect) {
   const stops = [0, ...cuts.map((at) => at + 1), sizes.length];
-  let wide = 0, high = 0;
+  let wide = 0;
+  const heights = [];
   for (let i = 0; i + 1 < stops.length; i++) {
     const column = sizes.slice(stops[i], stops[i + 1]);
     wide += column.reduce((most, [w]) => Math.max(most, w), 0) + 2 * GUTTER;
-    high = Math.max(high, column.reduce((sum, [, h]) => sum + h, 0));
+    heights.push(column.reduce((sum, [, h]) => sum + h, 0));
   }
-  return Math.max(wide / aspect, high) * (1 + 0.04 * cuts.reduce((sum, at) => sum + carried[at] - 1, 0));
+  const high = Math.max(...heights), small = heights.filter((height) => 2 * GUTTER + height < 0.3 * high).length;
+  return Math.max(wide / aspect, high) * (1 + 0.15 * cuts.reduce((sum, at) => sum + carried[at] - 1, 0) + 0.1 * small);
 }
 
-function cut(rows, gaps, cuts) {
+function cut(rows, gaps, out, cuts) {
   const columns = [];
   let start = 0, enters = [];
   for (const end of [...cuts, rows.length - 1]) {
@@ -44,7 +46,7 @@ function cut(rows, gaps, cuts) {
     }
     if (end < rows.length - 1) {
       const position = new Map(rows[end].map((vertex, index) => [vertex, index]));
-      const ordered = [...gaps[end]].sort((a, b) => position.get(a.upper) - position.get(b.upper));
+      const ordered = [...gaps[end]].sort((a, b) => position.get(a.upper) - position.get(b.upper) || out(a) - out(b));
       enters = column.leaves = [...new Set(ordered.map((segment) => segment.value))];
       const ports = new Map(enters.map((value) => [value, { kind: "leave", value }]));
       column.rows.push([...ports.values()]);

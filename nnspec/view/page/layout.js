@@ -129,7 +129,7 @@ class Layout {
       row.reduce((sum, vertex) => sum + this.width(vertex) + 24, 0),
       row.reduce((most, vertex) => Math.max(most, this.height(vertex)), 0) + 34,
     ]);
-    const columns = fold(rows, segments, sizes, this.tallest, framed ? null : this.page.aspect);
+    const columns = fold(rows, segments, sizes, (segment) => this.out(segment), this.tallest, framed ? null : this.page.aspect);
     const lanes = columns.slice(0, -1).reduce((most, column) => Math.max(most, column.leaves.length), 0);
     const header = framed ? HEADER : 0, top = lanes ? header + (lanes + 1) * LANE : header, side = framed ? PADDING : 0;
     const laid = { width: 0, height: 0, at: new Map(), enters: new Map(), leaves: new Map(), ways: new Map() };
