@@ -377,8 +377,23 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'backends'}", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
+STARTED: list[subprocess.Popen[str]] = []
+
+
 def nnspec(*args: object, **more: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "nnspec", *map(str, args)], env=environment(), text=True, **more)
+    STARTED.append(subprocess.Popen([sys.executable, "-m", "nnspec", *map(str, args)], env=environment(), text=True, **more))
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def none_is_left() -> Iterator[None]:
+    """Ends what a test that has failed left going, or standing still."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def trained(spec: str, folder: Path, *args: str) -> int:
