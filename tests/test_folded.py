@@ -20,6 +20,7 @@ from nnspec.ops.elementwise import exp
 from nnspec.ops.movement import Unpack, transpose
 from nnspec.runtime.following import Following
 from nnspec.runtime.session import Model, compile
+from tests.moved import moved
 
 WORDS = {
     "convolution": "[{conv2d: {filters: 6, kernel: 3, bias: false}}, batch_norm, relu]",
@@ -41,16 +42,6 @@ LEFT = {"before a convolution", "a branch that reads the convolution too"}
 
 def text(layers: str, more: str = "") -> str:
     return f"nnspec: 1\ninputs: {{image: {{shape: [8, 8, 3]}}}}\nlayers: {layers}\n{more}"
-
-
-def moved(model: Model, seed: int = 0) -> Model:
-    """Statistics, biases and scales that say something."""
-    rng = np.random.default_rng(seed)
-    for path in model.parameters:
-        held = model.read(path)
-        if held.ndim == 1:
-            model.restore({f"parameters/{path}": (held + rng.uniform(0.05, 0.6, held.shape)).astype(held.dtype)})
-    return model
 
 
 def image(rows: int, seed: int = 1) -> Any:

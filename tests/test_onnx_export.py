@@ -28,6 +28,7 @@ from nnspec.ops import activation, conv, elementwise, movement, pool, reduce, re
 from nnspec.runtime.export import export, onnx_model
 from nnspec.runtime.session import Model, compile
 from tests.drawn import shipped
+from tests.moved import moved
 from tests.test_ops import CASES, arrays_of, results
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -247,14 +248,6 @@ def test_lengths_that_are_open_stay_open() -> None:
 
 
 # Specs
-
-
-def moved(model: Model, seed: int = 0) -> Model:
-    """Statistics, biases and scales that say something."""
-    rng = np.random.default_rng(seed)
-    held = {p: model.read(p) for p in model.parameters}
-    model.restore({f"parameters/{p}": (v + rng.uniform(0.05, 0.3, v.shape)).astype(v.dtype) for p, v in held.items() if v.ndim == 1})
-    return model
 
 
 def check_spec(model: Model, raw: bool, exact: Callable[[], Model] | None = None) -> Any:

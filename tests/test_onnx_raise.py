@@ -17,6 +17,7 @@ from nnspec.errors import NnspecError
 from nnspec.runtime.export import onnx_model
 from nnspec.runtime.session import Model, compile
 from tests.drawn import shipped
+from tests.moved import moved
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -37,14 +38,6 @@ def nnspec_command(capsys: pytest.CaptureFixture[str]) -> Any:
         return SimpleNamespace(code=code, out=out, err=err)
 
     return call
-
-
-def moved(model: Model, seed: int = 0) -> Model:
-    """Statistics, biases and scales that say something."""
-    rng = np.random.default_rng(seed)
-    held = {p: model.read(p) for p in model.parameters}
-    model.restore({f"parameters/{p}": (v + rng.uniform(0.05, 0.3, v.shape)).astype(v.dtype) for p, v in held.items() if v.ndim == 1})
-    return model
 
 
 def agrees(made: Any, folder: Path, name: str = "found", rows: int = 2, channels_last: bool = False, model: Model | None = None,
