@@ -49,7 +49,7 @@ def draft(model: ModelProto, name: str, channels_last: bool = False, lengths: Ma
         outputs = tuple(v for v in s.outputs if v is not None)
         if not outputs or all(r.known(v) is not None for v in outputs):
             return
-        apart = any(v in r.folded for v in s.node.inputs)
+        apart = any(v in r.folded or v in r.behind for v in s.node.inputs)
         if s.node.kind in NODES and not apart and NODES[s.node.kind](r, Step(s.where, s.node, outputs)) is not False:
             return
         raise_calls(r, outputs)
@@ -64,7 +64,7 @@ def draft(model: ModelProto, name: str, channels_last: bool = False, lengths: Ma
         try:
             if r.known(v) is not None:
                 raise NotImportedError("it follows from constants alone")
-            if v in r.folded:
+            if v in r.folded or v in r.behind:
                 raise NotImportedError("rows and places are one axis of it")
             if r.rows[v]:
                 raise NotImportedError("its rows are not the first axis")

@@ -122,15 +122,17 @@ def prelu(r: Raiser, s: Step) -> bool:
 
 def dense(r: Raiser, x: Value, y: Value, kernel: Array, bias: Array | None) -> None:
     """A fully connected layer; behind a flatten its rows stand in the order in which the elements lie here."""
-    units = kernel.shape[1]
+    units, perm = kernel.shape[1], None
     flat = r.flat.get(x)
     if flat is not None and not r.perms(x):
         kernel = kernel.reshape(*flat.shape[1:], units).transpose(*(a - 1 for a in flat.perm[1:]), len(flat.shape) - 1).reshape(-1, units)
         source = r.once(flat.source, "flatten", made=(prod(flat.shape[1:]),))
     else:
-        source = r.get(x)
+        perm = r.channels_last(x, x.rank - 1)
+        source = r.get(x, perm)
     weights = {"kernel": np.ascontiguousarray(kernel)} | ({"bias": np.ascontiguousarray(bias)} if bias is not None else {})
-    r.put(y, r.emit("dense", source, weights=weights, units=units, bias=None if bias is not None else False))
+    made = r.emit("dense", source, weights=weights, units=units, bias=None if bias is not None else False)
+    r.put(y, made, perm, r.rows[x])
 
 
 def gemm(r: Raiser, s: Step) -> bool:
@@ -152,7 +154,7 @@ def gemm(r: Raiser, s: Step) -> bool:
 
 def product(r: Raiser, s: Step) -> bool:
     x, kernel = s.node[0], r.known(s.node[1])
-    if kernel is None or kernel.ndim != 2 or r.known(x) is not None or x.rank < 2 or r.rows[x]:
+    if kernel is None or kernel.ndim != 2 or r.known(x) is not None or x.rank < 2 or r.rows[x] == x.rank - 1:
         return False
     dense(r, x, s.outputs[0], kernel, None)
     return True

@@ -69,7 +69,7 @@ def pending(r: Raiser, outputs: tuple[Value, ...]) -> list[Call]:
     stack = list(outputs)
     while stack:
         v = stack.pop()
-        if r.known(v) is None and v not in r.rows and v not in r.folded and v.call.serial not in found:
+        if r.known(v) is None and v not in r.rows and v not in r.folded and v not in r.behind and v.call.serial not in found:
             found[v.call.serial] = v.call
             stack += v.inputs
     return [found[n] for n in sorted(found)]

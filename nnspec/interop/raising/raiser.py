@@ -18,7 +18,7 @@ from nnspec.interop.raising.regroup import merged_in_order, regrouped
 from nnspec.ir.graph import Call, Value
 from nnspec.ir.op import Array, Constant
 from nnspec.ir.types import DType
-from nnspec.ops.movement import reshape
+from nnspec.ops.movement import reshape, transpose
 from nnspec.records import dataclass
 
 Perm: TypeAlias = tuple[int, ...]
@@ -43,6 +43,8 @@ class Raiser:
         self.held: dict[Value, dict[Perm, Source]] = {}
         self.rows: dict[Value, int] = {}  # which axis counts rows
         self.flat: dict[Value, Flat] = {}
+        self.inner: set[Value] = set()  # of ``folded`` those whose rows count fastest
+        self.behind: dict[Value, tuple[Value, int]] = {}  # as ``folded``, but that the one axis stands at a place behind others
         self.folded: dict[Value, Value] = {}  # rows and places as one axis: the value that has them apart
         self.arrays: dict[Value, Array] = {}
         self.where = self.called = ""
@@ -231,6 +233,36 @@ class Raiser:
                 return True
         return False
 
+    def reshape_around(self, y: Value, x: Value) -> None:
+        """The same elements under another shape where rows stand behind other axes: what is before them and what is behind keep apart.
+
+        The rows alone, or with the first of what is behind them as one axis, which then has to come before all others.
+        """
+        old, new, at = sizes(x), sizes(y), self.rows[x]
+        first = transpose(x, (at, *(a for a in range(x.rank) if a != at)))
+        self.alias(first, x, (at, *(a for a in range(x.rank) if a != at)))
+        place = next((p for p in range(len(new)) if prod(new[:p]) == prod(old[:at]) and new[p] % old[at] == 0 and new[p]), None)
+        if place is None and new[0] == prod(old[: at + 1]):
+            whole = reshape(first, (old[at], *old[:at], *new[1:]))
+            self.reshape(whole, first)
+            self.folded[y] = whole
+            self.inner.add(y)
+            return
+        if place is None:
+            raise NotImportedError(f"a reshape of {old} to {new} mixes rows")
+        before, many, behind = new[:place], new[place] // old[at], new[place + 1 :]
+        if many == 1:
+            made = reshape(first, (old[at], *before, *behind))
+            self.reshape(made, first)
+            self.alias(y, made, (*range(1, place + 1), 0, *range(place + 1, y.rank)))
+            return
+        whole = reshape(first, (old[at], *before, many, *behind))
+        self.reshape(whole, first)
+        axes = (0, place + 1, *range(1, place + 1), *range(place + 2, whole.rank))
+        turned = transpose(whole, axes)
+        self.alias(turned, whole, axes)
+        self.behind[y] = turned, place
+
     def reshape(self, y: Value, x: Value) -> None:
         """The same elements under another shape, in the order that costs the fewest permutes."""
         if (a := self.known(x)) is not None:
@@ -246,6 +278,8 @@ class Raiser:
             self.reshape(apart, x)
             self.folded[y] = apart
             return
+        if self.rows[x] and new:
+            return self.reshape_around(y, x)
         if self.rows[x] or not new or old[0] != new[0]:
             raise NotImportedError(f"a reshape of {old} to {new} mixes rows")
         self.rows[y] = 0

@@ -85,6 +85,24 @@ def gated(draft: Draft, e: Entry) -> None:
             return
 
 
+HALF = re.compile(r"\{0\} \* 0\.5|0\.5 \* \{0\}")
+BELL = re.compile(r"(?:erf\(\{0\} / 1\.41421\d*\) \+ 1(?:\.0)?|1(?:\.0)? \+ erf\(\{0\} / 1\.41421\d*\))")
+
+
+def bell(draft: Draft, e: Entry) -> None:
+    """``x * (erf(x / sqrt(2)) + 1) * 0.5`` is gelu."""
+    if e.kind != "math" or len(e.inputs) != 1 or not HALF.fullmatch(e.fields["formula"]):
+        return
+    product = e.inputs[0].entry
+    if product.kind != "multiply" or len(product.inputs) != 2 or not alone(draft, e.inputs[0], e):
+        return
+    for x, share in (product.inputs, product.inputs[::-1]):
+        inner = share.entry
+        if inner.kind == "math" and inner.inputs == [x] and BELL.fullmatch(inner.fields["formula"]) and alone(draft, share, product):
+            e.kind, e.fields, e.inputs = "gelu", {}, [x]
+            return
+
+
 def inline(draft: Draft, e: Entry) -> None:
     """A formula that one formula reads stands in it."""
     if e.kind != "math":
@@ -202,6 +220,6 @@ def activate(draft: Draft, e: Entry) -> None:
 
 
 RULES: tuple[Callable[[Draft, Entry], None], ...] = (
-    absorb, blended, normal, averaged, inline, named, leaky, gated, moved_twice, narrow, moved_twice, resized_twice, resized_twice, compact,
+    absorb, blended, normal, averaged, inline, named, leaky, gated, bell, moved_twice, narrow, moved_twice, resized_twice, resized_twice, compact,
     transposed_factor, activate,
 )  # fmt: skip
