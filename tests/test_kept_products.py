@@ -12,6 +12,7 @@ from nnspec.ops.movement import Unpack, swap
 from nnspec.passes.keep_kernels import keep_kernels
 from nnspec_numpy import BACKEND
 from nnspec_numpy.kernels import gemm
+from nnspec_numpy.threads import core
 
 compiled = pytest.mark.skipif(not gemm.lanes(), reason="no compiled products for this processor")
 
@@ -36,13 +37,19 @@ def answers(model, x):
     return other.predict(x, raw=True)
 
 
+def longer_vectors_of_the_library():
+    """As where NNSPEC_CPU names a lesser processor than OpenBLAS has found: then it is the faster one."""
+    return gemm.lanes() < 16 and core().endswith(gemm.FULL)
+
+
 @compiled
 def test_nothing_is_stale_after_a_step_an_assignment_or_a_restored_state():
     model = nnspec.compile(loads(NETWORK))
     x = np.random.default_rng(0).standard_normal((64, 20), np.float32)
     before, first = model.state(), model.predict(x, raw=True)
     ready = model.programs.ready("predict", {"x": x}, 64, False)
-    assert kept(ready.program) and any("kept in panels" in model.backend.choice(s) for s in ready.program.steps)
+    ours = any("kept in panels" in model.backend.choice(s) for s in ready.program.steps)
+    assert kept(ready.program) and (ours or longer_vectors_of_the_library())
     for change in ("train", "write", "restore"):
         if change == "train":
             model.train_batch({"x": x, next(iter(model.spec.built.losses)).feed: np.arange(64) % 3})
