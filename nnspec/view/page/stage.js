@@ -216,6 +216,7 @@ export class Stage {
   printing(starts) {
     const { view, world, shown, camera } = this;
     if (starts) {
+      cancelAnimationFrame(camera.gliding);
       this.before = [camera.x, camera.y, camera.k];
       view.setAttribute("viewBox", `-10 -10 ${shown.width + 20} ${shown.height + 20}`);
       world.removeAttribute("transform");
