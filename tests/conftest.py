@@ -18,9 +18,13 @@ stored.KEEPS = False  # programs are made anew: tests change how
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if not item.get_closest_marker("compiled"):
+    wide = item.get_closest_marker("wide")
+    if not wide and not item.get_closest_marker("compiled"):
         return
     from nnspec_numpy.llvm.cpu import chosen
 
-    if chosen() is None:
+    cpu = chosen()
+    if cpu is None:
         pytest.skip("nothing is compiled here: NNSPEC_CPU=none, or no llvmlite")
+    if wide and cpu.width < 32:
+        pytest.skip(f"no kernels of convolutions for {cpu}")

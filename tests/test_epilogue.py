@@ -109,6 +109,7 @@ FEW = ("norm, shortcut, relu", "several results")
 PAIRS = [(name, body) for name in CONVOLUTIONS for body in BODIES if FULL or body in FEW or name == "direct 3x3"]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("name", "body"), PAIRS)
 def test_an_epilogue_gives_the_bits_of_a_nest_that_follows(name: str, body: str) -> None:
     graph = Graph({f"y{i}": v for i, v in enumerate(BODIES[body](CONVOLUTIONS[name]()))})
@@ -133,6 +134,7 @@ def test_every_vector_width_gives_those_bits_and_the_references_numbers(name: st
     check_equal(run_pipeline(graph, BACKEND.claims, BACKEND.loops()), feed, 2e-4)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["direct 3x3", "pointwise", "Winograd 4x4", "depthwise"])
 def test_what_is_no_number_infinite_or_tiny_goes_the_same_way(name: str) -> None:
     y = CONVOLUTIONS[name]()
@@ -163,6 +165,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads: int) -> None:
 
 # Who follows whom
 
+@pytest.mark.wide
 def test_what_only_the_nest_reads_is_never_in_memory() -> None:
     y = CONVOLUTIONS["direct 3x3"]()
     after = run_pipeline(Graph({"y": e.relu(y + vector(y, "b"))}), BACKEND.claims, BACKEND.loops())
@@ -183,6 +186,7 @@ def test_a_nest_that_waits_for_another_reader_of_the_product_does_not_follow() -
     check_equal(after, fed(graph), 1e-4)
 
 
+@pytest.mark.wide
 def test_of_two_products_the_later_one_takes_the_nest() -> None:
     x = value(2, 8, 8, 16)
     a, b = (Conv(stride=(1, 1), padding="same", dilation=(1, 1)).one(x, value(3, 3, 16, 32, label=label)) for label in ("v", "w"))
@@ -219,6 +223,7 @@ def test_double_precision_has_no_epilogue() -> None:
     assert not followed(run_pipeline(graph, BACKEND.claims, BACKEND.loops()))
 
 
+@pytest.mark.wide
 def test_a_gradient_reads_what_the_epilogue_gives() -> None:
     """Training with a bias and a relu keeps one array of a layer, not two."""
     y = CONVOLUTIONS["direct 3x3"]()
@@ -270,6 +275,7 @@ def test_a_network_that_learns_and_answers_is_that_of_nests_apart(math: str, mon
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.wide
 def test_kept_kernels_have_epilogues_too() -> None:
     model = nnspec.compile(loads(NETWORK))
     x = np.zeros((12, 20, 20, 16), np.float32)

@@ -106,6 +106,7 @@ def test_nobody_waits_for_what_is_no_file(folder: Path, made: list[str]) -> None
     assert len(made) == 2
 
 
+@pytest.mark.wide
 def test_another_processor_is_another_entry(folder: Path, made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     monkeypatch.setenv("NNSPEC_CPU", "baseline")

@@ -613,3 +613,10 @@ def test_nests_compile_for_other_machines() -> None:
 def test_rows_that_are_joined_end_where_they_should(rows: int, n: int) -> None:
     graph = Graph({"y": e.relu(value(rows, n) + value(n, label="b")) * 2.0})
     check_equal(fused(graph), fed(graph), 1e-6)
+
+
+def test_a_quotient_of_lanes_that_are_not_there_is_in_no_sum(cpu: str) -> None:
+    """Of two columns, in vectors of four and more numbers: 0 / 0 beside them."""
+    x, g = value(1, 2, 2), value(1, 2, 2, label="g")
+    p = e.exp(x - max_(x, (0, 1), keep=True))
+    check_equal(fused(Graph({"all": sum_(p / sum_(p, (0, 1), keep=True) * g)})), fed(Graph({"all": sum_(x * g)})), 1e-6)

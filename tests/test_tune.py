@@ -156,6 +156,7 @@ def test_a_call_is_spelled_by_what_decides_its_time() -> None:
 # The file
 
 
+@pytest.mark.wide
 def test_a_file_says_what_it_was_made_from() -> None:
     made = tuning()
     again = parse_tuning(made.text(), "small.tune.yaml")
@@ -312,6 +313,7 @@ def test_a_run_from_another_machine_goes_on_and_says_so(nnspec: Any) -> None:
     assert done.code == 0 and "timed on another machine" in done.err and "z80" in done.err
 
 
+@pytest.mark.wide
 def test_what_a_file_does_not_know_goes_by_the_cost_model_and_is_said(nnspec: Any) -> None:
     Path("t.yaml").write_text(tuning().text())
     done = nnspec("run", "small.yaml", "--tune", "t.yaml", "--set", "batch_size=16", "--epochs", "1")
@@ -319,6 +321,7 @@ def test_what_a_file_does_not_know_goes_by_the_cost_model_and_is_said(nnspec: An
     assert "the tune file knows 0 of the 4 different calls" in nnspec("plan", "small.yaml", "--batch", "16", "--tune", "t.yaml").out
 
 
+@pytest.mark.wide
 def test_the_command_times_and_writes_what_a_run_takes(nnspec: Any) -> None:
     done = nnspec("tune", "small.yaml", "--seconds", "0", "--threads", "1")
     assert done.code == 0, done.err

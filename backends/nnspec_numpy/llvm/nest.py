@@ -245,13 +245,18 @@ class Nest(ABC):
         self.code.do(f"store {IN_MEMORY[dtype]} {x}, ptr {base}, align {dtype.size}")
 
     def read(self, base: Register, dtype: DType, left: int | None = None) -> Register:
-        """A vector from memory; no alignment is promised but that of an element."""
+        """A vector from memory; no alignment is promised but that of an element.
+
+        What is not there is 0; for floats in vectors of 128 bits it is 1. There a mask is no instruction, and sums over lanes that are selected
+        came out as NaN where the others held 0 / 0: a lane that is known to be 0 is selected by nobody."""
         code, kind = self.code, vector(IN_MEMORY[dtype], self.lanes)
         if left is None:
             x = code.let(f"load {kind}, ptr {base}, align {dtype.size}")
         else:
+            one = self.lanes <= 4 and dtype in (DType.float32, DType.float64)
+            absent = everywhere(number(1.0, dtype), IN_MEMORY[dtype], self.lanes) if one else "zeroinitializer"
             x = code.call(kind, f"llvm.masked.load.{mangled(IN_MEMORY[dtype], self.lanes)}.p0", f"ptr {base}", f"i32 {dtype.size}",
-                          f"<{self.lanes} x i1> {lanes_below(left, self.lanes)}", f"{kind} zeroinitializer")
+                          f"<{self.lanes} x i1> {lanes_below(left, self.lanes)}", f"{kind} {absent}")
         return code.let(f"icmp ne {kind} {x}, zeroinitializer") if dtype == DType.bool else x
 
     def write(self, base: Register, dtype: DType, x: Register, left: int | None = None) -> None:
