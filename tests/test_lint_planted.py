@@ -777,6 +777,158 @@ layers:
   - dense: 3
 loss: cross_entropy
 """),
+    "eight_maps_pooled_for_seven_classes_of_an_npz": ("NN001", """\
+data:
+  npz: {path: seven.npz, target: label}
+  columns: {label: category}
+  prepare: [rescale: {columns: image, scale: 0.00392}]
+layers:
+  - conv2d: {filters: 16, kernel: 3, activation: relu, repeat: 2}
+  - conv2d: {filters: 8, kernel: 1}     # <-
+  - global_avg_pool2d
+loss: cross_entropy
+"""),
+    "dropout_between_the_last_layer_and_softmax": ("NN021", """\
+data: digits
+layers:
+  - flatten
+  - dense: {units: 64, activation: relu}
+  - dense: 10
+  - dropout: 0.2     # <-
+  - softmax
+loss: cross_entropy
+"""),
+    "dropout_before_a_mean_that_is_the_output": ("NN021", """\
+data: digits
+layers:
+  - conv2d: {filters: 16, kernel: 3, activation: relu, repeat: 2}
+  - conv2d: {filters: 10, kernel: 1}
+  - dropout: 0.3     # <-
+  - global_avg_pool2d
+loss: cross_entropy
+"""),
+    "dropout_of_probabilities": ("NN021", """\
+inputs: {features: {shape: [8]}}
+layers:
+  - dense: {units: 16, activation: relu}
+  - dense: {units: 1, activation: sigmoid}
+  - dropout: 0.2     # <-
+loss: binary_cross_entropy
+"""),
+    "a_product_with_a_constant_of_0": ("NN014", """\
+data: digits
+layers:
+  - flatten
+  - dense: {units: 32, activation: relu, name: hidden}
+  - constant: {value: 0.0, name: nothing}
+  - multiply: {from: [hidden, nothing]}     # <-
+  - dense: 10
+loss: cross_entropy
+"""),
+    "a_gate_of_a_block_whose_argument_is_0": ("NN014", """\
+data: digits
+blocks:
+  gate:
+    args: {by: 0.0}
+    layers:
+      - conv2d: {filters: 8, kernel: 3, padding: same}
+      - math: "$by * x"     # <-
+layers:
+  - conv2d: {filters: 8, kernel: 3, padding: same, activation: relu}
+  - residual: {layers: [gate]}
+  - flatten
+  - dense: 10
+loss: cross_entropy
+"""),
+    "the_sign_of_a_hidden_layer": ("NN014", """\
+data: digits
+layers:
+  - flatten
+  - dense: {units: 32, activation: tanh}
+  - math: "sign(x)"     # <-
+  - dense: 10
+loss: cross_entropy
+"""),
+    "relu_of_what_is_never_above_0": ("NN014", """\
+data: digits
+layers:
+  - flatten
+  - dense: {units: 32, activation: relu}
+  - math: "-x"
+  - relu     # <-
+  - dense: 10
+loss: cross_entropy
+"""),
+    "a_mean_by_axes_of_what_sees_little": ("NN031", """\
+inputs: {image: {shape: [128, 128, 3]}}
+layers:
+  - conv2d: {filters: 16, kernel: 3, activation: relu, repeat: 2}
+  - reduce_mean: {axes: [0, 1]}     # <-
+  - dense: 4
+loss: cross_entropy
+"""),
+    "a_pool_as_wide_as_the_image": ("NN031", """\
+inputs: {image: {shape: [64, 64, 3]}}
+layers:
+  - conv2d: {filters: 16, kernel: 3, padding: same}
+  - layer_norm
+  - math: "x * sigmoid(x)"
+  - conv2d: {filters: 16, kernel: 3, padding: same, activation: relu}
+  - avg_pool2d: 64     # <-
+  - flatten
+  - dense: 4
+loss: cross_entropy
+"""),
+    "validation_of_a_file_that_holds_training_rows": ("NN044", """\
+data:
+  csv:
+    path:
+      train: points/all.csv
+      validation: points/some.csv     # <-
+    target: y
+layers: [{dense: {units: 8, activation: relu}}, dense: 1]
+loss: mse
+"""),
+    "bytes_that_are_only_shifted": ("NN041", """\
+data:
+  npz: {path: seven.npz, target: label}     # <-
+  columns: {label: category}
+  prepare: [rescale: {columns: image, scale: 1, offset: -128}]
+layers:
+  - conv2d: {filters: 8, kernel: 3, activation: relu}
+  - flatten
+  - dense: 7
+loss: cross_entropy
+"""),
+    "a_rate_at_which_the_last_bias_alone_swings_wider": ("NN051", f"""\
+data:
+{TABLE}
+  prepare: [standardize: [length, width, price]]
+layers: [{{dense: {{units: 16, activation: relu}}}}, dense: 1]
+loss: mse
+optimizer:
+  sgd: {{learning_rate: 2}}     # <-
+epochs: 5
+batch_size: 4
+"""),
+    "a_schedule_that_rises_beyond_what_adam_survives": ("NN051", """\
+data: digits
+layers: [flatten, {dense: {units: 64, activation: relu}}, dense: 10]
+loss: cross_entropy
+optimizer: {adam: {learning_rate: 1e-3}}
+schedule: {linear: {to: 5, length: 8}}     # <-
+epochs: 8
+"""),
+    "a_layer_at_a_thousand_times_the_rate": ("NN051", """\
+data: digits
+layers:
+  - flatten
+  - dense: {units: 64, activation: relu}
+  - dense: {units: 10, learning_rate: 1000x}     # <-
+loss: cross_entropy
+optimizer: {adam: {learning_rate: 1e-3}}
+epochs: 8
+"""),
 }  # fmt: skip
 
 
@@ -787,7 +939,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"{50 + 3 * i},{1950 + 2 * i},{10.5 + i * 7 % 5}" for i in range(30)]
     (path / "houses.csv").write_text("area,built,price\n" + "\n".join(rows) + "\n")
     rng = np.random.default_rng(0)
+    points = [f"{x:.3f},{y:.3f}" for x, y in rng.random((30, 2))]
+    (path / "points").mkdir()
+    for name, kept in (("all", points), ("some", points[3:15])):
+        (path / "points" / f"{name}.csv").write_text("x,y\n" + "\n".join(kept) + "\n")
     np.savez(path / "bytes.npz", image=rng.integers(0, 256, (12, 8, 8, 1), dtype=np.uint8), kind=np.arange(12) % 2)
+    np.savez(path / "seven.npz", image=rng.integers(0, 256, (28, 8, 8, 1), dtype=np.uint8), label=np.arange(28) % 7)
     return path
 
 
@@ -1120,6 +1277,35 @@ layers:
 loss: cross_entropy
 optimizer: {adam: {learning_rate: 1e-3, average: 0.99}}
 """,
+    "noise_inside_a_branch_that_is_added_to_the_output": """\
+data: digits
+layers:
+  - flatten
+  - dense: 10
+  - residual: [{dense: {units: 10, activation: relu}}, {dropout: 0.2}, {dense: 10}]
+loss: cross_entropy
+""",
+    "relu_of_a_turned_tanh_and_a_product_that_is_not_0": """\
+data: digits
+layers:
+  - flatten
+  - dense: {units: 32, activation: tanh}
+  - math: "-x"
+  - relu
+  - math: "0.5 * x + 0 * 1"
+  - dense: 10
+loss: cross_entropy
+""",
+    "a_squared_error_just_inside_what_its_bias_survives": f"""\
+data:
+{TABLE}
+  prepare: [standardize: [length, width, price]]
+layers: [dense: 1]
+loss: mse
+optimizer: {{sgd: {{learning_rate: 1}}}}
+epochs: 5
+batch_size: 4
+""",
 }  # fmt: skip
 
 
@@ -1128,3 +1314,11 @@ def test_nothing_is_reported_of_a_good_spec(name: str, folder: Path) -> None:
     path = folder / f"{name}.yaml"
     path.write_text("nnspec: 1\n" + GOOD[name])
     assert [p.render() for p in lint(load(path))] == []
+
+
+def test_class_numbers_that_are_not_said_to_be_classes_are_hinted_at(folder: Path) -> None:
+    path = folder / "numbers.yaml"
+    path.write_text("nnspec: 1\ndata:\n  npz: {path: seven.npz, target: label}\nlayers: [flatten, dense: 7]\nloss: cross_entropy\n")
+    with pytest.raises(NnspecError) as caught:
+        load(path)
+    assert "columns: {label: category}" in str(caught.value)

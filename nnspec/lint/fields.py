@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil
 from typing import TypeAlias
 
 from nnspec.layers.activations import Activate, Activation
 from nnspec.layers.convolution import Kernelled
 from nnspec.layers.dropout import Dropped
-from nnspec.layers.normalization import BatchNorm
+from nnspec.layers.math import ALONG, NOWHERE, Math
+from nnspec.layers.normalization import BatchNorm, LayerNorm
 from nnspec.layers.pooling import Pooling
 from nnspec.layers.transposed import Transposed
 from nnspec.lint.view import View
 from nnspec.network.graph import Leaf
+from nnspec.spec.expressions import Call, Expression, children
+from nnspec.spec.tensor_formulas import read
 
 Axis: TypeAlias = tuple[float, int, float]  # pixels that are seen, of how many there are, and how far apart two neighbours look
 Fields: TypeAlias = tuple[Axis, ...] | None  # None where all is seen, or it is not known
 
-PLAIN = ("add", "subtract", "multiply", "maximum", "minimum", "average", "concat", "dense", "only", "cast", "stop_gradient", "gaussian_noise")
+PLAIN = ("add", "subtract", "multiply", "maximum", "minimum", "average", "concat", "dense", "only", "cast", "stop_gradient", "gaussian_noise",
+         "group_norm", "instance_norm", "rms_norm", "local_response_norm")
 SCALED = ("upsample1d", "upsample2d", "upsample3d", "resize1d", "resize2d", "resize3d", "pixel_shuffle")
 
 
@@ -30,6 +35,20 @@ def fields(view: View) -> dict[str, Fields]:
     for leaf in view.leaves:
         seen[leaf.path] = _behind(view, leaf, seen)
     return seen
+
+
+def _in_place(leaf: Leaf) -> bool:
+    """Whether a norm, or a formula, works at each place alone."""
+    if isinstance(leaf.entry, LayerNorm):
+        return leaf.entry.axes == (-1,)
+    return isinstance(leaf.entry, Math) and not any(isinstance(e, Call) and e.function in ALONG for e in parts(read(leaf.entry.formula, NOWHERE)))
+
+
+def parts(tree: Expression) -> Iterator[Expression]:
+    """A formula and all that it is made of."""
+    yield tree
+    for child in children(tree):
+        yield from parts(child)
 
 
 def _behind(view: View, leaf: Leaf, seen: dict[str, Fields]) -> Fields:
@@ -54,7 +73,7 @@ def _behind(view: View, leaf: Leaf, seen: dict[str, Fields]) -> Fields:
         if all(isinstance(a, int) and isinstance(b, int) for a, b in zip(before, after, strict=True)):
             return tuple((r + j, n, j * float(a) / float(str(b))) for (r, n, j), a, b in zip(first, before, after, strict=True))  # type: ignore[arg-type]  # numbers
         return None
-    if isinstance(entry, Activation | Activate | BatchNorm | Dropped) or entry.kind in PLAIN:
+    if isinstance(entry, Activation | Activate | BatchNorm | Dropped) or entry.kind in PLAIN or _in_place(leaf):
         axis = getattr(entry, "axis", -1)
         if entry.kind == "concat" and axis not in (-1, len(first)):
             return None

@@ -184,6 +184,16 @@ def bare(leaf: Leaf) -> bool:
     return isinstance(leaf.entry, Activation | Activate)
 
 
+def noisy(leaf: Leaf) -> bool:
+    """Whether a layer changes numbers by chance, in training."""
+    return leaf.entry.noise and leaf.entry.kind != "sample_normal"
+
+
+def weightless(leaf: Leaf) -> bool:
+    """Whether a layer only squashes or averages: before a loss what stands in front of it is the output all the same."""
+    return (bare(leaf) or leaf.entry.kind.startswith("global_")) and not leaf.params
+
+
 def at(leaf: Leaf, key: str) -> Place:
     """Where a key of a layer stands, or the layer."""
     return leaf.keys.get(key, leaf.place)

@@ -103,9 +103,20 @@ def _target(term: Term, ends: Ends, problems: list[Problem], losses: Targets | N
         problems += e.problems
     except ShapeError as e:
         hint, mend = compared(port, target.type if target else None, ends.network) if "differ in shape" in e.message else ("", ())
+        if hint and target is not None and (number := _class_numbers(target, ends)):
+            hint, mend = f"where '{number}' holds class numbers, say so under data: columns: {{{number}: category}}", ()
         problems.append(Problem(f"{what} of layer '{port.node}': {e.message}", term.place, found=e.found, wanted=e.wanted, hint=hint or e.hint,
                                 rule="shape", edits=mend))
     return None
+
+
+def _class_numbers(target: Target, ends: Ends) -> str:
+    """The column of numbers that a loss of classes compares several units with, or nothing."""
+    data = ends.doc.data
+    column = target.columns[0] if len(target.columns) == 1 else ""
+    several = target.port.type is not None and len(target.port.shape) == 1 and target.port.shape[-1] != 1
+    return column if several and data is not None and column in data.columns and data.columns[column].plain_number and getattr(
+        target.term.of, "classes", False) else ""  # fmt: skip
 
 
 def _source(term: Term, ends: Ends) -> Port:
@@ -161,13 +172,14 @@ def _checked(target: Target, ends: Ends, losses: Targets | None) -> Target:
 
 
 def _no_noise(port: Port, network: Network) -> None:
-    """Raises ShapeError for noise behind the last softmax or sigmoid: training would read as logits what inference reads as probabilities."""
+    """Raises SpecError for noise behind the last softmax or sigmoid: training would read as logits what inference reads as probabilities."""
     if port.value is None or made_by(port.value, Softmax, Sigmoid) or not made_by(linked(network, port), Softmax, Sigmoid):
         return
     leaf = network.nodes[port.node]["leaf"]
     if leaf.entry.noise:
-        raise ShapeError(f"{leaf.entry.kind} stands between probabilities and the loss", f"'{leaf.path}' behind softmax or sigmoid",
-                         f"{leaf.entry.kind} before the layer that makes them")
+        raise SpecError(Problem(f"{leaf.entry.kind} stands between probabilities and the loss", leaf.place,
+                                found=f"'{leaf.path}' behind softmax or sigmoid", wanted=f"{leaf.entry.kind} before the layer that makes them",
+                                rule="NN021"))
     for before in leaf.inputs:
         _no_noise(before, network)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nnspec.data.config import Prepare, RescaleStep
 from nnspec.errors import Problem
 from nnspec.layers.convolution import Kernelled
 from nnspec.layers.dense import Dense
@@ -58,7 +59,7 @@ class UnscaledBytes(Rule, number=41, name="unscaled-bytes"):
             data, reader = view.data, weighing(view, name)
             if data is None or reader is None:
                 continue
-            raw = [column for column in columns if not any(column == prepared for prepared, _ in data.prepare)]
+            raw = [column for column in columns if not any(column == prepared and not _keeps(step) for prepared, step in data.prepare)]
             bytes_ = [column for column in raw if self._bytes(view, column, len(raw))]
             if bytes_:
                 yield self.at(data.place, f"'{reader.path}' reads bytes as they are: {_listed(bytes_)}", found="whole numbers from 0 to 255",
@@ -196,6 +197,11 @@ def weighing(view: View, path: str) -> Leaf | None:
                 seen.add(use.reader.path)
                 waiting.append(use.reader.path)
     return None
+
+
+def _keeps(step: Prepare) -> bool:
+    """Whether bytes stay as wide apart as they were."""
+    return isinstance(step, RescaleStep) and abs(step.scale) >= 0.5
 
 
 def _listed(names: list[str]) -> str:

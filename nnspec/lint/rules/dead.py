@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from nnspec.errors import Place, Problem
 from nnspec.layers.convolution import Kernelled
 from nnspec.layers.dense import Dense
 from nnspec.layers.initializers import Constant, Initializer, Ones, Zeros
+from nnspec.layers.math import NOWHERE, Math
+from nnspec.layers.source import Constant as ConstantLayer
+from nnspec.lint.ranges import reach
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import NOTHING, View, activated_at, activation, at, bare
 from nnspec.network.graph import Leaf
+from nnspec.spec.expressions import Binary, Call, Expression, Name, Number, Unary
+from nnspec.spec.tensor_formulas import read
 
 STOPS = ("stop_gradient", "one_hot", "non_max_suppression")
 MOST = 4  # places that are told of one layer
@@ -96,7 +103,8 @@ class DeadLayers(Rule, number=14, name="dead-layers"):
         """Whether no gradient comes through a layer."""
         made = activation(leaf)
         whole = not str(view.network.nodes[leaf.path]["dtype"]).startswith(("float", "bfloat"))
-        return leaf.entry.kind in STOPS or (made is not None and made.kind == "step") or (whole and leaf.entry.kind != "top_k")
+        return (leaf.entry.kind in STOPS or (made is not None and made.kind == "step") or (whole and leaf.entry.kind != "top_k")
+                or _sign(leaf) or _times_zero(view, leaf) or _never_rises(view, leaf))  # fmt: skip
 
     def _ends(self, view: View, dead: dict[str, Leaf]) -> dict[str, tuple[Leaf, ...]]:
         """For each layer where the gradients of those before it end: at what stops them, or at the last dead layer that no loss reads."""
@@ -113,8 +121,55 @@ class DeadLayers(Rule, number=14, name="dead-layers"):
         if not self._blocks(view, end):
             return end.place, "no loss reads what it makes"
         made = activation(end)
+        if _times_zero(view, end):
+            return end.place, "all is multiplied by 0, and no gradient comes through that"
+        if made is not None and _never_rises(view, end):
+            return end.place, f"{made.kind} is given no number above 0, and has no gradient there"
+        if _sign(end):
+            return end.place, "no gradient comes through sign"
         step = made is not None and made.kind == "step"
         return (activated_at(end) if step else end.place), f"no gradient comes through {'step' if step else end.entry.kind}"
+
+
+def _sign(leaf: Leaf) -> bool:
+    """Whether a formula is nothing but a sign, which is flat everywhere."""
+    tree = read(leaf.entry.formula, NOWHERE) if isinstance(leaf.entry, Math) else None
+    return isinstance(tree, Call) and tree.function == "sign"
+
+
+def _times_zero(view: View, leaf: Leaf) -> bool:
+    """Whether a product has a factor that is 0 whatever comes."""
+    entry = leaf.entry
+    if isinstance(entry, Math):
+        tree = read(entry.formula, NOWHERE)
+        return isinstance(tree, Binary) and ((tree.operator == "*" and (_zero(tree.left) or _zero(tree.right)))
+                                             or (tree.operator in ("/", "//") and _zero(tree.left)))  # fmt: skip
+    if entry.kind != "multiply":
+        return False
+    given = [view.by_path.get(p.node) for p in leaf.inputs]
+    return any(isinstance(x.entry, ConstantLayer) and not np.any(np.asarray(x.entry.value)) for x in given if x is not None)
+
+
+def _zero(tree: Expression) -> bool:
+    return isinstance(tree, Number) and tree.value == 0
+
+
+def _never_rises(view: View, leaf: Leaf) -> bool:
+    """Whether a relu reads what is never above 0: another activation's output, or that with its sign turned."""
+    made = activation(leaf)
+    if made is None or made.kind not in FLAT_AT_ZERO or not bare(leaf):
+        return False
+    before = view.before(leaf, THROUGH)
+    turned = False
+    while before is not None and isinstance(before.entry, Math) and isinstance(tree := read(before.entry.formula, NOWHERE), Unary):
+        if tree.operator != "-" or not isinstance(tree.operand, Name):
+            return False
+        turned, before = not turned, view.before(before, THROUGH)
+    first = activation(before) if before is not None else None
+    if first is None:
+        return False
+    low, high = reach(first)
+    return low >= 0 if turned else high <= 0
 
 
 class EqualWeights(Rule, number=15, name="equal-weights"):

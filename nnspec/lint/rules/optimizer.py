@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import inf, prod
 
 from nnspec.errors import Place, Problem
+from nnspec.layers.dense import Dense
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import View, activation
+from nnspec.network.targets import Target
 from nnspec.training.optimizers import Optimizer, Sgd
+from nnspec.training.schedules import Linear
 from nnspec.training.stretches import Stretches
 
 # the learning rate from which on an optimizer that divides by the gradients' size moves every weight by more than a weight's own size
@@ -60,9 +64,13 @@ class LearningRateTooHigh(Rule, number=51, name="learning-rate-too-high"):
         for n, part in enumerate(parts):
             if part.own.learning_rate is not None:
                 yield from self._told(view, optimizer, part.own.learning_rate, view.place("schedule", n, "learning_rate"))
+        if isinstance(schedule, Linear) and schedule.to > optimizer.learning_rate:
+            yield from self._told(view, optimizer, schedule.to, view.place("schedule", "linear", "to"))
         for leaf in view.leaves:
-            if not leaf.rate.scaled and not leaf.frozen and leaf.own and "learning_rate" in leaf.keys:
-                yield from self._told(view, optimizer, leaf.rate.value, leaf.keys["learning_rate"])
+            if not leaf.frozen and leaf.own and "learning_rate" in leaf.keys:
+                rate = leaf.rate.value * (optimizer.learning_rate if leaf.rate.scaled else 1.0)
+                if not leaf.rate.scaled or leaf.rate.value > 1:
+                    yield from self._told(view, optimizer, rate, leaf.keys["learning_rate"])
 
     def _told(self, view: View, optimizer: Optimizer, rate: float, place: Place) -> Iterator[Problem]:
         most = self._most(view, optimizer)
@@ -79,7 +87,23 @@ class LearningRateTooHigh(Rule, number=51, name="learning-rate-too-high"):
         bounded = kinds <= set(BOUNDED)  # nothing can grow without bounds behind sigmoid and tanh
         most = 100.0 if bounded else min(10.0, 50.0 * (1.0 - optimizer.momentum))
         most *= max(1.0, view.document.settings.batch_size * optimizer.accumulate / 256)
-        return most / min(1.0, optimizer.clip_norm) if optimizer.clip_norm is not None else most
+        if optimizer.clip_norm is not None:
+            return most / min(1.0, optimizer.clip_norm)
+        return min([most, *(self._parabola(view, target, optimizer) for target in view.losses)]) if optimizer.clip_value is None else most
+
+    def _parabola(self, view: View, target: Target, optimizer: Sgd) -> float:
+        """Of a squared error of a plain dense layer the rate beyond which its bias alone swings ever wider; infinite of all others.
+
+        In a bias ``b`` the mean over ``k`` numbers of ``(b - t)^2`` has the second derivative 2 / k, and heavy-ball momentum ``m`` is stable
+        up to 2 (1 + m) / (2 / k). Nesterov's is stable up to less.
+        """
+        leaf, weight, shape = view.last(target.port), target.term.weight, view.shape(target.port.node)
+        if target.term.kind != "mse" or getattr(target.term.of, "reduce", "") != "mean" or not isinstance(weight, int | float) or weight <= 0:
+            return inf
+        if leaf is None or leaf.frozen or leaf.rate.value != 1 or not isinstance(leaf.entry, Dense) or not leaf.entry.bias or activation(leaf):
+            return inf
+        units = prod(n if isinstance(n, int) else inf for n in shape)
+        return 1.001 * (1.0 + optimizer.momentum) * units / weight
 
     def _hidden(self, view: View) -> int:
         """How many layers with weights have activations that grow without bounds."""

@@ -9,7 +9,7 @@ from nnspec.errors import Problem
 from nnspec.layers.dropout import Dropped
 from nnspec.layers.normalization import BatchNorm, Normalisation, RmsNorm
 from nnspec.lint.rule import Rule
-from nnspec.lint.view import View, at
+from nnspec.lint.view import View, at, noisy, weightless
 from nnspec.spec.edits import remove_key
 from nnspec.training.optimizer import KERNELS
 from nnspec.training.stretches import Stretches
@@ -48,9 +48,10 @@ class DropoutBeforeOutput(Rule, number=21, name="dropout-before-output"):
     def find(self, view: View) -> Iterator[Problem]:
         for target in view.losses:
             leaf = view.last(target.port)
-            while leaf is not None and target.term.of.targeted and leaf.entry.noise and leaf.entry.kind != "sample_normal":
-                yield self.at(leaf.place, f"'{leaf.path}' changes the output itself before the loss reads it", found=leaf.entry.kind,
-                              wanted="dropout before the last layer")  # fmt: skip
+            while leaf is not None and target.term.of.targeted and (noisy(leaf) or weightless(leaf)):
+                if noisy(leaf):
+                    yield self.at(leaf.place, f"'{leaf.path}' changes the output itself before the loss reads it", found=leaf.entry.kind,
+                                  wanted="dropout before the last layer")  # fmt: skip
                 leaf = view.before(leaf)
 
 

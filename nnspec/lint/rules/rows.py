@@ -9,8 +9,9 @@ from nnspec.errors import Problem
 from nnspec.lint import rowsets
 from nnspec.lint.columns import values
 from nnspec.lint.rule import Rule
-from nnspec.lint.view import View
+from nnspec.lint.view import View, walk
 from nnspec.spec.edits import remove_key
+from nnspec.spec.source import Mapping
 
 
 class NoShuffle(Rule, number=43, name="no-shuffle"):
@@ -109,12 +110,20 @@ class ValidationInTraining(Rule, number=44, name="validation-in-training"):
         node = root.pairs.get("data") if root is not None else None
         if view.data is None or node is None:
             return
+        told: set[str] = set()
         for place, split, first, shared, total in rowsets.shared_files(node, view.document.folder):
+            if split in told:
+                continue  # images and labels of the same rows
+            told.add(split)
             which = "the same files" if shared == total else f"{shared} of {total} files"
             yield self.at(place, f"'{split}' has {which} as '{first}'", found=f"{split} and {first} name them", wanted="files of its own")
         for split, copies, rows in rowsets.copies(view.data):
+            if split in told:
+                continue
+            named = [n.keys[split] for n in walk(node) if isinstance(n, Mapping) and split in n.pairs and "train" in n.pairs]
+            drawn = not named or (isinstance(node, Mapping) and "split" in node.pairs)
             what = f"{copies} of {rows} rows of '{split}' are copies of rows that train"
-            yield self.at(view.place("data", "split"), what, wanted="each row in one split",
+            yield self.at(view.place("data", "split") if drawn else named[0], what, wanted="each row in one split",
                           hint="leave copies out of the table, or keep them together: split: {group: COLUMN}")  # fmt: skip
 
 class AccuracyOfRare(Rule, number=45, name="accuracy-of-rare"):

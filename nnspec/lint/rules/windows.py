@@ -9,6 +9,7 @@ from nnspec.errors import Problem
 from nnspec.layers.convolution import Kernelled
 from nnspec.layers.dense import Dense
 from nnspec.layers.pooling import Pooling
+from nnspec.layers.reduction import ReduceMax, ReduceMean
 from nnspec.layers.transposed import Transposed
 from nnspec.lint.fields import Fields, fields
 from nnspec.lint.rule import Rule
@@ -17,6 +18,19 @@ from nnspec.network.graph import Leaf
 
 GLOBAL = ("global_avg_pool2d", "global_avg_pool3d", "global_max_pool2d", "global_max_pool3d")  # of a sequence, a few words may decide
 SMALLEST = 16  # sides below it are small enough for whatever looks at them
+
+
+def over_all(leaf: Leaf) -> bool:
+    """Whether a layer makes one number a channel of an image: by its kind, or by axes or a window that take all of it."""
+    entry = leaf.entry
+    if entry.kind in GLOBAL:
+        return True
+    if not leaf.inputs or leaf.inputs[0].type is None or len(leaf.inputs[0].shape) not in (3, 4):
+        return False
+    sides = leaf.inputs[0].shape[:-1]
+    if isinstance(entry, ReduceMean | ReduceMax) and entry.axes is not None:
+        return {a % (len(sides) + 1) for a in entry.axes} == set(range(len(sides)))
+    return isinstance(entry, Pooling) and tuple(entry.size) == tuple(sides)
 
 
 class ReceptiveField(Rule, number=31, name="receptive-field"):
@@ -62,7 +76,7 @@ class ReceptiveField(Rule, number=31, name="receptive-field"):
         seen = fields(view)
         below = view.network.ancestors(target.port.node for target in losses)
         for leaf in view.leaves:
-            if leaf.entry.kind in GLOBAL and leaf.path in below and leaf.inputs and self._answers(view, leaf):
+            if over_all(leaf) and leaf.path in below and leaf.inputs and self._answers(view, leaf):
                 yield from self._small(leaf, seen.get(leaf.inputs[0].node), 1 / 4, "the mean over all places is of what each sees")
         for target in losses:
             end = view.by_path.get(target.port.node)
@@ -73,7 +87,7 @@ class ReceptiveField(Rule, number=31, name="receptive-field"):
         """Whether what is pooled goes on by nothing but means and maxima, and they are no gate beside the places themselves."""
         source = view.source(leaf)
         readers = view.readers(source, ("identity", "dropout")) if source is not None else None
-        return readers is not None and all(reader.entry.kind in GLOBAL for reader in readers)
+        return readers is not None and all(over_all(reader) for reader in readers)
 
     def _small(self, leaf: Leaf, seen: Fields, least: float, what: str) -> Iterator[Problem]:
         if not seen:
