@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nnspec.ops.movement import Pad
 from nnspec_numpy.kernels.copies import bind_pad, copy, step, way
+from nnspec_numpy.llvm.cpu import chosen
 from tests.processors import processor
 
 CPUS = ["", "avx2", "baseline", "none"]
@@ -41,14 +42,14 @@ def test_every_order_of_axes_is_copied(cpu: str) -> None:
     with processor(cpu, skip=False):
         names = {compare(shape, order, low, step_, dtype) for shape in ((5, 33, 18), (3, 4, 70), (17, 1, 16), (2, 2, 9)) for order in permutations(range(3))
                  for low, step_ in ((0, 1), (2, 2)) for dtype in DTYPES}
-    assert cpu == "none" or {"runs"} < names and any(n.startswith("turned4") for n in names) and any(n.startswith("turned8") for n in names)
+    assert cpu == "none" or chosen() is None or {"runs"} < names and any(n.startswith("turned4") for n in names) and any(n.startswith("turned8") for n in names)
 
 
 @pytest.mark.parametrize("cpu", CPUS)
 def test_runs_of_every_length_are_copied_and_nothing_beside_them(cpu: str) -> None:
     with processor(cpu, skip=False):
         names = {compare((3, 5, n), (0, 1, 2), 1, 1, "float32") for n in range(2, 82)}
-    assert cpu == "none" or names == {"short1", "short2", "short3", "short4", "runs"}
+    assert cpu == "none" or chosen() is None or names == {"short1", "short2", "short3", "short4", "runs"}
 
 
 @pytest.mark.parametrize("cpu", CPUS)
@@ -63,7 +64,7 @@ def test_lines_are_laid_into_one_another_and_taken_apart(cpu: str, count: int) -
             step(out, joined.transpose(0, 2, 1))()
             np.testing.assert_array_equal(out, apart)
             found = way(apart.shape, joined.transpose(0, 2, 1).strides, apart.strides, 4)
-            assert n < 16 or cpu == "none" or found is not None and found.name == f"zip{count}"
+            assert n < 16 or cpu == "none" or chosen() is None or found is not None and found.name == f"zip{count}"
 
 
 @settings(max_examples=200, deadline=None)

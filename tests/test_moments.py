@@ -119,7 +119,7 @@ def test_a_batch_norm_that_trains_reads_its_input_twice_where_sums_may_be_reorde
     x, gamma, beta = (abstract(TensorType(shape, DType.float32), name) for name, shape in (("x", (64, 6, 6, 20)), ("gamma", (20,)), ("beta", (20,))))
     outputs = BatchNorm(1e-3)(x, gamma, beta)
     graph = run_pipeline(Graph({f"out_{i}": v for i, v in enumerate(outputs)}), partial(BACKEND.claims, strict=strict), BACKEND.loops(strict))
-    assert sum(isinstance(c.op, Moments) for c in graph.calls) == calls
+    assert sum(isinstance(c.op, Moments) for c in graph.calls) == (calls if chosen() is not None else 0)
     if chosen() is not None and not strict:
         assert sum(x in c.inputs for c in graph.calls) == 2
     r = np.random.default_rng(0)
