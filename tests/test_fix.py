@@ -180,6 +180,12 @@ def test_a_read_only_file_is_refused_and_its_rights_are_kept(tmp_path: Path, cap
     assert [p.name for p in tmp_path.iterdir()] == ["spec.yaml"]
 
 
+def test_a_link_to_itself_is_an_error_as_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    assert cli.status(["check", "--fix", str(tmp_path / "loop.yaml")]) == 2
+    assert "the file cannot be read" in capsys.readouterr().err
+
+
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     target, link = tmp_path / "target.yaml", tmp_path / "in" / "spec.yaml"

@@ -258,9 +258,12 @@ def _writable(path: Path, read: str) -> None:
 
 
 def outside(file: str, allowed: Iterable[Path]) -> Problem | None:
-    """The problem of a link that leads out of its folder."""
+    """The problem of a link that leads out of its folder, or to itself."""
     path = Path(file)
-    target = path.resolve()
+    try:
+        target = path.resolve()
+    except RuntimeError:
+        return Problem(f"{file}: the file cannot be read", found="a link that leads to itself", wanted="a spec: a text file in YAML", rule="file")
     if not path.is_symlink() or any(target.is_relative_to(f.resolve()) for f in (path.parent, *allowed)):
         return None
     hint = f"nnspec check --fix {target}, or --allow-include {target.parent}"
