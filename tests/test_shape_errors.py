@@ -16,9 +16,9 @@ ROWS = "nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [4, 8]}}\nlayers:\n"
 # the layers, words of the hint, and the layers after --fix
 MENDED = {
     "a residual that strides": (
-        IMAGE, "  - residual:\n      layers:  # main\n        - conv2d: {filters: 16, kernel: 3, stride: 2, padding: same}\n        - batch_norm\n",
+        IMAGE, "  - residual:\n      layers:  # main\n        - conv2d: {filters: 16, kernel: 3, stride: 2, padding: same, bias: false}\n        - batch_norm\n",
         "shortcut: [conv2d: {filters: 16, kernel: 1, stride: 2}] in the residual of line 4",
-        "  - residual:\n      layers:  # main\n        - conv2d: {filters: 16, kernel: 3, stride: 2, padding: same}\n        - batch_norm\n"
+        "  - residual:\n      layers:  # main\n        - conv2d: {filters: 16, kernel: 3, stride: 2, padding: same, bias: false}\n        - batch_norm\n"
         "      shortcut: [conv2d: {filters: 16, kernel: 1, stride: 2}]\n"),
     "a residual of other channels": (
         IMAGE, "  - residual: [conv2d: {filters: 16, kernel: 3, padding: same}]  # c\n", "a 1x1 conv2d with 16 filters:",

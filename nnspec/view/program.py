@@ -17,7 +17,7 @@ LEGEND = (
     "In each box: the step's number and what it makes · its kernel · FLOPs · bytes, the arena and the offset at which they are written. "
     "Weights and numbers of the step are not drawn as edges."
 )
-_FAMILIES = (  # the first whose word is in the op's name
+FAMILIES = (  # the first whose word is in the op's name
     ("Conv", "convolution"), ("MatMul", "dense"), ("Linear", "dense"), ("Pool", "pooling"), ("Fused", "fused"), ("Norm", "normalisation"),
     ("Copy", "shape"),
 )  # fmt: skip
@@ -109,7 +109,7 @@ def _node(number: int, step: Step, stage: str, flops: int, how: str, over: Mappi
     work = [amounts.flops(flops)] if flops else []
     return {
         "kind": op.name,
-        "family": next((family for part, family in _FAMILIES if part in op.name), "other"),
+        "family": next((family for part, family in FAMILIES if part in op.name), "other"),
         "name": f"{number} {first.name}",
         "says": says,
         "costs": " · ".join([*work, f"{amounts.memory(held)} at {_place(first)}"]),

@@ -59,6 +59,24 @@ def suppression(rng: np.random.Generator, kind: str) -> Case:
     return Case(kind, fields, [(n, classes, 4) if own else (n, 4), (n, classes)], fn, make=some_boxes, roles=("boxes", "scores"))
 
 
+@makes("best_boxes")
+def best(rng: np.random.Generator, kind: str) -> Case:
+    lists, n, maximum = pick(rng, (), (2,)), int(rng.integers(1, 12)), int(rng.integers(1, 15))
+    groups, limit, count = pick(rng, 0, 1, 3), pick(rng, 0.2, 0.5), bool(rng.random() < 0.4)
+
+    def fn(boxes: T, scores: T, *rest: Any) -> T:
+        b, s = boxes.reshape(-1, n, 4), scores.detach().reshape(-1, n)
+        labels = rest[0].reshape(-1, n) if groups else torch.zeros(s.shape)
+        chosen = [kept(b[i], s[i].tolist(), labels[i].tolist(), limit, maximum) for i in range(len(s))]
+        rows = [[len(c)] if count else c + [0] * (maximum - len(c)) for c in chosen]
+        shape = scores.shape[:-1] if count else (*scores.shape[:-1], maximum)
+        return torch.tensor(rows, dtype=torch.float64).reshape(shape) + 0 * (boxes.sum() + scores.sum())
+
+    own = (*lists, n)
+    return Case(kind, {"maximum": maximum, "iou_threshold": limit}, [(*own, 4), own, *([own] if groups else [])], fn, make=some_boxes,
+                ids={2: groups} if groups else {}, roles=("boxes", "scores", "groups")[: 3 if groups else 2], output="y.count" if count else "y")
+
+
 def sampled(image: T, y: float, x: float) -> T:
     """The map between its pixels: its border up to a pixel outside, then 0."""
     high, wide, c = image.shape

@@ -54,9 +54,10 @@ def written(case: Case, out: tuple[int, ...], direct: bool, extra: str = "") -> 
     layers.append(line(case.kind, entry))
     layers.append(line("embedding", {"from": "row", "vocabulary": ROWS, "units": math.prod(out), "name": "ec"}))
     layers.append(line("reshape", {"shape": list(out) or [1], "name": "c"}))
-    if case.output == "y.indices":
+    whole = case.kind == "best_boxes" or case.output == "y.indices"
+    if whole:
         layers.append(line("cast", {"from": case.output, "dtype": "float32", "name": "cast"}))
-    output = "cast" if case.output == "y.indices" else case.output
+    output = "cast" if whole else case.output
     layers.append(line("multiply", {"from": [output, "c"], "name": "z"}))
     rows = any(i not in case.unbatched for i in range(len(case.shapes)))
     return "\n".join(["nnspec: 1", "name: judged", "inputs:", *inputs, "layers:", *layers, f"outputs: [{output if rows else 'z'}]",
