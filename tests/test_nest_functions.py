@@ -1,6 +1,6 @@
 """The functions of loop nests in single precision against double precision: at most 4 units in the last place.
 
-A dense sample of all numbers: a million, 128 million with NNSPEC_FULL=1, and with NNSPEC_FULL=every each single one (an hour). Numbers below 2^-126 count as zero.
+A dense sample of all numbers, and with NNSPEC_FULL=1 every one (of powers each sixteenth). Numbers below 2^-126 count as zero.
 """
 
 from __future__ import annotations
@@ -95,8 +95,9 @@ def test_a_function_is_right_to_four_units_in_the_last_place(name: str, mask: st
     op, reference = FUNCTIONS[name]
     function = compiled(op)
     worst, where = 0.0, 0.0
-    full, every = bool(os.environ.get("NNSPEC_FULL")), os.environ.get("NNSPEC_FULL") == "every" and not mask
-    for x in samples(CALLS * ((64 if full else 1) if mask else 128 if full else 4), every):
+    full = bool(os.environ.get("NNSPEC_FULL"))
+    every = full and not mask and not name.startswith("power")
+    for x in samples(CALLS * ((64 if full else 1) if mask else 256 if full else 4), every):
         with np.errstate(all="ignore"):
             found = function(x)
             others = np.flatnonzero(found != reference(x.astype(np.float64)).astype(np.float32))  # the rest is as near as can be
