@@ -48,7 +48,7 @@ class Place:
 class Edit:
     """A change of a spec's text that mends a problem, told by the place of a word; ``nnspec.spec.edits`` makes them, and ``rewrite`` applies them.
 
-    ``kind`` is a key of ``rewrite.WAYS``, or ``text``; ``old`` is what must stand there, else nothing is changed.
+    ``kind`` is a key of ``patches.WAYS``, or ``text``; ``old`` is what must stand there, else nothing is changed.
     """
 
     place: Place

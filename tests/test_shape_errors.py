@@ -10,6 +10,7 @@ from nnspec import cli
 from nnspec.compiler import load, loads
 from nnspec.errors import NnspecError, Problem
 
+VECTOR = "nnspec: 1\ninputs: {x: {shape: [64]}}\nlayers:\n"
 IMAGE = "nnspec: 1\ninputs: {image: {shape: [28, 28, 3]}}\nlayers:\n"
 ROWS = "nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [4, 8]}}\nlayers:\n"
 
@@ -50,6 +51,51 @@ MENDED = {
         "  - flatten\n  - dense: {units: 10}  # classes\n  - softmax\n"),
     "units alone that are not the classes": (
         "nnspec: 1\ndata: iris\nloss: cross_entropy\nlayers:\n", "  - dense: 12\n", "units: 3 in 'dense_1' on line 5", "  - dense: 3\n"),
+    "a residual in lines": (
+        IMAGE, "  - residual:\n\n    # main\n    - conv2d:\n        filters: 16\n        kernel: 1\n    # then\n    - tanh  # b\n  # behind\n  - relu\n",
+        "shortcut: [conv2d: {filters: 16, kernel: 1}]",
+        "  - residual:\n\n    # main\n      layers:\n      - conv2d:\n          filters: 16\n          kernel: 1\n      # then\n      - tanh  # b\n"
+        "      shortcut: [conv2d: {filters: 16, kernel: 1}]\n  # behind\n  - relu\n"),
+    "a residual in lines further in": (
+        IMAGE, "  - residual:\n        - conv2d: {filters: 16, kernel: 1}\n\n", "shortcut",
+        "  - residual:\n        layers:\n        - conv2d: {filters: 16, kernel: 1}\n        shortcut: [conv2d: {filters: 16, kernel: 1}]\n\n"),
+    "a shortcut without the stride": (
+        IMAGE, "  - residual:\n      layers: [conv2d: {filters: 8, kernel: 3, stride: 2, padding: same}, tanh]\n"
+        "      shortcut:\n        - conv2d: {filters: 8, kernel: 1}  # s\n        - tanh\n", "stride: 2 in 'residual_1/shortcut/conv2d_1' on line 7",
+        "  - residual:\n      layers: [conv2d: {filters: 8, kernel: 3, stride: 2, padding: same}, tanh]\n"
+        "      shortcut:\n        - conv2d: {filters: 8, kernel: 1, stride: 2}  # s\n        - tanh\n"),
+    "a shortcut of other filters": (
+        IMAGE, "  - residual: {layers: [conv2d: {filters: 8, kernel: 1}], shortcut: [conv2d: {filters: 9, kernel: 1}]}\n", "filters: 8 in",
+        "  - residual: {layers: [conv2d: {filters: 8, kernel: 1}], shortcut: [conv2d: {filters: 8, kernel: 1}]}\n"),
+    "a residual of which one layer is padded by a number": (
+        IMAGE, "  - residual: [conv2d: {filters: 3, kernel: 3, padding: 1}, conv2d: {filters: 3, kernel: 3}]\n", "padding: same on line 4",
+        "  - residual: [conv2d: {filters: 3, kernel: 3, padding: 1}, conv2d: {filters: 3, kernel: 3, padding: same}]\n"),
+    "branches that stride, one of them not padded": (
+        IMAGE, "  - branches: {merge: concat, paths: [[max_pool2d: {size: 3, stride: 2, padding: same}], [conv2d: {filters: 4, kernel: 3, stride: 2}]]}\n", "padding: same",
+        "  - branches: {merge: concat, paths: [[max_pool2d: {size: 3, stride: 2, padding: same}], [conv2d: {filters: 4, kernel: 3, stride: 2, padding: same}]]}\n"),
+    "a gate of other channels": (
+        IMAGE, "  - conv2d: {filters: 8, kernel: 1, name: c}\n  - global_avg_pool2d\n  - dense: 6\n  - sigmoid\n  - multiply: {from: [c, sigmoid_1]}\n", "units: 8 in 'dense_1' on line 6",
+        "  - conv2d: {filters: 8, kernel: 1, name: c}\n  - global_avg_pool2d\n  - dense: 8\n  - sigmoid\n  - multiply: {from: [c, sigmoid_1]}\n"),
+    "matrices of which one is turned for nothing": (
+        "nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [8, 5]}}\nlayers:\n", "  - matmul: {from: [a, b], transpose: true}\n", "without transpose they fit",
+        "  - matmul: {from: [a, b]}\n"),
+    "an equation with the batch": (ROWS, "  - einsum: {equation: 'bij,bkj->bik', from: [a, b]}\n", "the batch has no letter: 'ij,kj->ik'",
+        "  - einsum: {equation: \"ij,kj->ik\", from: [a, b]}\n"),
+    "axes of PyTorch": (IMAGE, "  - permute: [0, 3, 1, 2]\n", "[2, 0, 1]", "  - permute: [2, 0, 1]\n"),
+    "an axis of a norm counted with the batch": (IMAGE, "  - layer_norm: {axes: 3}\n", "axes: [2]", "  - layer_norm: {axes: 2}\n"),
+    "a pool over two axes of a sequence": (
+        "nnspec: 1\ninputs: {x: {shape: [100, 12]}}\nlayers:\n", "  - conv1d: {filters: 8, kernel: 3}\n  - max_pool2d: 2\n", "max_pool1d",
+        "  - conv1d: {filters: 8, kernel: 3}\n  - max_pool1d: 2\n"),
+}  # fmt: skip
+
+# the whole spec before and after --fix, where the edit stands elsewhere or what is wrong is no shape
+WHOLE = {
+    "an embedding of an input that says no dtype": (
+        "nnspec: 1\ninputs:\n  ids:\n    shape: [20]  # tokens\nlayers:\n  - embedding: {vocabulary: 9, units: 2}\n",
+        "nnspec: 1\ninputs:\n  ids:\n    shape: [20]  # tokens\n    dtype: int64\nlayers:\n  - embedding: {vocabulary: 9, units: 2}\n"),
+    "a sum of a list": (f"{ROWS}  - add: [a, b]  # s\n", f"{ROWS}  - add: {{from: [a, b]}}  # s\n"),
+    "a concat of a list in lines": (f"{ROWS}  - concat:\n    # both\n    - a\n    - b\n  - relu\n", f"{ROWS}  - concat:\n    # both\n      from:\n      - a\n      - b\n  - relu\n"),
+    "a slip in a name": (f"{IMAGE}  - relu: {{name: stem}}\n  - relu: {{from: [sten]}}\n", f"{IMAGE}  - relu: {{name: stem}}\n  - relu: {{from: [stem]}}\n"),
 }  # fmt: skip
 
 # only said: more than one thing may be meant
@@ -74,6 +120,28 @@ SAID = {
         "nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [5, 7]}}\nlayers:\n", "  - matmul: {from: [a, b]}\n", "dense: 5 behind the first"),
     "branches of other channels": (
         IMAGE, "  - branches: {merge: add, paths: [[], [conv2d: {filters: 8, kernel: 1}]]}\n", "give the path of 'image' (line 2) a 1x1 conv2d with 8 filters"),
+    "groups of other channels": (IMAGE, "  - conv2d: {filters: 30, kernel: 1}\n  - conv2d: {filters: 64, kernel: 1, groups: 4}\n",
+        "groups: 2, or filters: 28 or 32 in 'conv2d_1' (line 4)"),
+    "groups of other filters": (IMAGE, "  - conv2d: {filters: 32, kernel: 1}\n  - conv2d: {filters: 30, kernel: 1, groups: 4}\n", "groups: 2, or filters: 28 or 32"),
+    "groups of a norm": (IMAGE, "  - conv2d: {filters: 48, kernel: 1}\n  - group_norm: 32\n", "groups: 24 or 48, or filters: 32 or 64 in 'conv2d_1' (line 4)"),
+    "cells that channels do not fill": (IMAGE, "  - conv2d: {filters: 10, kernel: 1}\n  - pixel_shuffle: 2\n", "filters: 8 or 12 in 'conv2d_1' (line 4): 4 times"),
+    "cells that do not fill an image": (IMAGE, "  - pixel_unshuffle: 3\n", "'- crop2d: [0, 1, 0, 1]', or '- pad2d: [1, 1, 1, 1]'"),
+    "parts that are not even": (VECTOR, "  - split: 3\n", "parts: 2 or 4, or sizes: [22, 22, 20]"),
+    "sizes that do not add up": (VECTOR, "  - split: {sizes: [32, 16]}\n", "[32, 16, 16] or [48, 16] or [32, 32] add up to 64"),
+    "a rest that does not come out even": (VECTOR, "  - reshape: [-1, 8, 9]\n", "[-1, 8, 8] holds 64"),
+    "two rests": (VECTOR, "  - reshape: [-1, -1]\n", "one -1 at most"),
+    "an image in a row": (VECTOR, "  - conv2d: {filters: 2, kernel: 3}\n", "'- reshape: [8, 8, 1]' before it"),
+    "channels that stand first": ("nnspec: 1\ninputs: {x: {shape: [3, 32, 32]}}\nlayers:\n", "  - conv2d: {filters: 2, kernel: 5}\n", "shape: [32, 32, 3] for 'x' (line 2)"),
+    "a kernel with holes": ("nnspec: 1\ninputs: {x: {shape: [16, 2]}}\nlayers:\n", "  - conv1d: {filters: 2, kernel: 3, dilation: 8}\n", "kernel: 2 or less at a dilation of 8"),
+    "a crop of everything": (IMAGE, "  - crop2d: 20\n", "crop2d: 13 or less"),
+    "a letter of two lengths": ("nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [5, 7]}}\nlayers:\n", "  - einsum: {equation: 'ij,jk->ik', from: [a, b]}\n",
+        "'j' is 8 in 'a' (line 2), 5 in 'b' (line 2): a dense: 5 behind 'a' (line 2), or letters of their own"),
+    "fewer terms than inputs": (ROWS, "  - einsum: {equation: 'ij->ji', from: [a, b]}\n", "one term for each input, 2"),
+    "a product of which the other axes differ": ("nnspec: 1\ninputs: {a: {shape: [2, 4, 8]}, b: {shape: [3, 8, 4]}}\nlayers:\n", "  - matmul: {from: [a, b]}\n", "[2] and [3]"),
+    "axes in the other order": ("nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [8, 4]}}\nlayers:\n", "  - multiply: {from: [a, b]}\n", "permute: [1, 0] behind 'b' (line 2)"),
+    "a body twice as large": (IMAGE, "  - residual: [conv_transpose2d: {filters: 3, kernel: 2, stride: 2}]\n", "shortcut: [upsample2d: 2]"),
+    "a parameter of another shape": (IMAGE, "  - parameter: {shape: [4, 4], name: p}\n  - add: {from: [image, p]}\n", "shape: [28, 28, 3] or [3] in 'p' (line 4)"),
+    "rows stacked of other lengths": (IMAGE, "  - conv2d: {filters: 2, kernel: 1, name: a}\n  - stack: {from: [image, a]}\n", "filters: 3 in 'a' on line 4"),
     "a residual in a block": (
         "nnspec: 1\ninputs: {image: {shape: [8, 8, 4]}}\nblocks: {b: {args: {n: 4}, layers: [residual: {layers: [conv2d: {filters: $n, kernel: 1}]}]}}\nlayers:\n",
         "  - b\n  - b: {n: 8}\n", "shortcut: [conv2d: {filters: 8, kernel: 1}]"),
@@ -101,6 +169,24 @@ def test_what_can_be_meant_alone_is_mended(name: str, tmp_path: Path) -> None:
     assert hint in problem(head + layers).hint
     assert fixed(head + layers, tmp_path) == head + after
     load(tmp_path / "spec.yaml")
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_stands_elsewhere_is_mended_there(name: str, tmp_path: Path) -> None:
+    before, after = WHOLE[name]
+    assert fixed(before, tmp_path) == after
+    load(tmp_path / "spec.yaml")
+
+
+def test_numbers_of_another_kind_are_told_as_such() -> None:
+    found = problem("nnspec: 1\ninputs: {a: {shape: [4]}, b: {shape: [4], dtype: int64}}\nlayers:\n  - add: {from: [a, b]}\n")
+    assert found.message == "layer 'add_1': dtypes differ"
+    assert found.found == "float32 (batch, 4) from 'a' (line 2)  and  int64 (batch, 4) from 'b' (line 2)"
+
+
+def test_a_number_in_a_name_is_no_slip(tmp_path: Path) -> None:
+    text = f"{IMAGE}  - relu: {{name: up_1}}\n  - relu: {{from: up_2}}\n"
+    assert fixed(text, tmp_path) == text
 
 
 @pytest.mark.parametrize("name", SAID)

@@ -53,7 +53,7 @@ class Einsum(Merge, kind="einsum", primary="equation"):
         left, _, output = self.equation.partition("->")
         terms = left.split(",")
         if len(terms) != len(x):
-            raise ShapeError("the equation does not fit the inputs", f"{len(x)} for '{self.equation}'", f"{len(terms)} inputs")
+            raise ShapeError("the equation does not fit the inputs", f"{len(x)} for '{self.equation}'", f"{len(terms)} input{'s' * (len(terms) > 1)}")
         lengths: dict[str, Dim] = {}
         parts: list[tuple[str, Value]] = []
         for term, v, batched in zip(terms, x, mode.batched, strict=True):

@@ -42,6 +42,8 @@ class Elementwise(Merge):
         try:
             return reduce(lambda a, b: self.op()(a, b), align(x, mode))
         except ShapeError as e:
+            if "broadcast" not in e.message:
+                raise
             raise ShapeError(f"shapes cannot be {self.verb}", "  and  ".join(show(v.shape) for v in x), "equal shapes", e.hint) from None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from nnspec.errors import Place, Problem, SpecError
 from nnspec.layers.layer import Entry
 from nnspec.records import dataclass, replace
-from nnspec.spec import meant
+from nnspec.spec import edits, meant
 from nnspec.spec.blocks import COMMON
 from nnspec.spec.explain import describe, split, unknown
 from nnspec.spec.formulas import is_formula
@@ -48,10 +48,23 @@ def parse(node: Node, taken: Iterable[str] = (), blocks: Iterable[str] = ()) -> 
     """Reads an entry. ``taken`` are field names that the kind itself uses although they are common keys."""
     kind, place, body = split(node, "layer", known_kinds(blocks))
     if not isinstance(body, MappingNode):
+        _names_alone(kind, place, body)
         return Written(kind, place, {}, body, {})
     own = {k: v for k, v in body.pairs.items() if k not in COMMON or k in taken}
     common = {k: v for k, v in body.pairs.items() if k in COMMON and k not in taken}
     return Written(kind, place, common, MappingNode(body.place, own, {k: body.keys[k] for k in own}, body.flow), body.keys)
+
+
+def _names_alone(kind: str, place: Place, body: Node | None) -> None:
+    """Refuses ``add: [a, b]``: what an entry reads is told by ``from``."""
+    member = Entry.registry.get(kind)
+    items = body.items if isinstance(body, Sequence) else []
+    names = [item.value for item in items if isinstance(item, Scalar) and isinstance(item.value, str) and not is_formula(item)]
+    if body is None or member is None or member.inputs[1] < 2 or not names or len(names) < len(items):
+        return
+    wanted = f"{kind}: {{from: [{', '.join(names)}]}}"
+    what = f"what '{kind}' reads is named by 'from'"
+    raise SpecError(Problem(what, body.place, found=describe(body), wanted=wanted, rule="bad-value", edits=(edits.wrapped(place, "from"),)))
 
 
 def peek(node: Node) -> tuple[str, str, Place]:

@@ -7,19 +7,46 @@ from typing import Any
 
 from nnspec.network.fault import NONE, Fault, Lengths, Proposal, axes_called, listed, numbers
 from nnspec.network.graph import Leaf
+from nnspec.network.last import resized
+from nnspec.network.shortcut import projected
 from nnspec.spec import edits
-from nnspec.spec.source import Mapping, Sequence
+
+GATES = ("sigmoid", "softmax", "tanh", "hard_sigmoid")  # what ends in one of these, and is multiplied, weighs channels
+LITTLE = 4  # what differs by at most a quarter is off; what differs by more was never to be equal
 
 
 def _odd(fault: Fault) -> tuple[int, int] | None:
-    """The two inputs that do not meet: the first, and the first that differs from it in more than channels, or in these."""
+    """The two inputs that do not meet: the first, and the first that differs from it, on a joined axis apart."""
     shapes = [numbers(p.shape) for p in fault.x]
     if len(shapes) < 2 or any(s is None or not p.batched for s, p in zip(shapes, fault.x, strict=True)):
         return None
-    joined = fault.entry.kind == "concat"
-    cut = [s[:-1] if joined and s else s for s in shapes]
+    cut = [_cut(fault, s or ()) for s in shapes]
     other = next((n for n, s in enumerate(cut) if s != cut[0]), 0)
     return (0, other) if other else None
+
+
+def _cut(fault: Fault, shape: Lengths) -> Lengths:
+    """A shape without the axis along which it is joined."""
+    axis = getattr(fault.entry, "axis", -1)
+    if fault.entry.kind != "concat" or not isinstance(axis, int) or not -len(shape) <= axis < len(shape):
+        return shape
+    axis %= len(shape)
+    return (*shape[:axis], *shape[axis + 1 :])
+
+
+def _gate(fault: Fault) -> Proposal:
+    """A weight for each channel of an image, of another number of channels."""
+    pair = _odd(fault)
+    if pair is None:
+        return NONE
+    small, large = sorted(pair, key=lambda n: sum(numbers(fault.x[n].shape) or ()))
+    a, b = (numbers(fault.x[n].shape) or () for n in (small, large))
+    if len(a) > len(b) or not a or a[-1] == b[-1] or set(a[:-1]) - {1} or not set(b[:-1]) - {1}:
+        return NONE
+    hint, mend = resized(fault.x[small], fault.network, b[-1])
+    gate = fault.leaf(small)
+    sure = gate is not None and (gate.entry.kind in GATES or getattr(getattr(gate.entry, "activation", None), "kind", "") in GATES)
+    return hint and f"{hint}, as many as {fault.name(large)} has channels", mend if sure and fault.once else ()
 
 
 def _ranks(fault: Fault) -> Proposal:
@@ -35,6 +62,17 @@ def _ranks(fault: Fault) -> Proposal:
     return f"bring both to the same number of axes: flatten{pool} behind {fault.name(large)}, or reshape {fault.name(small)}", ()
 
 
+def _turned(fault: Fault) -> Proposal:
+    """The same axes in the other order."""
+    pair = _odd(fault)
+    if pair is None:
+        return NONE
+    a, b = (numbers(fault.x[n].shape) or () for n in pair)
+    if len(a) != len(b) or not 2 <= len(a) <= 3 or a == b or sorted(a) != sorted(b) or len({*a}) < len(a):
+        return NONE
+    return f"permute: {[b.index(n) for n in a]} behind {fault.name(pair[1])} brings it to the order of {fault.name(pair[0])}", ()
+
+
 def _padded(fault: Fault) -> Proposal:
     """``padding: same`` where windows without padding explain the whole difference."""
     pair = _odd(fault)
@@ -45,19 +83,14 @@ def _padded(fault: Fault) -> Proposal:
         return NONE
     small, large = pair if a[:-1] < b[:-1] else pair[::-1]
     common = {leaf.path for leaf in fault.above(large)} | {fault.x[large].node}
-    lost = [b - a for a, b in zip(fault.x[small].shape[:-1], fault.x[large].shape[:-1], strict=True)]
-    guilty: list[Leaf] = []
+    chain: list[Leaf] = []
     for leaf in fault.above(small):
         if leaf.path in common:
             break
-        taken = _taken(leaf, len(lost))
-        if taken is None or (any(taken) and getattr(leaf.entry, "padding", "") != "valid"):
-            return NONE
-        if any(taken):
-            guilty.append(leaf)
-            lost = [n - t for n, t in zip(lost, taken, strict=True)]
-    if not guilty or any(lost):
+        chain.append(leaf)
+    if not chain or (numbers(fault.x[large].shape) or ())[:-1] != _kept(fault, chain[::-1]):
         return NONE
+    guilty = [leaf for leaf in chain if getattr(leaf.entry, "padding", "") == "valid" and set(_reach(leaf)) != {1}]
     lines = sorted({leaf.place.line for leaf in guilty})
     mend = () if _elsewhere(fault, guilty) else tuple(
         {leaf.place: edits.set_key(leaf.place, "padding", "same", leaf.entry.primary or "") for leaf in guilty}.values())  # fmt: skip
@@ -70,67 +103,55 @@ def _elsewhere(fault: Fault, guilty: list[Leaf]) -> bool:
     return any(count[place] > n for place, n in Counter(str(leaf.place) for leaf in guilty).items())
 
 
-def _taken(leaf: Leaf, axes: int) -> Lengths | None:
-    """How much a layer takes off each axis; None where it changes more than that."""
+def _kept(fault: Fault, chain: list[Leaf]) -> Lengths:
+    """The lengths behind layers, if each of their windows without padding were padded: same; nothing where that cannot be told."""
+    lengths = (numbers(chain[0].inputs[0].shape) or ())[:-1] if chain[0].inputs else ()
+    for leaf in chain:
+        entry: Any = leaf.entry
+        before, after = numbers(leaf.inputs[0].shape), numbers(fault.network.nodes[leaf.path]["shape"])
+        if before is None or after is None or len(before) != len(after) or len(before) != len(lengths) + 1:
+            return ()
+        reach = _reach(leaf)
+        if not reach and before[:-1] != after[:-1]:
+            return ()
+        if reach and entry.padding in ("valid", "same"):
+            lengths = tuple(-(-n // s) for n, s in zip(lengths, entry.stride or entry.size, strict=True))
+        elif reach:
+            lengths = tuple((n + sum(p) - r) // s + 1 for n, p, r, s in zip(lengths, entry.padding, reach, entry.stride or entry.size, strict=True))
+    return lengths
+
+
+def _reach(leaf: Leaf) -> Lengths:
+    """How far a window reaches on each axis; nothing where a layer has none, or goes the other way."""
     entry: Any = leaf.entry
-    before, after = numbers(leaf.inputs[0].shape) if leaf.inputs else None, getattr(entry, "kernel", None)
-    if after is None:
-        changes = entry.kind in ("upsample2d", "resize2d", "reshape", "flatten") or hasattr(entry, "size") or "pool" in entry.kind
-        return None if changes or before is None or len(before) != axes + 1 else (0,) * axes
-    if len(entry.kernel) != axes or set(entry.stride) != {1} or entry.kind.startswith("conv_transpose"):
-        return None
-    return (0,) * axes if entry.padding == "same" else tuple(d * (k - 1) for k, d in zip(entry.kernel, entry.dilation, strict=True))
+    size = getattr(entry, "kernel", None) or getattr(entry, "size", None)
+    if not isinstance(size, tuple) or not hasattr(entry, "padding") or not hasattr(entry, "stride") or entry.kind.startswith("conv_transpose"):
+        return ()
+    return tuple(d * (k - 1) + 1 for k, d in zip(size, getattr(entry, "dilation", (1,) * len(size)), strict=True))
 
 
 def _shortcut(fault: Fault) -> Proposal:
-    """A convolution of one place on the shortcut, with the filters and the stride of what it is added to."""
+    pair = _odd(fault)
+    return projected(fault, *pair) if pair else NONE
+
+
+def _scaled(fault: Fault) -> Proposal:
+    """Lengths of which one is a multiple of the other."""
     pair = _odd(fault)
     if pair is None:
         return NONE
-    residual = fault.written.kind == "residual"
     a, b = (numbers(fault.x[n].shape) or () for n in pair)
-    if len(a) != len(b) or not a:
+    if len(a) != len(b) or not 2 <= len(a) <= 3:
         return NONE
-    body, skip = pair if residual or a[:-1] < b[:-1] or (a[:-1] == b[:-1] and fault.line(pair[0]) >= fault.line(pair[1])) else pair[::-1]
-    y, x = (numbers(fault.x[n].shape) or () for n in (body, skip))
-    stride = _stride(x[:-1], y[:-1])
-    if not stride:
+    small, large = pair if sum(a[:-1]) < sum(b[:-1]) else pair[::-1]
+    much, less = (a, b) if large == pair[0] else (b, a)
+    ratios = {n // m if n % m == 0 else 0 for n, m in zip(much[:-1], less[:-1], strict=True)}
+    if len(ratios) > 1 or min(ratios) < 2 or min(ratios) > 16:
         return NONE
-    if len(y) == 1:
-        entry, what = f"dense: {y[0]}", f"a dense of {y[0]} units"
-    elif len(y) <= 4:
-        step = f", stride: {stride}" if stride > 1 else ""
-        entry = f"conv{len(y) - 1}d: {{filters: {y[-1]}, kernel: 1{step}}}"
-        what = f"a {'x'.join('1' * (len(y) - 1)) if len(y) > 2 else 'kernel 1'} conv{len(y) - 1}d with {y[-1]} filters" + (
-            f" and stride {stride}" if stride > 1 else "")  # fmt: skip
-    else:
-        return NONE
-    if residual:
-        return _on_residual(fault, entry, what)
-    if fault.written.kind == "branches":
-        return f"give the path of {fault.name(skip)} {what}: {entry}", ()
-    named = f"'{fault.x[skip].node}'"
-    return f"give the shortcut {what}: '- {entry[:-1] if entry.endswith('}') else entry}" + (
-        f", from: {fault.x[skip].node}}}' above, and add that in place of {named}" if entry.endswith("}") else f"' behind {named}"), ()
-
-
-def _on_residual(fault: Fault, entry: str, what: str) -> Proposal:
-    body = fault.written.fields
-    line = fault.written.place.line
-    if isinstance(body, Mapping) and "shortcut" in body.pairs:
-        return f"the shortcut on line {body.keys['shortcut'].line} should end in {what}", ()
-    if isinstance(body, Mapping) or (isinstance(body, Sequence) and body.flow):
-        mend = (edits.set_key(fault.written.place, "shortcut", f"[{entry}]", "layers"),) if fault.once else ()
-        return f"give the shortcut {what}: shortcut: [{entry}] in the residual of line {line}", mend
-    return f"give the shortcut {what}: residual: {{layers: […], shortcut: [{entry}]}} on line {line}", ()
-
-
-def _stride(x: Lengths, y: Lengths) -> int:
-    """The stride with which a kernel of 1 makes lengths y of x; 0 where none does."""
-    for stride in range(1, 65):
-        if all((n - 1) // stride + 1 == m for n, m in zip(x, y, strict=True)):
-            return stride
-    return 0
+    axes, by = len(a) - 1, ratios.pop()
+    if fault.written.kind == "residual" and large == 0 and small == 1:
+        return f"give the shortcut upsample{axes}d: {by}: shortcut: [upsample{axes}d: {by}] in the residual of line {fault.written.place.line}", ()
+    return f"upsample{axes}d: {by} behind {fault.name(small)}, or max_pool{axes}d: {by} behind {fault.name(large)}", ()
 
 
 def _off(fault: Fault) -> Proposal:
@@ -143,7 +164,8 @@ def _off(fault: Fault) -> Proposal:
         return NONE
     more = [n - m for n, m in zip(a[:-1], b[:-1], strict=True)]
     axes = len(more)
-    if all(d >= 0 for d in more) or all(d <= 0 for d in more):
+    little = all(LITTLE * abs(d) <= max(n, LITTLE) for d, n in zip(more, a[:-1], strict=True))
+    if little and (all(d >= 0 for d in more) or all(d <= 0 for d in more)):
         large, small = pair if sum(more) > 0 else pair[::-1]
         ends = ", ".join(f"{abs(d) // 2}, {abs(d) - abs(d) // 2}" for d in more)
         return (f"crop {fault.name(large)} with crop{axes}d: [{ends}], or pad {fault.name(small)} with pad{axes}d: [{ends}]", ())
@@ -154,8 +176,23 @@ def _channels(fault: Fault) -> Proposal:
     pair = _odd(fault)
     if pair is None:
         return NONE
-    return f"give both the same number of channels: {fault.name(pair[0])} and {fault.name(pair[1])}", ()
+    shapes = [numbers(fault.x[n].shape) or (0,) for n in pair]
+    ways = [resized(fault.x[n], fault.network, s[-1])[0] for n, s in zip(pair, shapes[::-1], strict=True)] if shapes[0][:-1] == shapes[1][:-1] else []
+    said = f": {' or '.join(filter(None, ways))}" if any(ways) else ""
+    return f"give both the same number of channels{said or f': {fault.name(pair[0])} and {fault.name(pair[1])}'}", ()
 
 
-MERGED = (_ranks, _padded, _shortcut, _off, _channels)
-JOINED = (_ranks, _padded, _off, _channels)
+def _fixed(fault: Fault) -> Proposal:
+    """A parameter or constant, which has no rows, beside an output."""
+    held = next((n for n, p in enumerate(fault.x) if not p.batched), None)
+    rows = next((n for n, p in enumerate(fault.x) if p.batched), None)
+    leaf = fault.leaf(held) if held is not None else None
+    shape = numbers(fault.x[rows].shape) if rows is not None else None
+    if leaf is None or not shape or leaf.entry.kind != "parameter":
+        return NONE
+    return f"shape: {list(shape)}{f' or {list(shape[-1:])}' if len(shape) > 1 else ''} in {fault.name(held or 0)}", ()
+
+
+MERGED = (_fixed, _gate, _ranks, _turned, _padded, _shortcut, _scaled, _off, _channels)
+JOINED = (_ranks, _padded, _scaled, _off, _channels)
+STACKED = (_ranks, _padded, _scaled, _off, _channels)

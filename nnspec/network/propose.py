@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nnspec.network import meet, refit
+from nnspec.network import counts, equation, meet, refit
 from nnspec.network.fault import NONE, Fault, Proposal
 
 
@@ -21,10 +21,18 @@ def propose(fault: Fault) -> Proposal:
     return NONE
 
 
+def _by_kind(fault: Fault) -> Proposal:
+    """A product of matrices, or of elements."""
+    return refit.matmul(fault) if fault.entry.kind == "matmul" else next((found for way in meet.MERGED if (found := way(fault))[0]), NONE)
+
+
 WAYS: dict[str, tuple[Callable[[Fault], Proposal], ...]] = {
-    **dict.fromkeys(("cannot be added", "cannot be averaged", "cannot be compared"), meet.MERGED),
-    "cannot be multiplied": (refit.matmul, *meet.MERGED), "cannot be joined": meet.JOINED,
-    "has no such axis": (refit.counted,), "permute names each axis": (refit.counted,),
-    "larger than its input": (refit.window,), "does not fit the input": (refit.axes_of_kind,), "has two lengths": (refit.einsum,),
-    "reshape changes the number": (refit.reshape,),
+    **dict.fromkeys(("cannot be added", "cannot be averaged", "cannot be compared", "cannot be subtracted"), meet.MERGED),
+    "has two lengths": (equation.ordered, equation.lengths), "the equation does not fit": (equation.terms,),
+    "cannot be multiplied": (_by_kind,), "do not broadcast": (refit.matmul,), "cannot be joined": meet.JOINED, "asks for equal shapes": meet.STACKED,
+    "has no such axis": (refit.counted,), "permute names each axis": (refit.counted,), "asks for whole numbers": (refit.whole,),
+    "larger than its input": (refit.window,), "does not fit the input": (counts.stop, refit.axes_of_kind), "leaves nothing": (counts.cropped,),
+    "reshape changes the number": (refit.reshape,), "reshape cannot": (refit.filled,),
+    "groups must divide": (counts.grouped,), "groups do not divide": (counts.normalized,), "do not fill the cells": (counts.shuffled,),
+    "do not fill the image": (counts.unshuffled,), "not of one size": (counts.parted,), "sizes do not fill": (counts.sized,),
 }  # fmt: skip

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-from math import prod
+from math import isqrt, prod
 from typing import Any
 
 from nnspec.layers.layer import Entry
@@ -28,7 +27,10 @@ def window(fault: Fault) -> Proposal:
     why = f"; line{'s' * (len(lines) > 1)} {listed(lines)} made {least} of {min(start[:-1])}" if lines and start and len(start) == len(shape) else ""
     if key == "size" and least == 1:
         return f"leave it out: nothing is left to pool{why}", ()
-    smaller = f"{key}: {least} or less"
+    apart = max(getattr(entry, "dilation", (1,)))
+    smaller = f"{key}: {(least - 1) // apart + 1} or less{f' at a dilation of {apart}' if apart > 1 else ''}"
+    if len(shape) == 3 and len(size) == 2 and shape[0] in (1, 3, 4) and min(shape[1:]) > shape[0] and fault.leaf(0) is None:
+        return f"channels stand last: shape: {[*shape[1:], shape[0]]} for {fault.name(0)}; or {smaller}", ()
     return f"{smaller}, or padding: same{why}", ()
 
 
@@ -51,48 +53,59 @@ def axes_of_kind(fault: Fault) -> Proposal:
         return f"put it before '{behind.entry.kind}' of line {behind.place.line}, which leaves no places", ()
     other = f"{kind.removesuffix(f'{axes}d')}{have - 1}d"
     fits = kind.endswith(f"{axes}d") and other in Entry.registry
-    lengths = ", ".join(map(str, shape))
+    goes = f"{other} goes over {have - 1} {'axis' if have == 2 else 'axes'}"
+    if fits and (have > axes + 1 or any(getattr(leaf.entry, "axes", 0) == have - 1 for leaf in fault.above(0))):  # it is in such a network
+        return goes, (edits.word(fault.written.place, kind, other),)
     if have == axes:  # no axis of channels, it seems
-        add = f"reshape: [{lengths}, 1]"
+        add = f"reshape: [{', '.join(map(str, shape))}, 1]"
         alone = not fits and fault.once
-        return f"'- {add}' before it adds channels" + (f"; {other} goes over {have - 1} axis" if fits else ""), (
+        return f"'- {add}' before it adds channels" + (f"; {goes}" if fits else ""), (
             (edits.insert_before(fault.written.place, add),) if alone and "from" not in fault.written.common else ())  # fmt: skip
-    if fits and have > axes:
-        return f"{other} goes over {have - 1} axes", (edits.word(fault.written.place, kind, other),)
-    return NONE
+    length = numbers(shape)
+    if have == 1 and axes == 2 and length:
+        return f"'- reshape: {_square(length[0])}' before it makes an image of {length[0]} numbers", ()
+    return f"'- reshape: […]' before it, {axes + 1} lengths, channels last: {prod(length)} numbers are there" if length else "", ()
+
+
+def _square(n: int) -> str:
+    """An image of so many numbers, gray or of colours."""
+    for channels in (1, 3, 4):
+        side = isqrt(n // channels)
+        if side > 1 and side * side * channels == n:
+            return str([side, side, channels])
+    return "[height, width, channels]"
 
 
 def matmul(fault: Fault) -> Proposal:
-    if len(fault.x) != 2 or fault.entry.kind != "matmul" or getattr(fault.entry, "transpose", True):
+    if len(fault.x) != 2 or fault.entry.kind != "matmul":
         return NONE
+    turned = bool(getattr(fault.entry, "transpose", False))
     a, b = (p.shape for p in fault.x)
     if len(a) < 2 or len(b) < 2:
         return NONE
-    if a[-1] == b[-1]:
+    own, other = (b[-1], b[-2]) if turned else (b[-2], b[-1])  # what a[-1] must be, and what it would have to be else
+    if a[-1] == own:
+        return f"the axes before the last two must be equal, or 1: {list(a[:-2])} and {list(b[:-2])}", ()
+    if a[-1] == other and turned:
+        key = fault.written.keys.get("transpose")
+        return "without transpose they fit", (edits.remove_key(key, "transpose"),) if fault.once and key is not None else ()
+    if a[-1] == other:
         return "transpose: true swaps the last two axes of the second", fault.set("transpose", "true")
-    if a[-2] == b[-2]:
+    if a[-2] == own:
         return f"permute the first: its last axis is {a[-1]}, and {a[-2]} is the one that both have", ()
-    return f"{fault.name(0)} ends in {a[-1]}, {fault.name(1)} has {b[-2]} rows: a dense: {b[-2]} behind the first makes them meet", ()
+    has = f"{own} {'columns' if turned else 'rows'}"
+    return f"{fault.name(0)} ends in {a[-1]}, {fault.name(1)} has {has}: a dense: {own} behind the first makes them meet", ()
 
 
-def einsum(fault: Fault) -> Proposal:
-    """The letters of one input in another order, where that is the only way in which all lengths fit."""
-    equation = str(getattr(fault.entry, "equation", ""))
-    parts = equation.partition("->")[0].split(",")
-    shapes = [numbers(p.shape) for p in fault.x]
-    if len(parts) != len(shapes) or any(s is None or len(s) != len(letters) or len(s) > 5 for s, letters in zip(shapes, parts, strict=True)):
+def whole(fault: Fault) -> Proposal:
+    """An input of the network that holds numbers of something, and was not declared so."""
+    n = next((i for i in reversed(range(len(fault.x))) if (t := fault.x[i].type) is not None and t.dtype.is_float), None)
+    if n is None or (fault.entry.kind == "gather" and n == 0):
         return NONE
-    found = set()
-    for n, letters in enumerate(parts):
-        for order in permutations(letters):
-            tried = [*parts[:n], "".join(order), *parts[n + 1 :]]
-            known: dict[str, int] = {}
-            if all(known.setdefault(c, d) == d for word, s in zip(tried, shapes, strict=True) for c, d in zip(word, s or (), strict=True)):
-                found.add(",".join(tried) + "->" + equation.partition("->")[2])
-    if len(found) == 1:
-        new = found.pop()
-        return f"write '{new}'", fault.set("equation", f'"{new}"')
-    return (f"'{'permute' if len(found) > 1 else 'matmul'}' first, or one of {', '.join(sorted(found)[:3])}" if found else ""), ()
+    node = fault.network.nodes.get(fault.x[n].node, {})
+    if node.get("leaf") is not None or node.get("place") is None:
+        return "'- cast: int64' before it, where its floats are whole", ()
+    return f"dtype: int64 for {fault.name(n)}", (edits.set_key(node["place"], "dtype", "int64"),)
 
 
 def reshape(fault: Fault) -> Proposal:
@@ -108,13 +121,37 @@ def reshape(fault: Fault) -> Proposal:
     return f"shape: {' or '.join(map(str, ways[:3]))} holds {total}", mend
 
 
+def filled(fault: Fault) -> Proposal:
+    """A length that is to be worked out, and cannot."""
+    shape = [*getattr(fault.entry, "shape", ())]
+    have = numbers(fault.x[0].shape) if fault.x else None
+    if have is None or shape.count(-1) > 1 or min(shape, default=0) < -1 or 0 in shape:
+        return "one -1 at most, and numbers for the others", ()
+    total, ways = prod(have), []
+    for n, d in enumerate(shape):
+        rest = prod(e for i, e in enumerate(shape) if i != n and e != -1)
+        near = [m for m in range(1, min(total, 4096) + 1) if total % (rest * m) == 0]
+        if d != -1 and near:
+            ways.append([*shape[:n], min(near, key=lambda m: (abs(m - d), m)), *shape[n + 1 :]])  # used at once
+    return f"shape: {' or '.join(map(str, ways[:3]))} holds {total}" if ways else f"{total} elements are {' x '.join(map(str, have))}", ()
+
+
 def counted(fault: Fault) -> Proposal:
     """Axes counted from 1, or with the batch, as Keras and PyTorch do."""
     entry: Any = fault.entry
     rank = len(fault.x[0].shape) if fault.x else 0
-    if entry.kind == "permute" and sorted(entry.axes) == list(range(1, rank + 1)):
-        new = str([n - 1 for n in entry.axes])
-        return f"axes count from 0 without the batch: {new}", fault.set("axes", new)
+    from_zero = "axes count from 0 without the batch"
+    if entry.kind == "permute":
+        axes = [a % (rank + 1) for a in entry.axes]
+        less = [a - 1 for a in axes if a or len(axes) == rank]
+        if sorted(axes) in ([*range(1, rank + 1)], [*range(rank + 1)]) and (len(axes) == rank or not axes[0]):
+            return f"{from_zero}: {less}", fault.set("axes", str(less))
+        return f"{rank} numbers, one for each of {' x '.join(map(str, fault.x[0].shape))}", ()
     if getattr(entry, "axis", None) == rank:
-        return f"axes count from 0 without the batch: axis: {rank - 1}", fault.set("axis", str(rank - 1))
-    return NONE
+        return f"{from_zero}: axis: {rank - 1}", fault.set("axis", str(rank - 1))
+    several = getattr(entry, "axes", None)
+    if not isinstance(several, tuple) or rank not in several or min(several) < 1 or max(several) > rank:
+        return NONE
+    less = [a - 1 for a in several]
+    sure = several == (rank,) or len(several) == rank  # of some of an image's axes channels may have been counted first, too
+    return f"{from_zero}: axes: {less}", fault.set("axes", str(less if len(less) > 1 else less[0])) if sure else ()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from nnspec.errors import Place, Problem, SpecError, nearest
 from nnspec.network.graph import Port
 from nnspec.records import dataclass, field
+from nnspec.spec import meant
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Scope:
         for scope in self.chain():
             if name in scope.names:
                 return self._output(scope.names[name], name, output, place)
-        raise SpecError(self._missing(name, place))
+        raise SpecError(self._missing(name, place, output))
 
     def one(self, text: str, place: Place, rows: bool = True) -> Port:
         """The one output behind a name: what ends a network or a block, or is measured; it has ``rows`` unless they are not asked for."""
@@ -84,7 +85,7 @@ class Scope:
                                     hint=nearest(output, known), rule="unknown-name"))
         return (ref.outputs[output],)
 
-    def _missing(self, name: str, place: Place) -> Problem:
+    def _missing(self, name: str, place: Place, output: str = "") -> Problem:
         for scope in self.chain():
             if name in scope.below:
                 return Problem(f"'{name}' stands below: this would be a cycle", place, found=f"'{name}' on line {scope.below[name].line}",
@@ -93,4 +94,4 @@ class Scope:
                 return Problem(f"'{name}' is around this layer: this would be a cycle", place, wanted="a layer above this one", rule="cycle")
         known = [n for scope in self.chain() for n in scope.names]
         return Problem(f"no layer or input in sight is called '{name}'", place, wanted=f"one of {', '.join(known[-8:])}" if known else "a name",
-                       hint=nearest(name, known), rule="unknown-name")
+                       hint=(hint := nearest(name, known)), rule="unknown-name", edits=() if output else meant.of_name(name, known, place, hint))

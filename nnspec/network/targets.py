@@ -104,7 +104,8 @@ def _target(term: Term, ends: Ends, problems: list[Problem], losses: Targets | N
     except ShapeError as e:
         hint, mend = compared(port, target.type if target else None, ends.network) if "differ in shape" in e.message else ("", ())
         if hint and target is not None and (number := _class_numbers(target, ends)):
-            hint, mend = f"where '{number}' holds class numbers, say so under data: columns: {{{number}: category}}", ()
+            hint = f"where '{number}' holds class numbers, say so under data: columns: {{{number}: category}}{f'; else {hint}' if hint else ''}"
+            mend = ()
         problems.append(Problem(f"{what} of layer '{port.node}': {e.message}", term.place, found=e.found, wanted=e.wanted, hint=hint or e.hint,
                                 rule="shape", edits=mend))
     return None
@@ -320,8 +321,9 @@ def _classes(target: Target, y: Value, loss: Loss, network: Network) -> None:
     elif units != n:
         hint, mend = resized(target.port, network, n)
         hint = f"{hint}, or $data.{target.columns[0]}.classes" if hint else f"{n} units in the last layer"
-        raise SpecError(Problem(f"layer '{target.port.node}' has {units} units, the target has {n} classes", _units_at(target.port, network) or place,
-                                found=f"{units} units, {found}", wanted=f"{n} units", hint=hint, rule="NN001", edits=mend))
+        has = f"{units} unit{'s' * (units != 1)}"
+        raise SpecError(Problem(f"layer '{target.port.node}' has {has}, the target has {n} classes", _units_at(target.port, network) or place,
+                                found=f"{has}, {found}", wanted=f"{n} units", hint=hint, rule="NN001", edits=mend))
 
 
 def _units_at(port: Port, network: Network) -> Place | None:

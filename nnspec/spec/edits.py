@@ -37,6 +37,11 @@ def set_key(entry: Place, key: str, value: str, primary: str = "", was: str = ""
     return Edit(entry, "set", value, key, old=was, primary=primary, says=f"'{key}: {value}' set")
 
 
+def wrapped(entry: Place, key: str) -> Edit:
+    """What stands after an entry's kind becomes the value of a key: ``add: [a, b]`` is ``add: {from: [a, b]}``."""
+    return Edit(entry, "wrap", key=key, says=f"'{key}' put before what stands there")
+
+
 def set_top(place: Place, key: str, value: str) -> Edit:
     """``key: value`` at the top of the spec in which ``place`` is; ``nnspec`` stands first, the others last."""
     return Edit(place, "top", value, key, says=f"'{key}: {value}' set")

@@ -54,6 +54,12 @@ def of_word(name: str, known: Collection[str], place: Place, hint: str = "") -> 
     return (edits.remove_key(place, name),) if FOREIGN.get(name, "").startswith("leave it out") else ()
 
 
+def of_name(name: str, known: Collection[str], place: Place, hint: str) -> tuple[Edit, ...]:
+    """The edit for the name of an entry with one slip of the finger; a number is none, for ``conv_2`` is another entry than ``conv_1``."""
+    alike = [w for w in known if _one_slip(name, w) and re.findall(r"[0-9]+", name) == re.findall(r"[0-9]+", w)]
+    return (edits.word(place, name, alike[0]),) if len(alike) == 1 and f"'{alike[0]}'" in hint else ()
+
+
 def of_kind(name: str, known: Collection[str], place: Place, fields: Node | None, hint: str = "") -> tuple[Edit, ...]:
     """The same for an entry's kind, with what its fields mean there: PyTorch's momentum counts the other way round."""
     found = of_word(name, known, place, hint)
