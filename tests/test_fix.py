@@ -241,6 +241,14 @@ def comments(text: str) -> list[str]:
         return []
 
 
+def beneath(text: str, found: list[Problem], path: Path) -> set[str]:
+    """Rules that the text breaks where a word stands for each torn formula: YAML reads no further than to what tears it."""
+    for edit in [edit for p in found if p.rule == "torn-formula" for edit in p.edits]:
+        text = text.replace(edit.old, "word")
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    return {p.rule for p in [*found, *problems(path)]}
+
+
 @pytest.mark.parametrize("group", range(10))
 def test_a_strangers_spec_is_never_made_worse(group: int, tmp_path: Path) -> None:
     rng = random.Random(group)
@@ -256,7 +264,7 @@ def test_a_strangers_spec_is_never_made_worse(group: int, tmp_path: Path) -> Non
         path.write_text(new, newline="")
         after = problems(path)
         rules = {p.rule for p in after if p.rule in ("yaml", "repeated-key", "alias", "tag")}
-        assert rules <= {p.rule for p in before}, text
+        assert rules <= {p.rule for p in before} or rules <= beneath(text, before, path), text
         if comments(text):
             assert comments(new) == comments(text)
         if not before:
