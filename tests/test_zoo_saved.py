@@ -23,7 +23,6 @@ from tests.published import held
 FULL = bool(os.environ.get("NNSPEC_FULL"))
 SAVED: dict[str, Any] = held("saved")  # of each network: the tensors that its framework saves, and what it answers with them
 WORKS = works()
-TABLES = {"torchvision vgg11": "torchvision_vgg11", "torchvision vgg16_bn": "torchvision_vgg16_bn", "keras MobileNetV3Small": "mobilenet_v3_small"}
 IN_CI = ["torchvision resnet18", "torchvision mobilenet_v2", "keras MobileNet", "keras MobileNetV3Small", "keras EfficientNetB0"]
 CLOSE = {"torchvision": 1e-10, "keras": 1e-5}  # Keras on PyTorch multiplies in single precision, whatever it is told
 
@@ -60,8 +59,7 @@ def written(name: str, folder: Path) -> dict[str, Any]:
     """The settings that read a network's weights from a file that was made for it."""
     side = SAVED[name]["side"]
     save_file({k: np.ascontiguousarray(v) for k, v in tensors(name).items()}, folder / "saved.safetensors")
-    table = TABLES.get(name, WORKS[name].spec.stem)
-    weights = {"from": str(folder / "saved.safetensors"), "layout": "torch" if name.startswith("torchvision") else "keras", "rename": f"renames/{table}.yaml"}
+    weights = {"from": str(folder / "saved.safetensors"), **WORKS[name].weights}
     return {**WORKS[name].set, "inputs.image.shape": [side, side, 3], "precision": "float64", "weights": weights}
 
 
@@ -73,12 +71,6 @@ def test_a_file_of_weights_answers_as_where_it_was_written(name: str, tmp_path: 
     close = CLOSE[name.split()[0]]
     assert abs(np.linalg.norm(y) / wanted["norm"] - 1) < close
     np.testing.assert_allclose(y[np.linspace(0, y.size - 1, 12).astype(int)], wanted["at"], rtol=0, atol=close * np.abs(wanted["at"]).max())
-
-
-@pytest.mark.parametrize("name", [n for n in WORKS if n not in SAVED and n.split()[0] in CLOSE and "detection" not in n])
-def test_every_member_of_a_family_has_a_table(name: str) -> None:
-    table = "nasnet_large" if name == "keras NASNetLarge" else name.replace(" ", "_") if name.startswith("torchvision vgg") else WORKS[name].spec.stem
-    assert (WORKS[name].spec.parent / "renames" / f"{table}.yaml").is_file()
 
 
 TRANSFER = """

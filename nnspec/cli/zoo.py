@@ -19,11 +19,17 @@ INDEX = "index.yaml"
 
 @dataclass(frozen=True)
 class Work:
-    """A network of the zoo: its name, its spec, and what is set in it."""
+    """A network of the zoo: its name, its spec, what is set in it, and the table for its published weights."""
 
     name: str
     spec: Path
     set: Mapping[str, Any]
+    rename: str
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """What ``weights`` says beside the file: ``{layout: keras, rename: renames/vgg.yaml}``."""
+        return {"layout": "keras" if self.name.startswith("keras ") else "torch", "rename": self.rename}
 
     @property
     def call(self) -> str:
@@ -49,7 +55,11 @@ def works() -> dict[str, Work]:
 
     folder = shipped() / "zoo"
     index: dict[str, Any] = plain(read_file(folder / INDEX))
-    return {name: Work(name, folder / entry["spec"], entry.get("set") or {}) for name, entry in index.items()}
+
+    def work(name: str, spec: str, set: dict[str, Any] | None = None, rename: str = "") -> Work:
+        return Work(name, folder / spec, set or {}, rename or f"renames/{spec}")
+
+    return {name: work(name, **row) for name, row in index.items()}
 
 
 @click.command("zoo")
@@ -59,14 +69,15 @@ def works() -> dict[str, Work]:
 def command(word: str | None, parameters: bool, as_json: bool) -> None:
     """List the published networks that come as specs, or those whose name holds WORD.
 
-    Behind each stands what any command takes: nnspec check FILE --set KEY=VALUE.
+    Behind each stands what any command takes: nnspec check FILE --set KEY=VALUE; then how its published weights are read:
+    weights: {from: FILE, layout: LAYOUT, rename: TABLE}.
     """
     known = works()
     found = [work for name, work in known.items() if (word or "").casefold() in name.casefold()]
     if not found:
         raise SpecError(Problem(f"no network of the zoo has '{word}' in its name", hint=nearest(word or "", known) or "nnspec zoo lists them"))
     if as_json:
-        rows = ({"name": w.name, "spec": str(w.spec), "set": dict(w.set)} for w in found)
+        rows = ({"name": w.name, "spec": str(w.spec), "set": dict(w.set), "weights": w.weights} for w in found)
         print_json([row | ({"parameters": w.parameters()} if parameters else {}) for row, w in zip(rows, found, strict=True)])
         return
     width = max(len(w.name) for w in found)
@@ -75,7 +86,7 @@ def command(word: str | None, parameters: bool, as_json: bool) -> None:
         if parameters:
             sizes = work.parameters()
             counted = f"{sizes['total']:>13,} {sizes['trainable']:>13,}  "
-        click.echo(f"{work.name:<{width}}  {counted}{work.call}")
+        click.echo(f"{work.name:<{width}}  {counted}{work.call}  # {work.weights['layout']}, {work.rename}")
 
 
 def _yaml(value: Any) -> str:

@@ -28,7 +28,8 @@ class Weights(Config):
     ``/`` and ``.``; a pattern begins where the name begins and ends where a segment ends, what comes behind it stays. A ``*``
     stands for characters within one segment; the first star of the new name is what the first star stood for, and so on, and
     ``*+1`` is that number plus one. ``{"features.*.": "stage_*/"}`` makes ``stage_3/weight`` of ``features.3.weight``; what becomes
-    ``null`` is left out. ``rename: renames/yolov8.yaml`` is a file of such pairs, for a family of which no member needs all.
+    ``null`` is left out. ``rename: renames/yolov8.yaml`` is a file of such pairs, for a family of which no member needs all;
+    ``nnspec zoo`` says which table and which layout belong to a published network.
 
     ``strict`` (true): every weight is used and every parameter filled. With ``strict: false`` what fits by its name is taken.
     ``except`` are patterns over names after renaming: such parameters stay as initialised, such weights are left out.
