@@ -10,7 +10,7 @@ from nnspec.view.containers import Value, Vertex
 from nnspec.view.rank import Segment
 
 GUTTER = 26.0  # beside the lanes between columns
-_MOST_VALUES = 3  # a fold that would carry more values than this from column to column is not made
+_MOST_VALUES = 8  # a fold that would carry more values than this from column to column is not made
 
 
 @dataclass

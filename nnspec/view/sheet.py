@@ -137,10 +137,10 @@ def _wires(picture: Picture, values: Mapping[str, Mapping[str, str]]) -> Iterabl
     shared: dict[tuple[str, str], dict[Stroke, None]] = {}
     tips: dict[tuple[str, str], dict[Point, None]] = {}
     for (source, _, _, output), strokes in picture.routes.items():
-        shared.setdefault((source, output), {}).update(dict.fromkeys(joined(strokes)))
+        shared.setdefault((source, output), {}).update(dict.fromkeys(strokes))
         tips.setdefault((source, output), {})[strokes[-1][-1]] = None
     for (source, output), strokes_of in shared.items():
-        yield Group("edge", f"{source}: {values[source][output]}", [Wire(tuple(strokes_of), tuple(tips[source, output]), WIRE)])
+        yield Group("edge", f"{source}: {values[source][output]}", [Wire(tuple(joined(strokes_of)), tuple(tips[source, output]), WIRE)])
 
 
 def _shapes(d: Drawn) -> Iterable[Words]:

@@ -51,20 +51,35 @@ def moved(stroke: Stroke, by: Point) -> Stroke:
     return tuple((x + by[0], y + by[1]) for x, y in stroke)
 
 
-def joined(strokes: Iterable[Stroke]) -> Iterator[Stroke]:
-    """The strokes with vertical lines that follow one another made one."""
-    waiting: Stroke | None = None
-    for stroke in strokes:
-        if waiting and len(stroke) == 2 and waiting[1] == stroke[0] and waiting[0][0] == stroke[1][0]:
-            waiting = (waiting[0], stroke[1])
-            continue
-        if waiting:
-            yield waiting
-        waiting = stroke if len(stroke) == 2 else None
-        if waiting is None:
-            yield stroke
-    if waiting:
-        yield waiting
+def joined(strokes: Iterable[Stroke]) -> list[Stroke]:
+    """The strokes, each stretch once: vertical lines that touch or overlap are one."""
+    ways = dict.fromkeys(strokes)
+    stretches: dict[float, list[tuple[float, float]]] = {}
+    for stroke in ways:
+        if _upright(stroke):
+            stretches.setdefault(round(stroke[0][0], 2), []).append((stroke[0][1], stroke[1][1]))
+    found: dict[Stroke, None] = {}
+    for stroke in ways:
+        x = round(stroke[0][0], 2)
+        if not _upright(stroke):
+            found[stroke] = None
+        elif x in stretches:
+            found.update(dict.fromkeys(((x, a), (x, b)) for a, b in _united(stretches.pop(x))))
+    return list(found)
+
+
+def _upright(stroke: Stroke) -> bool:
+    return len(stroke) == 2 and abs(stroke[0][0] - stroke[1][0]) < 0.01
+
+
+def _united(stretches: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    found: list[tuple[float, float]] = []
+    for low, high in sorted((min(ends), max(ends)) for ends in stretches):
+        if found and low <= found[-1][1] + 0.01:
+            found[-1] = found[-1][0], max(found[-1][1], high)
+        else:
+            found.append((low, high))
+    return found
 
 
 def flat(stroke: Stroke, count: int = 16) -> list[Point]:

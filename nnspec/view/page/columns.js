@@ -1,7 +1,7 @@
 // Long chains folded into columns, read from left to right. The twin of columns.py, whose docstrings say how.
 
 export const GUTTER = 26; // beside the lanes between columns
-const MOST_VALUES = 3; // a fold that would carry more values than this from column to column is not made
+const MOST_VALUES = 8; // a fold that would carry more values than this from column to column is not made
 
 /** The rows, with their `[width, height]`, in columns `{rows, segments, enters, leaves}`; `aspect` is null or a page's width over height. */
 export function fold(rows, segments, sizes, out, tallest, aspect) {
