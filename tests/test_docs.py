@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from nnspec.compiler import loads
-from tests.docs_pages import pages
+from nnspec.data import config as data
+from nnspec.data.augment import Augmentation
+from nnspec.data.declare import declare
+from nnspec.data.load import load
+from nnspec.data.source_kinds import Source
+from nnspec.layers.initializers import Initializer
+from nnspec.layers.layer import Entry
+from nnspec.spec.model import Kind
+from nnspec.spec.source import read
+from nnspec.training.losses import Loss
+from nnspec.training.metrics import Metric
+from nnspec.training.optimizers import Optimizer
+from nnspec.training.schedules import Schedule
+from nnspec.view.described import value_text
+from tests import docs_examples, docs_kin
+from tests.docs_pages import data_example, pages
 
 DOCS = Path(__file__).resolve().parent.parent / ".github" / "docs"
 COMING = "coming-from-keras-pytorch.md"
@@ -31,10 +48,62 @@ def test_every_page_is_linked_from_the_index_and_every_link_leads_somewhere() ->
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_nearly_every_layer_has_an_example() -> None:
-    text = pages()["layers.md"].split("## Activations")[0]
-    sections = text.split("\n## ")[1:]
-    assert sum("```yaml" in section for section in sections) / len(sections) > 0.6
+FAMILIES_OF_KINDS = {
+    "layers.md": (Entry,), "training.md": (Loss, Metric, Optimizer, Schedule, Initializer), "data.md": (Source, data.ColumnKind, data.Prepare, Augmentation),
+}  # fmt: skip
+KINDS = [(page, family, kind) for page, families in FAMILIES_OF_KINDS.items() for family in families for kind in sorted(family.registry)]
+
+
+@cache
+def sections(page: str) -> list[str]:
+    return re.split(r"^##+ ", (DOCS / page).read_text("utf-8"), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("page", "family", "kind"), KINDS, ids=[f"{family.__name__}-{kind}" for _, family, kind in KINDS])
+def test_every_kind_has_a_sentence_its_defaults_and_an_example(page: str, family: type[Kind], kind: str) -> None:
+    member = family.registry[kind]
+    doc = inspect.cleandoc(member.__dict__.get("__doc__") or "")
+    assert re.match(r"[`A-Z0-9-].{3,}?[.:]", doc.replace("\n", " ")), f"{kind} has no sentence of its own"
+    first = doc.split("\n\n")[0]
+    section = next(s for s in sections(page) if s.startswith(f"{kind}\n") and re.sub(r"``([^`]*)``", r"`\1`", first) in s)
+    assert "```yaml" in section or re.search(r"`[^`]*-?\d.*`", section.replace(first, "")) or kind in ("identity", "confusion"), f"{kind} has no example"
+    for name, field in member.model_fields.items():
+        if name in ("called", "body"):
+            continue
+        word = field.alias or name
+        row = next(line for line in section.splitlines() if re.match(rf"\| (\*\*)?{word}(\*\*)? \|", line))
+        stated = "required" if field.is_required() else f"`{value_text(field.get_default(call_default_factory=True))}`"
+        assert f"| {stated} |" in row, f"{kind}.{word}: {row}"
+        assert re.search(r"[.…] \|$", row), f"{kind}.{word}: what is it?"
+
+
+def test_every_example_of_data_is_read_beside_its_files(tmp_path: Path) -> None:
+    missing = {*docs_examples.files(tmp_path)}
+    for kind, written in docs_examples.DATA.items():
+        if kind not in missing:
+            section = re.search(r"```yaml\ndata:(.*)```", data_example(written), re.DOTALL)[1]  # type: ignore[index]
+            found = load(declare(read(section, str(tmp_path / "spec.yaml")), tmp_path, 0))
+            assert found.splits["train"].size, kind
+    for examples, title in ((docs_examples.PREPARE, "Preparation"), (docs_examples.AUGMENT, "Augmentation")):
+        for kind, written in examples.items():
+            body = re.search(r"```yaml\n(.*)```", data_example(written, title), re.DOTALL)[1]  # type: ignore[index]
+            units, loss = (3, "mse" if kind == "one_hot" else "cross_entropy") if title == "Preparation" else (10, "cross_entropy")
+            assert loads(f"nnspec: 1\n{body}layers: [flatten, dense: {units}]\nloss: {loss}\n").graph
+
+
+@pytest.mark.parametrize("kind", sorted(docs_kin.known("torch")))
+def test_what_is_said_of_pytorch_is_what_pytorch_says(kind: str) -> None:
+    pytest.importorskip("torch", reason="its signatures are asked")
+    assert docs_kin.asked_one("torch", kind) == docs_kin.known("torch")[kind], "python -m tests.docs_kin writes it"
+
+
+def test_who_is_named_beside_a_kind_is_known_and_names_a_kind_of_ours() -> None:
+    for family, kins in docs_kin.FAMILIES.items():
+        registry = {"layer": Entry, "loss": Loss, "metric": Metric, "optimizer": Optimizer, "schedule": Schedule, "initializer": Initializer}[family].registry
+        assert set(kins) <= set(registry)
+        for kin in kins.values():
+            assert not kin.keras or kin.keras in docs_kin.known("keras"), kin
+            assert not kin.torch or kin.torch in docs_kin.known("torch"), kin
 
 
 def blocks(page: str) -> list[tuple[str, str]]:

@@ -139,7 +139,7 @@ class RescaleStep(Prepare, kind="rescale"):
 
 
 class Loading(Config):
-    """How rows become batches; what is learned does not depend on ``workers`` and ``cache``.
+    """How rows become batches, keys of ``data`` itself; what is learned does not depend on ``workers`` and ``cache``.
 
     ``workers`` threads decode, augment and prepare the next batches while a step runs: by default 1 where images are
     decoded from files or augmented, else 0, for rows that lie in memory are gathered faster than handed over.
