@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +15,10 @@ from nnspec.compiler import load
 from nnspec.view import excerpt, html
 from tests import view_graphs
 
+if TYPE_CHECKING:
+    from tests.browsing import Shown
+
+pytest_plugins = ["tests.browsing"]
 ROOT = Path(__file__).parents[1]
 FULL = os.environ.get("NNSPEC_FULL") == "1"
 LARGE = {"vars.filters": "168", "vars.cells": "6", "vars.stem": "96", "vars.side": "331", "vars.behind": "before"}
@@ -37,66 +39,6 @@ GEOMETRY = """() => {
   });
   return JSON.stringify({boxes, frames, edges});
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("no Chromium on this machine")
-    with api.sync_playwright() as p:
-        started = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-class Shown:
-    """A page with the picture, what its console said and what it asked for."""
-
-    def __init__(self, browser: Any, folder: Path, text: str, **options: Any) -> None:
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        file = folder / "net.html"
-        file.write_text(text, encoding="utf-8")
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options})
-        self.page = self.context.new_page()
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(f"dialog {dialog.message}"), dialog.dismiss()))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.session = self.context.new_cdp_session(self.page)
-        self.session.send("Performance.enable", {"timeDomain": "threadTicks"})
-        self.page.goto(file.as_uri())
-        self.page.wait_for_selector("html[data-ready]", state="attached")
-
-    def quiet(self) -> None:
-        assert self.said == []
-        assert {url.split(":")[0] for url in self.asked} <= {"file", "data"} and len({url for url in self.asked if url.startswith("file:")}) == 1
-
-    def busy(self) -> float:
-        """Milliseconds of processor time that the page's thread has taken, whatever else the machine does."""
-        return 1000 * float({m["name"]: m["value"] for m in self.session.send("Performance.getMetrics")["metrics"]}["TaskDuration"])
-
-    def toggle(self, frame: int) -> None:
-        self.page.evaluate("f => document.querySelector(`[data-frame='${f}'] .toggle`).dispatchEvent(new MouseEvent('click', {bubbles: true}))", frame)
-
-    def chosen(self) -> str | None:
-        found: str | None = self.page.evaluate("() => document.querySelector('.is-chosen')?.getAttribute('aria-label') ?? null")
-        return found
-
-
-@pytest.fixture
-def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    opened: list[Shown] = []
-
-    def one(text: str, **options: Any) -> Shown:
-        opened.append(Shown(browser, tmp_path, text, **options))
-        return opened[-1]
-
-    yield one
-    for shown in opened:
-        shown.context.close()
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +164,19 @@ def test_the_search_counts_opens_what_hides_a_hit_and_goes_from_one_to_the_next(
     assert count.text_content() == "none"
     shown.page.keyboard.press("Escape")
     assert shown.page.locator(".is-hit").count() == 0
+
+
+def test_an_edge_says_what_it_carries_and_from_where_to_where(show: Any, resnet: str) -> None:
+    shown = show(resnet)
+    middle = "() => { const w = document.querySelector('.edge .near'), m = w.getScreenCTM(), p = w.getPointAtLength(w.getTotalLength() / 2); return [p.x * m.a + m.e, p.y * m.d + m.f] }"
+    shown.page.mouse.move(*shown.page.evaluate(middle))
+    said = [line.split("\n") for line in shown.page.locator(".stage > .tip").inner_text().split("\n\n")]
+    words = [word for line in said for word in line]
+    assert words == ["224 x 224 x 3", "dtype", "float32", "memory", "588 KiB a row", "from", "image", "to", "conv_bn_1/conv2d_1"]
+    assert shown.page.locator(".edge.is-followed").count() == 1
+    shown.page.mouse.move(5, 400)
+    assert not shown.page.locator(".stage > .tip").is_visible() and shown.page.locator(".edge.is-followed").count() == 0
+    shown.quiet()
 
 
 def test_a_layer_shows_its_lines_and_those_of_the_calls_around_it(show: Any, resnet: str) -> None:

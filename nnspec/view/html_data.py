@@ -30,7 +30,8 @@ def data(*graphs: Graph, texts: Mapping[str, str] | None = None) -> dict[str, An
     - ``nodes``: ``path, name, kind, family, says, cost, notes, shape, dtype, parameters, trainable, flops, memory, fields, weights``,
       the index of its ``frame`` (-1: none) and its ``source``: file, first and last line, or null.
     - ``frames``: ``path, label, kind, frame, layers, parameters, trainable, flops, memory, cost, source``.
-    - ``values``: node, name of the output, its shape as text. ``edges``: value, reading node, position of the input.
+    - ``values``: node, name of the output, label, shape, dtype, bytes of one row (0: not known).
+    - ``edges``: value, reading node, position of the input.
     - ``containers``, one for the picture and then one a frame: ``vertices`` (kind and reference), ``rows`` and ``segments`` of them.
     - ``files``: ``name`` and ``text``.
     """
@@ -45,7 +46,7 @@ class _Work:
         self.texts, self.gather = texts, gather
         self.nodes: dict[str, dict[str, Any]] = {}
         self.homes: dict[str, Frame] = {}
-        self.edges: list[tuple[Edge, str]] = []
+        self.edges: list[tuple[Edge, Mapping[str, Any]]] = []
         self.inside: dict[str, list[Mapping[str, Any]]] = {}
         self.calls: dict[str, tuple[str, Place | None]] = {}
 
@@ -63,13 +64,12 @@ class _Work:
                 self.inside.setdefault(frame, []).append(node)
         self.calls |= {prefix + path: call for path, call in (graph.graph.get("calls") or {}).items()}
         for source, target, key, edge in graph.edges(keys=True, data=True):
-            shape = describe.tensor(edge.get("shape"), edge.get("dtype"))
-            self.edges.append(((prefix + source, prefix + target, int(key), str(edge.get("output") or "")), shape))
+            self.edges.append(((prefix + source, prefix + target, int(key), str(edge.get("output") or "")), edge))
         for path in describe.outputs(graph):
             node, key = graph.nodes[path], _OUTPUT + prefix + path
             self.nodes[key] = _output(prefix + path, node)
             self.homes[key] = (around,) if around else ()
-            self.edges.append(((prefix + path, key, 0, ""), self.nodes[key]["shape"]))
+            self.edges.append(((prefix + path, key, 0, ""), node))
 
     @staticmethod
     def frames(around: str, prefix: str, node: Mapping[str, Any]) -> Frame:
@@ -91,10 +91,9 @@ class _Work:
         tree = arranged([_item(key, node, self.homes[key]) for key, node in self.nodes.items()], uses)
         index = {key: number for number, key in enumerate(self.nodes)}
         frames = {frame: number for number, frame in enumerate(frame for frame in tree if frame)}
-        values: dict[tuple[str, str], str] = {}
-        for (source, _, _, output), shape in self.edges:
-            text = f"{clean(output, 60)}: {shape}" if output else shape
-            values.setdefault((source, output), clean(text, _LONG))
+        values: dict[tuple[str, str], list[Any]] = {}
+        for (source, _, _, output), carried in self.edges:
+            values.setdefault((source, output), _value(output, carried))
         numbers = {value: number for number, value in enumerate(values)}
         for frame, (container, _, _) in tree.items():
             for vertex in container.children:
@@ -107,7 +106,7 @@ class _Work:
             "legend": clean(describe.legend(graphs), 2000),
             "nodes": list(self.nodes.values()),
             "frames": [self.frame(frame, frames) for frame in frames],
-            "values": [[index[source], output, text] for (source, output), text in values.items()],
+            "values": [[index[source], *said] for (source, _), said in values.items()],
             "edges": [[numbers[source, output], index[target], slot] for source, target, slot, output in uses],
             "containers": [_container(rows, segments, index, frames, numbers) for _, rows, segments in tree.values()],
             "files": [{"name": clean(name, 1000), "text": text} for name, text in self.texts.items()],
@@ -167,6 +166,12 @@ def _output(path: str, node: Mapping[str, Any]) -> dict[str, Any]:
     empty = {"cost": "", "notes": [], "parameters": 0, "trainable": 0, "flops": 0, "memory": 0, "fields": [], "weights": []}
     about = {"path": clean(f"output of {path}", 2000), "name": "output", "kind": "output", "family": "output", "says": shape}
     return {**about, **empty, "shape": shape, "dtype": clean(node.get("dtype") or "", 60), "frame": -1, "source": None}
+
+
+def _value(output: str, carried: Mapping[str, Any]) -> list[Any]:
+    name, shape = clean(output, 60), describe.shape(carried.get("shape"))
+    said = describe.tensor(carried.get("shape"), carried.get("dtype"))
+    return [name, clean(f"{name}: {said}" if name else said, _LONG), shape, clean(carried.get("dtype") or "", 60), describe.output_bytes(carried)]
 
 
 def _said(value: Any) -> str:

@@ -1,5 +1,7 @@
 // Where one looks: pan and zoom by pointer, wheel and pinch, and gliding from one place to another.
 
+export const NARROW = 600; // pixels of a view in which nothing is folded into columns, and nothing kept free
+const BUTTONS = 66; // of a wider one, at its right side, that the buttons take
 const LEAST = 0.03, MOST = 4, STILL = 5; // pixels that a press may wander and still be a click
 
 export class Camera {
@@ -51,11 +53,11 @@ export class Camera {
     this[glide ? "go" : "set"](px - (px - this.x) * f, py - (py - this.y) * f, k);
   }
 
-  /** The whole picture, no larger than `most`. */
-  whole(most = 1.15, margin = 28) {
-    const { width, height } = this.size, all = this.bounds();
-    const k = Math.min(most, (width - 2 * margin) / all.width, (height - 2 * margin) / all.height);
-    return [(width - all.width * k) / 2, Math.max((height - all.height * k) / 2, Math.min(margin, (height - all.height * k) / 2)), k];
+  /** The whole picture, no larger than `most`, beside the buttons for zooming. */
+  whole(most = 1.15, margin = 28, all = this.bounds()) {
+    const { width, height } = this.size, beside = width < NARROW ? margin : BUTTONS;
+    const k = Math.min(most, (width - margin - beside) / all.width, (height - 2 * margin) / all.height);
+    return [Math.min((width - all.width * k) / 2, width - beside - all.width * k), Math.max((height - all.height * k) / 2, Math.min(margin, (height - all.height * k) / 2)), k];
   }
 
   /** Brings a box of the picture into view, to its middle where it was out of it, at a scale of `least` at least. */

@@ -1,8 +1,8 @@
 // What is written in the box of a layer or of a closed frame, and how large that makes it.
 
-const WIDEST = 232, NARROWEST = 96, LEFT = 16, RIGHT = 13, LINE = { name: 17, says: 15, cost: 14.5, badge: 15 };
+const WIDEST = 232, NARROWEST = 96, LEFT = 16, RIGHT = 13, LINE = { name: 17, says: 15, cost: 15, badge: 15 };
 const FAMILY = "Helvetica, Arial, 'Liberation Sans', Arimo, sans-serif";
-const FONTS = { name: `700 13px ${FAMILY}`, says: `11px ${FAMILY}`, cost: `10.5px ${FAMILY}`, badge: `10.5px ${FAMILY}`, shape: `11px ${FAMILY}`, mark: `700 8.5px ${FAMILY}`, label: `700 11.5px ${FAMILY}` };
+const FONTS = { name: `700 13px ${FAMILY}`, says: `11px ${FAMILY}`, cost: `11px ${FAMILY}`, badge: `11px ${FAMILY}`, shape: `11px ${FAMILY}`, mark: `700 10px ${FAMILY}`, label: `700 11.5px ${FAMILY}` };
 const context = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
 const known = new Map();
 

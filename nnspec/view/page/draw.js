@@ -53,7 +53,8 @@ function inOrder(picture, data) {
 function edge(route) {
   const strokes = joined(route.strokes), [x, y] = strokes[strokes.length - 1].at(-1).map((n) => Math.round(n * 10) / 10);
   const group = svg("g", { class: "edge", "data-value": route.value, "data-from": named(route.from), "data-to": named(route.to) });
-  group.append(svg("path", { class: "wire", d: pathData(strokes) }), svg("path", { class: "tip", d: `M${x} ${y}l-3.8 -7.6 3.8 1.9 3.8 -1.9z` }));
+  const d = pathData(strokes);
+  group.append(svg("path", { class: "near", d }), svg("path", { class: "wire", d }), svg("path", { class: "tip", d: `M${x} ${y}l-3.8 -7.6 3.8 1.9 3.8 -1.9z` }));
   return group;
 }
 
@@ -70,7 +71,7 @@ function layer(card, node, box) {
   for (const mark of card.marks) {
     const width = wide(mark, "mark") + 10;
     right -= width;
-    group.append(svg("rect", { class: `pill ${mark}`, x: right, y: 8, width, height: 13, rx: 6.5 }), svg("text", { class: `mark ${mark}`, x: right + 5, y: 17.6 }, mark));
+    group.append(svg("rect", { class: `pill ${mark}`, x: right, y: 8, width, height: 14, rx: 7 }), svg("text", { class: `mark ${mark}`, x: right + 5, y: 18.6 }, mark));
     right -= 5;
   }
   write(group, card);

@@ -20,6 +20,7 @@ import { Search } from "./search.js";
 import { Stage } from "./stage.js";
 import { fromHash, toHash } from "./state.js";
 import { Tip } from "./tip.js";
+import { Uses } from "./uses.js";
 
 export function picture(element, data, options = {}) {
   return new Picture(element, data, options);
@@ -33,6 +34,7 @@ class Picture {
     this.search = new Search(data, { onHits: (hits) => this.stage.mark(hits), onJump: (hit) => this.jump(hit), onLeave: (hit) => this.leaveSearch(hit) });
     this.details = new Details(data, { go: (kind, index) => this.jump({ kind, index }), toggle: (frame) => this.toggle(frame), isOpen: (frame) => this.stage.open.has(frame), onClose: () => this.escape() });
     this.tip = new Tip(this.stage.view);
+    this.uses = new Uses(data);
     this.sheet = sheet(data.legend);
     Object.assign(this, furnish(this));
     element.replaceChildren(this.root);
@@ -50,7 +52,7 @@ class Picture {
     on(view, "dblclick", (event) => this.stage.known(event.target) ?? this.stage.camera.zoom(1.7, ...this.stage.camera.point(event), true));
     on(view, "focusin", (event) => event.target.matches(":focus-visible") && this.focused(event.target));
     on(view, "pointermove", (event) => this.hover(event));
-    on(view, "pointerleave", () => this.tip.hide());
+    on(view, "pointerleave", () => this.hover({}));
     on(window, "beforeprint", () => this.printing(true));
     on(window, "afterprint", () => this.printing(false));
     on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.stage.map());
@@ -139,8 +141,10 @@ class Picture {
 
   hover(event) {
     if (event.pointerType === "touch" || event.buttons) return;
-    const found = this.stage.known(event.target);
+    const found = this.stage.known(event.target), edge = found ? null : event.target?.closest?.(".edge");
+    this.stage.follow(edge);
     if (found) this.tip.show(found.kind, (found.kind === "node" ? this.data.nodes : this.data.frames)[found.index], event);
+    else if (edge) this.tip.show("value", this.uses.of(Number(edge.dataset.value)), event);
     else this.tip.hide();
   }
 

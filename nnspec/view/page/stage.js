@@ -1,6 +1,6 @@
 // The picture itself, without what stands around it: which frames are open, where everything is, what of it stands out, where one looks.
 
-import { Camera } from "./camera.js";
+import { Camera, NARROW } from "./camera.js";
 import { Cards } from "./cards.js";
 import { svg } from "./dom.js";
 import { draw } from "./draw.js";
@@ -9,8 +9,7 @@ import { Minimap } from "./minimap.js";
 import { Signs } from "./signs.js";
 import { sensible } from "./state.js";
 
-const WHOLE = 0.77, SMALLEST = 0.95; // a picture that would be smaller than the first is shown from its beginning, at the second
-const NARROW = 600; // pixels of a view in which nothing is folded into columns
+const WHOLE = 0.9, SMALLEST = 0.95; // a picture that would be smaller than the first is shown from its beginning, at the second
 
 export class Stage {
   /** `badges` as `picture` takes them; `colour(name)` reads a colour of the style sheet; `onMove` hears of pans and zooms. */
@@ -49,8 +48,7 @@ export class Stage {
   }
 
   scaleOf(open) {
-    const { width, height } = this.laid(open), view = this.camera.size;
-    return Math.min((view.width - 40) / width, (view.height - 40) / height);
+    return this.camera.whole(Infinity, undefined, this.laid(open))[2];
   }
 
   /** Lays out and draws what is open now; what has the keyboard keeps it. */
@@ -146,7 +144,8 @@ export class Stage {
     const inside = (vertex) => vertex === own || (whole && this.within({ kind: vertex.kind, index: vertex.ref }, chosen.index));
     for (const { element, from, to } of this.drawn.edges) {
       const into = own && inside(to) && !inside(from), out = own && inside(from) && !inside(to);
-      element.setAttribute("class", `edge${into ? " is-in" : out ? " is-out" : ""}`);
+      element.classList.toggle("is-in", Boolean(into));
+      element.classList.toggle("is-out", Boolean(out && !into));
       if (!into && !out) continue;
       element.parentNode.append(element);
       const other = into ? from : to;
@@ -154,6 +153,14 @@ export class Stage {
     }
     this.view.classList.toggle("has-chosen", Boolean(chosen));
     if (chosen) this.elementOf(chosen.kind, chosen.index)?.classList.add("is-chosen");
+  }
+
+  /** Tells every way of the value that an edge carries apart, while the pointer rests on it; with none, nothing. */
+  follow(edge) {
+    const value = edge?.dataset.value;
+    if (value === this.followed) return;
+    this.followed = value;
+    for (const { element } of this.drawn.edges) element.classList.toggle("is-followed", element.dataset.value === value);
   }
 
   /** Marks what was found, or what it is hidden in. */

@@ -1,7 +1,7 @@
 // Which frames are open, and how a link says so.
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const LEGIBLE = 0.82; // a picture at first sight is no smaller than this, or it is closed one depth further
+const LEGIBLE = 0.92; // a picture at first sight is no smaller than this, or it is closed one depth further
 
 /** How many frames are around each frame. */
 export function depths(data) {

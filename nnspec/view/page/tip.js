@@ -3,6 +3,12 @@
 import { exact, short } from "./details.js";
 import { html } from "./dom.js";
 
+/** What an edge carries: its shape, dtype and bytes, the layer that makes it, those that read it. */
+function carried({ name, shape, dtype, bytes, from, to }) {
+  const rows = [["dtype", dtype], ["memory", bytes ? `${short(bytes, "B", 1024)} a row` : ""], ["from", from], ...to.map((path, at) => [at ? "" : "to", path])];
+  return [html("b", {}, shape), name ? html("p", {}, name) : null, ...rows.filter(([, said]) => said).map(([key, said]) => html("div", {}, html("i", {}, key), html("span", {}, said)))].filter(Boolean);
+}
+
 export class Tip {
   constructor(view) {
     this.view = view;
@@ -26,6 +32,7 @@ export class Tip {
   }
 
   lines(kind, about) {
+    if (kind === "value") return carried(about);
     const name = kind === "node" ? about.name : about.label, rows = [];
     const says = kind === "node" ? about.says : `${about.kind || "frame"} · ${about.layers} layer${about.layers === 1 ? "" : "s"}`;
     if (kind === "node" && about.kind !== "output") rows.push(["output", about.shape]);
