@@ -14,7 +14,7 @@ from nnspec.layers.normalization import BatchNorm, LayerNorm
 from nnspec.layers.pooling import Pooling
 from nnspec.layers.transposed import Transposed
 from nnspec.lint.view import View
-from nnspec.network.graph import Leaf
+from nnspec.network.graph import Leaf, Port
 from nnspec.spec.expressions import Call, Expression, children
 from nnspec.spec.tensor_formulas import read
 
@@ -51,10 +51,15 @@ def parts(tree: Expression) -> Iterator[Expression]:
         yield from parts(child)
 
 
+def _gate(port: Port) -> bool:
+    """Whether what comes in has one number a channel, however much that has seen: it weighs channels, and says nothing of places."""
+    return port.type is not None and all(n == 1 for n in port.shape[:-1])
+
+
 def _behind(view: View, leaf: Leaf, seen: dict[str, Fields]) -> Fields:
     """What a layer sees, by what its inputs see."""
     entry = leaf.entry
-    given = [seen.get(p.node) for p in leaf.inputs if p.batched]
+    given = [seen.get(p.node) for p in leaf.inputs if p.batched and not (entry.kind == "multiply" and _gate(p))]
     if not given or any(g is None for g in given):
         return None
     known = [g for g in given if g is not None]

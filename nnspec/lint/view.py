@@ -82,6 +82,13 @@ class View:
         built = self.spec.built
         return {p.node for p in self.network.outputs} | {t.port.node for t in (*built.losses, *built.metrics)}
 
+    @cached_property
+    def bounds(self) -> dict[str, Range]:
+        """By layer between which numbers its output lies, whatever its weights are."""
+        from nnspec.lint.bounds import bounds  # which reads views
+
+        return bounds(self)
+
     def shape(self, path: str) -> tuple[object, ...]:
         """The shape of a layer's output, without the batch."""
         return tuple(self.network.nodes[path]["shape"])

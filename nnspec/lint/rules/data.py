@@ -11,14 +11,18 @@ from nnspec.errors import Problem
 from nnspec.layers.convolution import Kernelled
 from nnspec.layers.dense import Dense
 from nnspec.layers.embedding import Embedding
+from nnspec.layers.math import NOWHERE, Math
 from nnspec.lint.columns import raw_range, values
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import PLACES, View, at
 from nnspec.network.graph import Leaf
 from nnspec.spec.edits import set_key
+from nnspec.spec.expressions import Binary, Name, Number
+from nnspec.spec.tensor_formulas import read
 
-AS_THEY_ARE = (*PLACES, "identity", "dropout", "spatial_dropout", "gaussian_noise", "pad1d", "pad2d", "pad3d", "crop1d", "crop2d", "crop3d",
-               "concat", "cast", "max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "slice", "relu")  # fmt: skip
+AS_THEY_ARE = (*PLACES, "identity", "dropout", "spatial_dropout", "gaussian_noise", "concat", "cast", "slice", "relu", "pixel_shuffle",
+               "pixel_unshuffle", "stop_gradient", "resize", *(f"{kind}{n}d" for kind in ("pad", "crop", "max_pool", "avg_pool", "upsample", "resize")
+                                                               for n in (1, 2, 3)))  # fmt: skip
 
 
 class UnscaledBytes(Rule, number=41, name="unscaled-bytes"):
@@ -193,10 +197,16 @@ def weighing(view: View, path: str) -> Leaf | None:
         for use in view.uses.get(waiting.pop(0), ()):
             if isinstance(use.reader.entry, Dense | Kernelled):
                 return use.reader
-            if use.reader.entry.kind in AS_THEY_ARE and use.reader.path not in seen:
+            if (use.reader.entry.kind in AS_THEY_ARE or _shifts(use.reader)) and use.reader.path not in seen:
                 seen.add(use.reader.path)
                 waiting.append(use.reader.path)
     return None
+
+
+def _shifts(leaf: Leaf) -> bool:
+    """Whether a formula adds a number and no more."""
+    tree = read(leaf.entry.formula, NOWHERE) if isinstance(leaf.entry, Math) else None
+    return isinstance(tree, Binary) and tree.operator in ("+", "-") and isinstance(tree.left, Name) and isinstance(tree.right, Number)
 
 
 def _keeps(step: Prepare) -> bool:

@@ -12,12 +12,12 @@ from nnspec.layers.dense import Dense
 from nnspec.layers.initializers import Constant, Initializer, Ones, Zeros
 from nnspec.layers.math import NOWHERE, Math
 from nnspec.layers.source import Constant as ConstantLayer
-from nnspec.lint.ranges import reach
+from nnspec.lint.bounds import ALL
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import NOTHING, View, activated_at, activation, at, bare
 from nnspec.network.graph import Leaf
-from nnspec.spec.expressions import Binary, Call, Expression, Name, Number, Unary
-from nnspec.spec.tensor_formulas import read
+from nnspec.spec.expressions import Binary, Call, Compare, Conditional, Expression, Number, children
+from nnspec.spec.tensor_formulas import name_of, names_of, read
 
 STOPS = ("stop_gradient", "one_hot", "non_max_suppression")
 MOST = 4  # places that are told of one layer
@@ -104,7 +104,7 @@ class DeadLayers(Rule, number=14, name="dead-layers"):
         made = activation(leaf)
         whole = not str(view.network.nodes[leaf.path]["dtype"]).startswith(("float", "bfloat"))
         return (leaf.entry.kind in STOPS or (made is not None and made.kind == "step") or (whole and leaf.entry.kind != "top_k")
-                or _sign(leaf) or _times_zero(view, leaf) or _never_rises(view, leaf))  # fmt: skip
+                or _sign(leaf) or _times_zero(view, leaf) or _never_rises(view, leaf) or _one_number(view, leaf))  # fmt: skip
 
     def _ends(self, view: View, dead: dict[str, Leaf]) -> dict[str, tuple[Leaf, ...]]:
         """For each layer where the gradients of those before it end: at what stops them, or at the last dead layer that no loss reads."""
@@ -126,15 +126,30 @@ class DeadLayers(Rule, number=14, name="dead-layers"):
         if made is not None and _never_rises(view, end):
             return end.place, f"{made.kind} is given no number above 0, and has no gradient there"
         if _sign(end):
-            return end.place, "no gradient comes through sign"
+            return end.place, "no gradient comes through a sign, a comparison or whole parts"
+        if _one_number(view, end):
+            return end.place, f"'{end.path}' makes nothing but {view.bounds[end.path][0]:g}"
         step = made is not None and made.kind == "step"
         return (activated_at(end) if step else end.place), f"no gradient comes through {'step' if step else end.entry.kind}"
 
 
 def _sign(leaf: Leaf) -> bool:
-    """Whether a formula is nothing but a sign, which is flat everywhere."""
+    """Whether a formula reads its input by signs and comparisons alone, which are flat everywhere."""
     tree = read(leaf.entry.formula, NOWHERE) if isinstance(leaf.entry, Math) else None
-    return isinstance(tree, Call) and tree.function == "sign"
+    return tree is not None and bool(names_of(tree)) and _flat(tree)
+
+
+def _flat(tree: Expression) -> bool:
+    if name_of(tree):
+        return False
+    if isinstance(tree, Compare) or (isinstance(tree, Call) and tree.function == "sign") or (isinstance(tree, Binary) and tree.operator == "//"):
+        return True
+    parts = tuple(children(tree))
+    if isinstance(tree, Call) and tree.function == "where":
+        parts = tree.arguments[1:]
+    if isinstance(tree, Conditional):
+        parts = (tree.value, tree.other)
+    return all(_flat(part) for part in parts)
 
 
 def _times_zero(view: View, leaf: Leaf) -> bool:
@@ -155,21 +170,17 @@ def _zero(tree: Expression) -> bool:
 
 
 def _never_rises(view: View, leaf: Leaf) -> bool:
-    """Whether a relu reads what is never above 0: another activation's output, or that with its sign turned."""
+    """Whether a relu reads what is never above 0: another activation's output, with its sign turned, or shifted."""
     made = activation(leaf)
-    if made is None or made.kind not in FLAT_AT_ZERO or not bare(leaf):
+    if made is None or made.kind not in FLAT_AT_ZERO or not bare(leaf) or leaf.inputs[0].output:
         return False
-    before = view.before(leaf, THROUGH)
-    turned = False
-    while before is not None and isinstance(before.entry, Math) and isinstance(tree := read(before.entry.formula, NOWHERE), Unary):
-        if tree.operator != "-" or not isinstance(tree.operand, Name):
-            return False
-        turned, before = not turned, view.before(before, THROUGH)
-    first = activation(before) if before is not None else None
-    if first is None:
-        return False
-    low, high = reach(first)
-    return low >= 0 if turned else high <= 0
+    return view.bounds.get(leaf.inputs[0].node, ALL)[1] <= 0
+
+
+def _one_number(view: View, leaf: Leaf) -> bool:
+    """Whether a layer of any input makes one number alone: what is cut off above where it begins."""
+    low, high = view.bounds[leaf.path]
+    return low == high and any(p.batched for p in leaf.inputs)
 
 
 class EqualWeights(Rule, number=15, name="equal-weights"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from nnspec.errors import Problem
 from nnspec.layers.convolution import Convolution
 from nnspec.layers.dense import Dense
-from nnspec.layers.normalization import BatchNorm
+from nnspec.layers.normalization import BatchNorm, GroupNorm, InstanceNorm
 from nnspec.lint.ranges import NOT_NEGATIVE
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import NOTHING, View, activation, at, bare
@@ -16,7 +16,9 @@ from nnspec.spec.edits import set_key
 
 DROPS = ("dropout", "spatial_dropout")
 POOLS = ("max_pool1d", "max_pool2d", "max_pool3d")
-SHIFTED = (*POOLS, "avg_pool1d", "avg_pool2d", "avg_pool3d", "flatten", "identity")  # what is added to a channel before them is added behind, too
+# what is added to a channel before them is added behind, too
+SHIFTED = (*POOLS, *(f"{kind}{n}d" for kind in ("avg_pool", "upsample", "resize", "crop") for n in (1, 2, 3)), "flatten", "identity")
+MERGED = ("add", "subtract", "average", "concat")
 
 
 class LinearAfterLinear(Rule, number=11, name="linear-after-linear"):
@@ -78,13 +80,14 @@ def _factors(leaf: Leaf) -> bool:
 
 
 class BiasBeforeBatchNorm(Rule, number=12, name="bias-before-batch-norm"):
-    """A bias right before batch norm does nothing."""
+    """A bias right before batch norm, or instance norm, does nothing."""
 
     why = """
         Batch norm subtracts each channel's mean, and with it whatever the layer before has added to the channel; its own `beta` takes the
-        place of a bias. The bias stays where it began, and costs memory and time. Source: Ioffe, Szegedy, "Batch normalization", 2015, 3.2.
+        place of a bias. The bias stays where it began, and costs memory and time. Instance norm does the same of each image's channel, and
+        group norm where a group is a channel. Source: Ioffe, Szegedy, "Batch normalization", 2015, 3.2.
         """
-    hint = "write bias: false on the layer before batch norm"
+    hint = "write bias: false on the layer before the norm"
     fixes = True
     bad = """
         nnspec: 1
@@ -115,12 +118,39 @@ class BiasBeforeBatchNorm(Rule, number=12, name="bias-before-batch-norm"):
                 continue
             if not any(p.name == "bias" and p.trainable for p in leaf.params):
                 continue
-            readers = view.readers(leaf, SHIFTED)
-            if readers and all(isinstance(r.entry, BatchNorm) and not r.frozen and not r.only for r in readers):
+            readers = self._readers(view, leaf)
+            if readers and all(_takes_means(r) for r in readers):
                 was = "true" if "bias" in leaf.keys else ""
                 edit = set_key(leaf.place, "bias", "false", leaf.entry.primary or "", was)
                 yield self.at(at(leaf, "bias"), f"the bias of '{leaf.path}' is taken away again by '{readers[0].path}'", found="bias: true",
                               wanted="bias: false", edits=() if view.document.weights else (edit,))  # fmt: skip
+
+    def _readers(self, view: View, leaf: Leaf, merges: int = 1) -> list[Leaf] | None:
+        """Who reads a layer's channels, each with its shift: through pools, and through one sum or join that is no shortcut's."""
+        found: list[Leaf] = []
+        for reader in view.readers(leaf, SHIFTED) or ():
+            entry = reader.entry
+            kept = entry.kind == "reshape" and view.shape(reader.path)[-1:] == reader.inputs[0].shape[-1:]
+            joined = entry.kind in MERGED and view.network.calls.get(reader.path, ("",))[0] != "residual" and getattr(entry, "axis", -1) in (
+                -1, len(view.shape(leaf.path)) - 1)  # fmt: skip
+            if kept or (joined and merges):
+                behind = self._readers(view, reader, merges - joined)
+                if not behind:
+                    return None
+                found += behind
+            else:
+                found.append(reader)
+        return found
+
+
+def _takes_means(leaf: Leaf) -> bool:
+    """Whether a norm subtracts each channel's own mean."""
+    entry = leaf.entry
+    if leaf.only:
+        return False
+    if isinstance(entry, GroupNorm):
+        return entry.groups == leaf.inputs[0].shape[-1] and len(leaf.inputs[0].shape) > 1
+    return isinstance(entry, InstanceNorm) or (isinstance(entry, BatchNorm) and not leaf.frozen)
 
 
 class HiddenSoftmax(Rule, number=16, name="hidden-softmax"):

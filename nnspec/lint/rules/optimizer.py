@@ -192,48 +192,6 @@ class BetasExchanged(Rule, number=53, name="betas-exchanged"):
                           found=f"beta1: {first:g}, beta2: {second:g}", wanted=f"beta1 below {second**0.5:.3g}")  # fmt: skip
 
 
-class DecayTooStrong(Rule, number=54, name="decay-too-strong"):
-    """Weight decay takes a tenth of every weight at each step."""
-
-    why = """
-        Decoupled decay multiplies weights by 1 - rate x decay at every step, a plain one adds decay x weight to the gradient. At a tenth
-        a step weights fall to a half within seven steps, and no gradient brings them back in time. Usual products are 1e-6 to 1e-4.
-        """
-    hint = "weight_decay of 1e-4 to 1e-2 for sgd, of 0.004 to 0.1 for adamw"
-    bad = """
-        nnspec: 1
-        data: digits
-        layers:
-          - flatten
-          - dense: 10
-        loss: cross_entropy
-        optimizer:
-          sgd: {learning_rate: 0.1, momentum: 0.9, weight_decay: 0.5}   # <-
-        epochs: 5
-        """
-    good = """
-        nnspec: 1
-        data: digits
-        layers:
-          - flatten
-          - dense: 10
-        loss: cross_entropy
-        optimizer:
-          sgd: {learning_rate: 0.1, momentum: 0.9, weight_decay: 5e-4}
-        epochs: 5
-        """
-
-    def find(self, view: View) -> Iterator[Problem]:
-        optimizer = view.optimizer
-        if optimizer is None:
-            return
-        part = optimizer.learning_rate * optimizer.weight_decay.rate / (1.0 - float(getattr(optimizer, "momentum", 0.0)))
-        if (optimizer.decoupled or isinstance(optimizer, Sgd)) and part >= 0.1:
-            yield self.at(view.place("optimizer", optimizer.kind, "weight_decay"), f"weights lose {part:.0%} of themselves at each step",
-                          found=f"weight_decay: {optimizer.weight_decay.rate:g}, learning_rate: {optimizer.learning_rate:g}",
-                          wanted="far less")  # fmt: skip
-
-
 class AverageOfTheStart(Rule, number=59, name="average-of-the-start"):
     """The average of the weights reaches back further than the run."""
 

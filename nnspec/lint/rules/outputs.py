@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nnspec.errors import Problem
+from nnspec.lint.bounds import ALL
 from nnspec.lint.ranges import SQUASHES, reach, told
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import NOTHING, View, activated_at, activation, bare
@@ -224,25 +225,37 @@ class UnreachableTarget(Rule, number=7, name="unreachable-target"):
 
     def find(self, view: View) -> Iterator[Problem]:
         for target in view.losses:
-            if not target.term.of.numbers:
+            leaf = view.by_path.get(target.port.node)
+            if not target.term.of.numbers or leaf is None or target.port.output or view.bounds[leaf.path] == ALL:
                 continue
-            leaf = view.last(target.port)
-            made = activation(leaf) if leaf is not None else None
-            if leaf is None or made is None:
-                continue
-            low, high = reach(made)
+            low, high = view.bounds[leaf.path]
             for name in target.columns:
                 spread = view.spread(name)
                 if spread is not None and (spread[0] < low - _slack(low, high) or spread[1] > high + _slack(low, high)):
-                    yield self._beyond(leaf, made.kind, told((low, high)), name, told(spread))
+                    yield self._beyond(view, leaf, f"the target '{name}'", told(spread))
                     break
             else:
                 if target.number is not None and not low <= target.number <= high:
-                    yield self._beyond(leaf, made.kind, told((low, high)), "", f"{target.number:g}")
+                    yield self._beyond(view, leaf, "the target", f"{target.number:g}")
 
-    def _beyond(self, leaf: Leaf, kind: str, can: str, name: str, spread: str) -> Problem:
-        what = f"the target '{name}'" if name else "the target"
-        return self.at(activated_at(leaf), f"{kind} in '{leaf.path}' cannot reach {what}", found=f"numbers {can}", wanted=f"numbers {spread}")
+    def _beyond(self, view: View, end: Leaf, target: str, wanted: str) -> Problem:
+        leaf = _bounding(view, end)
+        made, behind = activation(leaf), "" if leaf is end or view.bounds[leaf.path] == view.bounds[end.path] else f", behind '{end.path}'"
+        what = f"{made.kind if made else leaf.entry.kind} in '{leaf.path}'"
+        return self.at(activated_at(leaf), f"{what} cannot reach {target}", found=f"numbers {told(view.bounds[end.path])}{behind}",
+                       wanted=f"numbers {wanted}")  # fmt: skip
+
+
+def _bounding(view: View, end: Leaf) -> Leaf:
+    """The layer that keeps an output within its range: the activation behind which nothing has a range of any size."""
+    leaf = end
+    while activation(leaf) is None:
+        before = [view.by_path[p.node] for p in leaf.inputs if p.node in view.by_path and not p.output and p.batched]
+        bounded = [x for x in before if view.bounds[x.path] != ALL]
+        if len(bounded) != 1:
+            break
+        (leaf,) = bounded
+    return leaf
 
 
 def _slack(low: float, high: float) -> float:

@@ -9,9 +9,8 @@ from nnspec.errors import Problem
 from nnspec.layers.dropout import Dropped
 from nnspec.layers.normalization import BatchNorm, Normalisation, RmsNorm
 from nnspec.lint.rule import Rule
-from nnspec.lint.view import View, at, noisy, weightless
+from nnspec.lint.view import View, noisy, weightless
 from nnspec.spec.edits import remove_key
-from nnspec.training.optimizer import KERNELS
 from nnspec.training.stretches import Stretches
 
 
@@ -47,12 +46,19 @@ class DropoutBeforeOutput(Rule, number=21, name="dropout-before-output"):
 
     def find(self, view: View) -> Iterator[Problem]:
         for target in view.losses:
-            leaf = view.last(target.port)
-            while leaf is not None and target.term.of.targeted and (noisy(leaf) or weightless(leaf)):
+            waiting = [leaf] if (leaf := view.last(target.port)) is not None and target.term.of.targeted else []
+            while waiting:
+                leaf = waiting.pop()
                 if noisy(leaf):
                     yield self.at(leaf.place, f"'{leaf.path}' changes the output itself before the loss reads it", found=leaf.entry.kind,
                                   wanted="dropout before the last layer")  # fmt: skip
-                leaf = view.before(leaf)
+                elif leaf.entry.kind == "concat" or (leaf.entry.kind == "math" and len(leaf.inputs) == 1):
+                    waiting += [last for port in leaf.inputs if (last := view.last(port)) is not None]
+                    continue
+                elif not weightless(leaf):
+                    continue
+                if (before := view.before(leaf)) is not None:
+                    waiting.append(before)
 
 
 class DropoutRate(Rule, number=22, name="dropout-rate"):
@@ -180,48 +186,6 @@ class BatchNormOfFew(Rule, number=24, name="batch-norm-of-few"):
                     said = f"{count} number{'s' if count > 1 else ''} a channel"
                     yield self.at(leaf.place, f"'{leaf.path}' has {said} to take a mean and a variance of",
                                   found=f"batch_size: {size}", wanted="a dozen or more")  # fmt: skip
-
-
-class DecayTwice(Rule, number=25, name="decay-twice"):
-    """A kernel decays by `regularize` and by the optimizer's `weight_decay`."""
-
-    why = """
-        Both pull weights towards 0: an l2 penalty has the gradient 2 l2 w, a weight decay w. Together they decay by the sum, and
-        whoever tunes one of them sees the other's effect.
-        """
-    hint = "keep one of them: weight_decay of the optimizer for all kernels, or regularize for single layers"
-    bad = """
-        nnspec: 1
-        data: iris
-        layers:
-          - dense: {units: 16, activation: relu, regularize: {kernel: {l2: 1e-4}}}   # <-
-          - dense: 3
-        loss: cross_entropy
-        optimizer: {adamw: {weight_decay: 0.01}}
-        epochs: 5
-        """
-    good = """
-        nnspec: 1
-        data: iris
-        layers:
-          - dense: {units: 16, activation: relu}
-          - dense: 3
-        loss: cross_entropy
-        optimizer: {adamw: {weight_decay: 0.01}}
-        epochs: 5
-        """
-
-    def find(self, view: View) -> Iterator[Problem]:
-        optimizer = view.optimizer
-        if optimizer is None or not optimizer.weight_decay.rate or "weight_decay" not in optimizer.model_fields_set:
-            return
-        for leaf in view.leaves:
-            for param in leaf.own:
-                penalty = leaf.regularize.get(param.name)
-                decays = optimizer.weight_decay.only != "kernels" or param.role in KERNELS
-                if penalty is not None and penalty.l2 and decays and not leaf.frozen:
-                    yield self.at(at(leaf, "regularize"), f"'{param.name}' of '{leaf.path}' decays twice",
-                                  found=f"l2: {penalty.l2:g}, and weight_decay: {optimizer.weight_decay.rate:g}", wanted="one of them")  # fmt: skip
 
 
 class FrozenKeys(Rule, number=26, name="frozen-keys"):
