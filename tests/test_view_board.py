@@ -11,10 +11,12 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,11 +52,11 @@ def made(folder: Path, epochs: int = 3, **record: Any) -> Path:
 class Served:
     """A server in a thread, and requests to it as any program could send them."""
 
-    def __init__(self, found: Shelf) -> None:
+    def __init__(self, found: Shelf, own: Any = None) -> None:
         from nnspec.view.board.serve import listen, server
 
         self.sockets, self.port = listen(0)
-        self.server, self.guard = server(found, self.port)
+        self.server, self.guard = server(found, self.port, own)
         for held in self.sockets:
             held.listen(16)
         self.thread = threading.Thread(target=self.server.run, args=(self.sockets,), daemon=True)
@@ -75,6 +77,22 @@ class Served:
             connection.endheaders()
             answer = connection.getresponse()
             return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def send(self, body: bytes, path: str = "api/own?name=x.png", declared: str | None = None, **headers: str | None) -> tuple[int, bytes]:
+        """An image as the page sends it; headers that are None are left out."""
+        usual = {"Host": f"127.0.0.1:{self.port}", "Origin": f"http://127.0.0.1:{self.port}", "Sec-Fetch-Site": "same-origin", "Content-Type": "application/octet-stream"}
+        named = {**usual, "Content-Length": str(len(body)) if declared is None else declared, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.putrequest("POST", f"/{self.guard.key}/{path}", skip_host=True, skip_accept_encoding=True)
+            for name, value in named.items():
+                if value is not None:
+                    connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
         finally:
             connection.close()
 
@@ -684,6 +702,119 @@ def test_what_is_inside_is_told_again_only_when_the_run_has_saved(plane: Path) -
         served.close()
 
 
+def png(width: int = 8, height: int = 8, value: int = 200) -> bytes:
+    """A grey PNG, made by hand."""
+    def part(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = zlib.compress((b"\0" + bytes([value]) * width) * min(height, 4000))
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + part(b"IDAT", rows) + part(b"IEND", b"")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that reads images, with best weights and without taps."""
+    path = tmp_path_factory.mktemp("digits") / "runs" / "digits"
+    path.parent.mkdir()
+    spec = "nnspec: 1\nname: digits\ndata: {digits: {}, split: {validation: 0.1}}\nlayers: [{conv2d: {filters: 4, kernel: 3, activation: relu}}, flatten, dense: 10]\nloss: cross_entropy\nmetrics: [accuracy]\noptimizer: {adam: 0.01}\nepochs: 1\n"
+    assert trained(spec, path) == 0
+    return path
+
+
+def test_images_of_one_s_own_are_rows_beside_those_of_the_data(digits: Path, plane: Path, tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    import numpy as np
+
+    from nnspec.cli.rows import Reader
+    from nnspec.runtime.saving import load_model
+    from nnspec.view.board.own import Own
+
+    (tmp_path / "a.png").write_bytes(png())
+    served = Served(Shelf([digits, plane]), Own(Reader, [tmp_path / "a.png"]))
+    try:
+        run, other = (f"run/{Run(path.resolve(), '').id}" for path in (digits, plane))
+        about = served.json(f"{run}/about")
+        assert about["splits"]["given"] == 1 and about["given"] == [str(tmp_path / "a.png")] and about["refused"] == [] and about["pictures"]
+        told = served.json(f"{run}/row?split=given&row=0")
+        model = load_model(digits)
+        answer = np.asarray(model.predict(np.full((1, 8, 8, 1), 200 / 255)))[0]
+        shown = told["answers"]["output"]
+        assert shown["values"][0] == pytest.approx(answer.max(), rel=1e-5) and shown["number"] == answer.argmax() and told["targets"] == {}
+        about = served.json(f"{other}/about")
+        assert "given" not in about["splits"] and "is an image" in about["refused"][0] and not about["pictures"], "a network of two numbers takes none"
+        files = {p: p.stat().st_mtime_ns for p in digits.rglob("*")}
+        assert served.send(png(20, 30, 90), "api/own?name=%3Cb%3E%00.png")[0] == 200
+        about = served.json(f"{run}/about")
+        assert about["given"] == ["<b>?.png", str(tmp_path / "a.png")], "the newest first"
+        now = served.json(f"{run}/row?split=given&row=0")["answers"]["output"]
+        answer = np.asarray(model.predict(np.full((1, 8, 8, 1), 90 / 255)))[0]
+        assert now["number"] == answer.argmax() and now["values"][0] == pytest.approx(answer.max(), rel=1e-4)
+        assert served.json(f"{run}/features?layer=conv2d_1&split=given&row=0&which=best")["of"] == 4
+        assert served.json(f"{run}/samples?split=given")["of"] == 2
+        assert {p: p.stat().st_mtime_ns for p in digits.rglob("*")} == files, "nothing is written"
+        assert served.send(png()[:44], "api/own?name=cut.png")[0] == 200, "its header is one of an image"
+        about = served.json(f"{run}/about")
+        assert len(about["given"]) == 2 and "cut.png" in about["refused"][0] and "damaged" in about["refused"][0]
+    finally:
+        served.close()
+
+
+def test_an_image_is_taken_from_the_page_alone(served: Served) -> None:
+    """Origin, kind, length and address are asked for before a byte is read; what is no image is said."""
+    pytest.importorskip("PIL")
+    image, port = png(), served.port
+    refused: dict[str, tuple[int, dict[str, Any]]] = {
+        "no origin": (403, {"Origin": None}), "another origin": (403, {"Origin": "http://evil.example"}), "no name of an origin": (403, {"Origin": "null"}),
+        "another port": (403, {"Origin": "http://127.0.0.1:1"}), "another name of this machine": (403, {"Origin": f"http://localhost:{port}"}),
+        "another site": (403, {"Sec_Fetch_Site": "cross-site"}), "a neighbour": (403, {"Sec_Fetch_Site": "same-site"}), "a link": (403, {"Sec_Fetch_Site": "none"}),
+        "another host": (421, {"Host": f"evil.example:{port}"}),
+        "a form": (415, {"Content_Type": "multipart/form-data; boundary=x"}), "a form of text": (415, {"Content_Type": "text/plain"}), "nothing of its kind": (415, {"Content_Type": None}),
+        "packed": (415, {"Content_Encoding": "gzip"}), "in pieces": (411, {"Transfer_Encoding": "chunked", "Content_Length": None}), "too long": (413, {"declared": str((1 << 24) + 1)}),
+        "longer than a length": (413, {"declared": "9" * 15}), "another address": (405, {"path": "api/runs"}), "a file of the page": (405, {"path": "page/main.js"}),
+        "below it": (405, {"path": "api/own/x"}), "beside it": (405, {"path": "api/own/../own"}),
+    }  # fmt: skip
+    for why, (status, more) in refused.items():
+        assert served.send(b"" if why in ("in pieces", "too long", "longer than a length") else image, **more)[0] == status, why
+    for name, body in {"nothing": b"", "text": b"no image" * 9, "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a bomb": png(60000, 60000), "a tiff": b"II*\0" + b"\0" * 40}.items():
+        status, said = served.send(body, f"api/own?name={name.replace(' ', '%20')}.png")
+        assert status == 422 and "cannot be read" in json.loads(said)["error"] and "Traceback" not in json.loads(said)["error"], name
+    assert served.ask("api/own")[0] in (404, 405), "nothing can be fetched there"
+    for k in range(40):
+        assert served.send(png(8, 8, k))[0] == 200
+    assert served.ask("api/runs")[0] == 200
+
+
+def test_chosen_images_are_bounded_in_number_and_bytes() -> None:
+    pytest.importorskip("PIL")
+    from nnspec.view.board.own import BYTES, CHOSEN, Own
+
+    own = Own()
+    for k in range(CHOSEN + 5):
+        own.add(f"{k}.png", png())
+    assert [label for label, _ in own._chosen] == [f"{k}.png" for k in range(5, CHOSEN + 5)]
+    for k in range(9):
+        own.add(f"large {k}.png", png() + bytes(1 << 23))
+    assert sum(len(data) for _, data in own._chosen) <= BYTES and own._chosen[-1][0] == "large 8.png"
+    before = own.version
+    own.add("large 8.png", png() + bytes(1 << 23))
+    assert len({label for label, _ in own._chosen}) == len(own._chosen) and own.version > before, "the same once more stands there once"
+
+
+@pytest.mark.parametrize(("name", "content", "found"), [("none.png", None, "cannot be read"), ("a.png", b"no image", "it begins with"), ("none.csv", None, "no such file"), ("folder", b"", "this is a folder")])
+def test_an_image_that_cannot_be_read_is_said_before_the_page_is_served(name: str, content: bytes | None, found: str, tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    from nnspec.view.board.own import Own
+
+    path = tmp_path / name
+    if name == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=found) as said:
+        Own(files=[path])
+    assert str(path) in str(said.value)
+
+
 def test_a_damaged_checkpoint_is_said_on_the_page(tmp_path: Path) -> None:
     run = made(tmp_path / "a")
     served = Served(Shelf([run]))
@@ -727,6 +858,42 @@ def test_the_inside_of_a_network_is_shown(plane: Path, browser: Any) -> None:
         page.click(".choice button:has-text('Kernels')")
         page.wait_for_selector(".strip .pixels")
         assert watched.wrong == []
+        page.close()
+    finally:
+        served.close()
+
+
+def test_an_image_is_chosen_in_the_page_and_the_best_weights_with_a_button(digits: Path, tmp_path: Path, browser: Any) -> None:
+    pytest.importorskip("PIL")
+    from nnspec.cli.rows import Reader
+    from nnspec.view.board.own import Own
+
+    served = Served(Shelf([digits]), Own(Reader))
+    try:
+        watched = Watched(browser, served.guard.address, f"#/runs/{Run(digits.resolve(), '').id}/network")
+        page = watched.page
+        watched.until(lambda: "computed now from the last weights" in page.inner_text(".legend"))
+        watched.until(lambda: "gradient" in (page.text_content(".nnspec-picture .view") or ""), 30)
+        page.click(".choice button:has-text('Best weights')")
+        watched.until(lambda: "from the best weights" in page.inner_text(".legend") and "gradient" not in (page.text_content(".nnspec-picture .view") or ""))
+        page.click("[role=tab]:has-text('Maps')")
+        page.wait_for_selector(".strip .pixels")
+        assert "best weights" in page.inner_text(".controls .hint"), "tabs agree"
+        page.set_input_files("input[type=file]", {"name": "<i>mine</i>.png", "mimeType": "image/png", "buffer": png()})
+        watched.until(lambda: "<i>mine</i>.png" in page.inner_text(".stepper") and page.locator(".row-of .scale").count() == 1)
+        page.set_input_files("input[type=file]", {"name": "no.png", "mimeType": "image/png", "buffer": b"no image"})
+        watched.until(lambda: "cannot be read" in page.inner_text(".part"))
+        page.click("[role=tab]:has-text('Samples')")
+        page.wait_for_selector(".sample")
+        page.select_option(".picker select", "given")
+        watched.until(lambda: page.locator(".sample").count() == 1 and "<i>mine</i>.png" in page.inner_text(".sample"))
+        for tab, selector in (("Mistakes", ".matrix td"), ("Layers", ".stats tbody tr")):
+            page.click(f"[role=tab]:has-text('{tab}')")
+            page.wait_for_selector(selector)
+            page.click(".choice button:has-text('Last weights')")
+            watched.until(lambda: page.locator(".choice button[aria-pressed=true]:has-text('Last weights')").count() == 1)
+        refused = "Failed to load resource: the server responded with a status of 422"
+        assert [w for w in watched.wrong if not w.startswith(refused)] == []
         page.close()
     finally:
         served.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from zipfile import BadZipFile, is_zipfile
 
@@ -17,7 +17,7 @@ from nnspec.data.column import Array, Table
 from nnspec.data.config import DropColumn, NumberColumn
 from nnspec.data.csv_file import read_csv, separator_hint
 from nnspec.data.csv_records import read_records
-from nnspec.data.decode import Photo
+from nnspec.data.decode import Photo, Pixels
 from nnspec.data.image_column import with_images
 from nnspec.data.image_header import SUFFIXES
 from nnspec.data.images import Images
@@ -61,21 +61,27 @@ class Reader(Taken):
                 Problem(f"the data file '{text}' cannot be read", found=found, wanted="an image, a csv or npz file, or a row of numbers")
             ) from None
         if suffix in SUFFIXES:
-            return iter([self._image(path)])
+            return iter([self.picture(str(path), lambda photo: photo(path))])
         return iter([self._npz(path)]) if suffix == ".npz" else self._csv(path)
 
     # The four forms
 
-    def _image(self, path: Path) -> Batch:
-        """One image, made as those were that the model has learned from."""
-        column = self.column(self.needed[0]) if self.data is not None and len(self.needed) == 1 else None
-        if column is None or not column.pixels:
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether a row of the model is one image."""
+        return self.data is not None and len(self.needed) == 1 and bool(self.column(self.needed[0]).pixels)
+
+    def picture(self, label: str, make: Callable[[Photo], Pixels]) -> Batch:
+        """One image, made as those were that the model has learned from. Raises SpecError where it takes no image, DataError for a damaged one."""
+        if not self.takes_pictures:
             wanted = f"{', '.join(self.needed or self.shapes)}: a csv or npz file"
             hint = "in a csv file a column holds the images' paths" if any(self.data and self.column(c).pixels for c in self.needed) else ""
-            raise SpecError(Problem(f"'{path}' is an image, and the model takes more or something else", wanted=wanted, hint=hint))
+            raise SpecError(Problem(f"'{label}' is an image, and the model takes more or something else", wanted=wanted, hint=hint))
         ((name, _),) = self.shapes.items()
-        pixels = Photo((column.shape[0], column.shape[1]), column.pixels)(path)
-        return Batch((str(path),), {name: self.whole((column.name,), pixels[None] / np.float32(255))})
+        column = self.column(self.needed[0])
+        assert column.pixels
+        pixels = make(Photo((column.shape[0], column.shape[1]), column.pixels))
+        return Batch((label,), {name: self.whole((column.name,), pixels[None] / np.float32(255))})
 
     def _csv(self, path: Path) -> Iterator[Batch]:
         fields = self._csv_fields(path)

@@ -17,16 +17,23 @@ if TYPE_CHECKING:
 @click.argument("runs", nargs=-1, type=Folder, metavar="[RUN...]")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="By default a free one.")
 @click.option("--open", "opens", is_flag=True, help="Open a browser, too.")
-def command(runs: tuple[Path, ...], port: int, opens: bool) -> None:
-    """Serve a page on this machine that follows runs: curves, state, network, spec.
+@click.option(
+    "--image", "images", multiple=True, type=Folder, metavar="FILE",
+    help="A row of your own to look at beside the data's: an image, a csv or npz file; several times.",
+)
+def command(runs: tuple[Path, ...], port: int, opens: bool, images: tuple[Path, ...]) -> None:  # fmt: skip
+    """Serve a page on this machine that follows runs: curves, state, network, layers, feature maps, mistakes, spec.
 
     Without RUN all runs under `runs/`; a folder of runs (of a sweep, of folds) stands for all in it. The address, with a key
-    that others do not know, is printed. The page reads the runs' folders and touches none. Ctrl-C ends it.
+    that others do not know, is printed. The page reads the runs' folders and touches none. Ctrl-C ends it. An image of your own
+    can be chosen in the page, too: it is kept in memory as long as this command runs.
     """
     from nnspec.view.board.app import need_extra
 
     need_extra()
 
+    from nnspec.cli.rows import Reader
+    from nnspec.view.board.own import Own
     from nnspec.view.board.serve import serve
     from nnspec.view.board.shelf import shelf
 
@@ -38,4 +45,4 @@ def command(runs: tuple[Path, ...], port: int, opens: bool) -> None:
             if not webbrowser.open(guard.once):
                 click.echo("no browser could be opened: open the address above", err=True)
 
-    serve(shelf(runs), port, ready)
+    serve(shelf(runs), port, ready, Own(Reader, images))

@@ -50,7 +50,17 @@ class Photo:
         return (*self.size, 1 if self.channels == "gray" else 3)
 
     def __call__(self, path: Path) -> Pixels:
-        image = _opaque(_upright(path))
+        return self._made(_upright(path))
+
+    def of(self, data: bytes, name: str) -> Pixels:
+        """The same of a file that lies in memory; errors call it by its name. Raises DataError."""
+        try:
+            return self._made(_turned(data, header(io.BytesIO(data))))
+        except Unreadable as e:
+            raise image_error(Path(name), *e.args) from None
+
+    def _made(self, image: Image) -> Pixels:
+        image = _opaque(image)
         image = image.convert("L" if self.channels == "gray" else "RGB")
         if image.size != self.size[::-1]:
             image = image.resize(self.size[::-1], import_module("PIL.Image").Resampling.BILINEAR)
@@ -102,14 +112,18 @@ def _upright(path: Path) -> Image:
                 raise Unreadable("the file is very large", f"at most {MOST_BYTES:,} bytes")
             about = header(file)
             file.seek(0)
-            data = file.read()
-        image = _decoded(data, about)
+            return _turned(file.read(), about)
     except OSError as e:
         raise image_error(path, e.strerror or str(e)) from None
     except Unreadable as e:
         raise image_error(path, *e.args) from None
+
+
+def _turned(data: bytes, about: Header) -> Image:
+    """The decoded image of a file whose header was read, upright. Raises Unreadable."""
+    image = _decoded(data, about)
     if image.size != ((about.height, about.width) if about.orientation > 4 else (about.width, about.height)):
-        raise image_error(path, f"{image.width} x {image.height} pixels", "the size that its header states")
+        raise Unreadable(f"{image.width} x {image.height} pixels", "the size that its header states")
     turn, kind = _TURNS[about.orientation], image.format
     if turn is not None:
         image = image.transpose(getattr(import_module("PIL.Image").Transpose, turn))

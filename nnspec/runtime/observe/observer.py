@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nnspec.errors import Problem, SpecError
 from nnspec.ir.op import Array
 from nnspec.runtime import checkpoint
 from nnspec.runtime.observe.boundary import SIZE, Boundary, boundary
@@ -96,6 +97,11 @@ class Observer:
         """How many rows there are, by split; ``given`` are those of the user's own."""
         return {name: split.rows for name, split in self._rows().items()}
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What the rows of the user's own are called."""
+        return self._given.labels if self._given is not None else ()
+
     def _default(self) -> str:
         """The split that is looked at where none is named."""
         return next((name for name in ("validation", "test", "train") if name in self._rows()), GIVEN)
@@ -125,11 +131,17 @@ class Observer:
 
     # Rows of the user's own
 
-    def give(self, label: str, feeds: Mapping[str, Any]) -> None:
-        """Rows as ``predict`` takes them, called ``label``; they are the split ``given`` from now on. Raises SpecError where they do not fit."""
+    def give(self, label: str | Sequence[str], feeds: Mapping[str, Any]) -> None:
+        """Rows as ``predict`` takes them, called ``label``, or each by its own; they are the split ``given`` from now on.
+
+        Raises SpecError where they do not fit.
+        """
         with self._lock:
             n = len(next(iter(feeds.values()), ()))
-            self._given = given(self.model, feeds, (label,) if n == 1 else tuple(f"{label}:{i + 1}" for i in range(n)))
+            labels = tuple(label) if not isinstance(label, str) else (label,) if n == 1 else tuple(f"{label}:{i + 1}" for i in range(n))
+            if len(labels) != n:
+                raise SpecError(Problem("there is not a label for each row", found=f"{len(labels)} for {n} rows", rule="observe"))
+            self._given = given(self.model, feeds, labels)
             self._seen = None
 
     # Answers

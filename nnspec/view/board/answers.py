@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nnspec.runtime.environment import environment
 from nnspec.view.board.inside import Inside
 from nnspec.view.board.looks import look, taps
+from nnspec.view.board.own import Own
 from nnspec.view.board.runs import Run
 from nnspec.view.board.shelf import Shelf
 
@@ -25,9 +26,9 @@ class NoRun(Exception):
 class Answers:
     """Answers over a shelf; a run that is not on it raises NoRun."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
-        self.inside = Inside()
+    def __init__(self, shelf: Shelf, own: Own) -> None:
+        self.shelf, self.own = shelf, own
+        self.inside = Inside(own)
 
     def _run(self, name: str) -> Run:
         run = self.shelf.get(name)

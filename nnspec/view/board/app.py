@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from nnspec.errors import MissingExtraError, NnspecError, Problem, printable
 from nnspec.view.board.answers import Answers, NoRun
+from nnspec.view.board.guard import POSTED
 from nnspec.view.board.history import AXES
 from nnspec.view.board.looks import LOOKS
+from nnspec.view.board.own import Own
 from nnspec.view.board.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".s
 PLACES = {"page": "board/page", "vendor/uplot": "vendor/uplot", "picture": "page"}  # addresses, and folders below nnspec/view
 MOST_RUNS = 64  # over each other
 LONGEST_TEXT = 2000  # letters of a name
+SLOWEST = 30.0  # seconds that an image may take to come
 
 
 class Wrong(Exception):
@@ -57,14 +60,14 @@ def pages() -> dict[str, tuple[bytes, str]]:
     return found
 
 
-def app(shelf: Shelf) -> Starlette:
-    """The application over a shelf of runs. Raises MissingExtraError."""
+def app(shelf: Shelf, own: Own | None = None) -> Starlette:
+    """The application over a shelf of runs, and rows of a person's own. Raises MissingExtraError."""
     need_extra()
     from starlette.applications import Starlette
     from starlette.responses import Response
     from starlette.routing import Route
 
-    held, answers = pages(), Answers(shelf)
+    held, answers = pages(), Answers(shelf, own or Own())
 
     def page(request: Request) -> Response:
         name = request.path_params.get("name") or "page/index.html"
@@ -76,9 +79,13 @@ def app(shelf: Shelf) -> Starlette:
     def told(answer: Callable[[Answers, Asked], Any]) -> Callable[[Request], Response]:
         return lambda request: _answered(answers, answer, request)
 
+    async def take(request: Request) -> Response:
+        return await _taken(answers.own, request)
+
     return Starlette(
         routes=[
             Route("/", page),
+            Route(f"/{POSTED}", take, methods=["POST"]),
             *(Route(f"/api/{name}", told(answer)) for name, answer in ADDRESSES.items()),
             Route("/{name:path}", page),
         ]
@@ -162,6 +169,24 @@ def _answered(answers: Answers, answer: Callable[[Answers, Asked], Any], request
     if asked.seen == mark:
         return Response(status_code=304, headers={"etag": f'"{mark}"'})
     return Response(body, media_type="application/json", headers={"etag": f'"{mark}"'})
+
+
+async def _taken(own: Own, request: Request) -> Response:
+    """Keeps an image that was chosen in the page; the guard has seen to who sends it, and how long it is."""
+    import asyncio
+
+    from starlette.requests import ClientDisconnect
+
+    try:
+        data = await asyncio.wait_for(request.body(), SLOWEST)
+        own.add(request.query_params.get("name", ""), data)
+    except TimeoutError:
+        return _json({"error": "the image did not come in time"}, 408)
+    except ClientDisconnect:
+        return _json({"error": "the image did not come whole"}, 400)
+    except NnspecError as e:
+        return _json({"error": e.render()[:4000]}, 422)
+    return _json({"version": own.version}, 200)
 
 
 def _json(content: Mapping[str, Any], status: int) -> Response:

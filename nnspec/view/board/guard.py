@@ -26,6 +26,7 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 LONGEST = 8192  # characters of a path
+POSTED, LARGEST = "api/own", 1 << 24  # the only address that anything is sent to: an image, kept in memory; and its bytes at most
 
 
 class Guard:
@@ -83,9 +84,25 @@ class Guard:
         opens = named.get("sec-fetch-mode") == ["navigate"] and named.get("sec-fetch-dest") == ["document"]
         if any(site not in ("same-origin", "none") for site in named.get("sec-fetch-site", ())) and not opens:
             return 403, "This page answers none but its own."
+        if scope["method"] == "POST" and scope["path"].split("/", 2)[2:] == [POSTED]:
+            return self._refused_image(named)
         if scope["method"] != "GET":
             return 405, "Nothing can be changed here."
         return (414, "The address is too long.") if len(scope["path"]) > LONGEST else None
+
+
+    def _refused_image(self, named: dict[str, list[str]]) -> tuple[int, str] | None:
+        """An image comes from a page of ours that says so, in one piece of a known length, as no form of another page can send it."""
+        length = named.get("content-length", [])
+        if len(named.get("origin", [])) != 1 or named.get("sec-fetch-site", ["same-origin"]) != ["same-origin"]:
+            return 403, "This page answers none but its own."
+        if named.get("content-type") != ["application/octet-stream"] or "content-encoding" in named:
+            return 415, "An image is sent as application/octet-stream."
+        if len(length) != 1 or not (length[0].isascii() and length[0].isdecimal()) or "transfer-encoding" in named:
+            return 411, "How long it is must be said."
+        if len(length[0]) > 9 or int(length[0]) > LARGEST:
+            return 413, f"An image has at most {LARGEST >> 20} MiB."
+        return None
 
 
 async def _say(send: Send, status: int, text: str, more: dict[str, str] | None = None) -> None:

@@ -19,7 +19,9 @@ ROWS = 1 << 53
 def _about(seen: Observer, asked: Asked) -> Any:
     nodes = seen.model.spec.built.network.nodes
     layers = [{"name": name, "kind": str(nodes[name]["kind"]), "shape": list(map(str, nodes[name]["shape"]))} for name in seen.layers]
-    return {"step": seen.step, "notes": list(seen.notes), "outputs": list(seen.outputs), "splits": seen.splits, "layers": layers}
+    splits = seen.splits  # read first: they add to the notes
+    rows = {"outputs": list(seen.outputs), "splits": splits, "given": list(seen.given)}
+    return {"step": seen.step, "notes": list(seen.notes), "layers": layers, **rows}
 
 
 LOOKS: dict[str, tuple[Callable[[Observer, Asked], Any], tuple[str, ...]]] = {  # what is asked, and the values that it depends on
@@ -42,7 +44,12 @@ def look(inside: Inside, run: Run, name: str, asked: Asked) -> Any:
     """The answer to one of LOOKS. Raises NnspecError."""
     answer, values = LOOKS[name]
     which = asked.one_of("which", tuple(WHICH))
-    return inside.ask(run, which, name, tuple(asked.text(v) for v in values), lambda seen: answer(seen, asked))
+
+    def told(seen: Observer, refused: list[str]) -> Any:
+        found = answer(seen, asked)
+        return {**found, "refused": refused, "pictures": inside.own.takes_pictures(seen.model)} if name == "about" else found
+
+    return inside.ask(run, which, name, tuple(asked.text(v) for v in values), told)
 
 
 def taps(run: Run, asked: Asked) -> dict[str, Any]:

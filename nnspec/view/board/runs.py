@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from threading import Lock
 from typing import Any, TypeVar
 
-from nnspec.runtime.run_folder import DATA, LAST, LOCK, METRICS, RECORD, RESULT, SPEC, STEPS, SWEEP
+from nnspec.runtime.run_folder import BEST, DATA, LAST, LOCK, METRICS, RECORD, RESULT, SPEC, STEPS, SWEEP
 from nnspec.view.board import alive, files
 from nnspec.view.board.history import History, numbers, of, plain_number
 
@@ -129,6 +129,7 @@ class Run:
             "metrics": {name: plain_number(value) for name, value in metrics.items()},
             "best": result.get("best") if isinstance(result.get("best"), dict) else None,
             "updated": self._updated(), "weights": identity(self.path / str(files.stamp(self.path / LAST))),
+            "best_weights": identity(self.path / str(stamp)) if (stamp := files.stamp(self.path / BEST)) else None,
         }  # fmt: skip
 
     def _updated(self) -> float | None:

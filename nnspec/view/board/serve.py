@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nnspec.errors import Problem, ResourceError
 from nnspec.view.board.app import app, need_extra
 from nnspec.view.board.guard import Guard
+from nnspec.view.board.own import Own
 from nnspec.view.board.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -60,12 +61,12 @@ def _has_six() -> bool:
     return True
 
 
-def server(shelf: Shelf, port: int) -> tuple[Server, Guard]:
+def server(shelf: Shelf, port: int, own: Own | None = None) -> tuple[Server, Guard]:
     """A server for a port that is listened to. Raises MissingExtraError."""
     need_extra()
     import uvicorn
 
-    guard = Guard(app(shelf), port)
+    guard = Guard(app(shelf, own), port)
     config = uvicorn.Config(
         guard, log_config=None, access_log=False, lifespan="off", ws="none", http="h11", loop="asyncio", server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=1, timeout_keep_alive=30, limit_concurrency=64,
@@ -73,11 +74,11 @@ def server(shelf: Shelf, port: int) -> tuple[Server, Guard]:
     return uvicorn.Server(config), guard
 
 
-def serve(shelf: Shelf, port: int, ready: Callable[[Guard], None]) -> None:
+def serve(shelf: Shelf, port: int, ready: Callable[[Guard], None], own: Own | None = None) -> None:
     """Serves until the process is told to end; ``ready`` is called once addresses are listened to. Raises ResourceError, MissingExtraError."""
     need_extra()
     sockets, number = listen(port)
-    running, guard = server(shelf, number)
+    running, guard = server(shelf, number, own)
     for held in sockets:
         held.listen(64)
     ready(guard)

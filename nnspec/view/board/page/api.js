@@ -1,6 +1,7 @@
 // Asks the server; an answer that has not changed is not sent again.
 
 const marks = new Map();
+const LARGEST = 1 << 24; // bytes of an image
 
 export class Failed extends Error {
   constructor(status, message) {
@@ -34,4 +35,20 @@ export async function ask(path, query = {}) {
     if (marks.size > 60) marks.delete(marks.keys().next().value);
   }
   return content;
+}
+
+/** Hands an image of one's own to the server. Throws Failed. */
+export async function give(file) {
+  if (file.size > LARGEST) throw new Failed(413, `${file.name} is larger than ${LARGEST >> 20} MiB.`);
+  let answer;
+  try {
+    answer = await fetch("api/own?" + new URLSearchParams({ name: file.name.slice(0, 200) }), { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" }, cache: "no-store", credentials: "omit" });
+  } catch {
+    throw new Failed(0, "The image could not be handed over.");
+  }
+  if (answer.ok) return;
+  const text = await answer.text();
+  let told = text;
+  try { told = JSON.parse(text).error; } catch { /* a line */ }
+  throw new Failed(answer.status, told);
 }

@@ -77,13 +77,15 @@ export class Board {
     }
     const part = this.part();
     put(this.body, this.ids.length > 1 && this.tab !== "differences" ? this.picker() : null, part.node);
-    part.look().catch((error) => this.refused(error));
+    this.follow(part);
   }
 
   /** What tabs know of each other. */
   context = {
     chosen: { split: "", row: 0 },
     known: new Map(),
+    which: "", // the weights that are looked at: "last", "best", or as the tab has it
+    own: 0, // how often rows of one's own were chosen here
     run: (id) => this.curves.summaries.get(id),
     splits: (id) => this.context.known.get(id),
     splitsOf: (id, splits) => this.context.known.set(id, splits),
@@ -106,6 +108,11 @@ export class Board {
     return this.parts.get(key);
   }
 
+  /** A part asks by itself: what takes long there stops nothing else. */
+  follow(part) {
+    part.look().catch((error) => { if (error.status === undefined) throw error; });
+  }
+
   picker() {
     return el("label", { class: "picker" }, "Run ", el("select", { on: { change: (e) => { this.current = e.target.value; this.show(); } } },
       this.ids.map((id) => el("option", { value: id, selected: id === this.current }, this.runs.get(id).label))));
@@ -121,7 +128,7 @@ export class Board {
     const more = await this.curves.look();
     if (this.failed) { put(this.banner); this.failed = false; this.banners = ""; }
     this.summary();
-    if (this.tab !== "curves") await this.part().look();
+    if (this.tab !== "curves") this.follow(this.part());
     const live = [...this.curves.summaries.values()].some((r) => r.live);
     return more ? 0 : live ? 700 : 2500;
   }

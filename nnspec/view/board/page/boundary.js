@@ -13,6 +13,7 @@ export class Boundary extends Inside {
   }
 
   path() { return `run/${this.id}/boundary`; }
+  asks() { return { ...super.asks(), output: this.output || "" }; }
 
   draw(told) {
     if (this.absent(told)) return;
@@ -37,7 +38,7 @@ export class Boundary extends Inside {
       svg("text", { x: SIZE / 2, y: SIZE + 38, "text-anchor": "middle", class: "axis" }, told.axes[0]), svg("text", { x: 0, y: 0, "text-anchor": "middle", class: "axis", transform: `translate(-46 ${SIZE / 2}) rotate(-90)` }, told.axes[1]));
     const toggle = (split) => el("label", { class: "check" }, el("input", { type: "checkbox", checked: !this.hidden.has(split), on: { change: (e) => { if (e.target.checked) this.hidden.delete(split); else this.hidden.add(split); this.draw(told); } } }), `${{ diamond: "◆", square: "■" }[shapes[split]] || "●"} ${split}`);
     const key = told.classes.length ? el("ul", { class: "classes" }, told.classes.map((name, n) => el("li", {}, el("i", { class: "box-of", style: { background: told.colours[n] } }), name))) : el("p", { class: "hint" }, `${number(told.least)} (dark) to ${number(told.most)} (bright)`);
-    put(this.node, el("div", { class: "controls" }, Object.keys(told.points).map(toggle)), el("section", { class: "sheet fits" }, el("div", { class: "beside" }, picture, el("div", {}, el("h2", {}, told.output), key, el("p", { class: "hint" }, "paler where it is less sure")))));
+    put(this.node, el("div", { class: "controls" }, Object.keys(told.points).map(toggle), this.kept()), el("section", { class: "sheet fits" }, el("div", { class: "beside" }, picture, el("div", {}, el("h2", {}, told.output), key, el("p", { class: "hint" }, "paler where it is less sure")))));
   }
 }
 

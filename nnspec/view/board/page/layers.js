@@ -21,6 +21,15 @@ export function judge(layer) {
   return { tone: "", why: "" };
 }
 
+export const TAPS = ["taps", "As it trained", "what the run saw while it went on"];
+
+/** What a part knows of the inside at one step: what the run saw itself (--taps), else what is computed now from its weights. */
+export async function looked(part, query = {}) {
+  const taps = await ask(`run/${part.id}/taps`, query);
+  if (taps.one && !part.context.which) return { one: taps.one, taps, from: "taps" };
+  return { one: await ask(`run/${part.id}/statistics`, { which: part.which }), taps, from: "weights" };
+}
+
 /** A histogram as bars. */
 export function bars(h, hue, width = 96, height = 26) {
   if (!h) return el("span", { class: "none" }, "–");
@@ -39,7 +48,7 @@ export class Layers extends Inside {
     this.charts = [];
   }
 
-  asks() { return { step: this.step === null ? "" : this.step, open: this.open || "", what: held.what }; }
+  asks() { return { ...super.asks(), from: this.context.which, step: this.step === null ? "" : this.step, open: this.open || "", what: held.what }; }
 
   due() {
     const now = JSON.stringify(this.asks());
@@ -49,15 +58,14 @@ export class Layers extends Inside {
   }
 
   async fetch() {
-    const taps = await ask(`run/${this.id}/taps`, { step: this.step === null ? "" : this.step, history: 1 });
-    if (taps.one) return this.same({ one: taps.one, steps: taps.steps, history: taps.history });
-    const one = await ask(`run/${this.id}/statistics`);
-    return this.same({ one, steps: [], history: null });
+    const { one, taps, from } = await looked(this, { step: this.step === null ? "" : this.step, history: 1 });
+    this.tapped = taps.steps.length > 0;
+    return this.same(from === "taps" ? { one, steps: taps.steps, history: taps.history } : { one, steps: [], history: null });
   }
 
   /** The same object where nothing has changed, so that it is not drawn again. */
   same(found) {
-    const now = JSON.stringify([found.one.step, found.steps, this.asks()]);
+    const now = JSON.stringify([found.one.step, found.steps, this.tapped, this.kept() !== null, this.asks()]);
     if (now === this.mark) return this.told;
     this.mark = now;
     return found;
@@ -70,10 +78,10 @@ export class Layers extends Inside {
     if (this.absent(one)) return;
     const at = steps.indexOf(one.step);
     const slide = steps.length > 1 ? el("label", { class: "slide" }, "Step ", el("input", { type: "range", min: 0, max: steps.length - 1, value: at < 0 ? steps.length - 1 : at, "aria-label": "step that is looked at", "data-key": "step", on: { change: (e) => { const n = Number(e.target.value); this.step = n === steps.length - 1 ? null : steps[n]; this.again(); } } }), el("output", {}, number(one.step))) : null;
-    const note = steps.length ? `${steps.length} looks${one.every ? `, one each ${number(one.every)} steps` : ""}` : "at the last checkpoint; nnspec run … --taps 1epoch looks while it trains";
+    const note = steps.length ? `${steps.length} looks${one.every ? `, one each ${number(one.every)} steps` : ""}` : `computed now from the ${this.which ? "best" : "last"} weights, step ${number(one.step)}${this.tapped ? "" : "; nnspec run … --taps 1epoch looks while it trains"}`;
     const rows = held.what === "layers" ? this.layers(one) : this.weights(one);
     put(this.node,
-      el("div", { class: "controls" }, choice("what", [["layers", "Layers"], ["parameters", "Weights"]], held.what, (what) => { held.what = what; this.open = null; this.again(); }), slide,
+      el("div", { class: "controls" }, choice("what", [["layers", "Layers"], ["parameters", "Weights"]], held.what, (what) => { held.what = what; this.open = null; this.again(); }), this.kept(this.tapped ? TAPS : null), slide,
         el("span", { class: "hint" }, `${one.rows} rows of ${one.split}${one.loss !== null ? `, loss ${number(one.loss)}` : ""}; ${note}`)),
       el("div", { class: "sheet flat" }, el("div", { class: "scroll", tabindex: 0 }, rows)),
       this.open && history ? this.history(history, one) : null);

@@ -1,8 +1,8 @@
 // What each layer makes of one row, channel by channel, and what its kernels look like: layer after layer, as one scrolls to it.
 
-import { ask } from "./api.js";
+import { ask, give } from "./api.js";
 import { choice, el, put } from "./dom.js";
-import { Inside, pixels, sentence } from "./part.js";
+import { GIVEN, Inside, called, pixels, sentence } from "./part.js";
 import { number } from "./text.js";
 import { value } from "./values.js";
 
@@ -25,23 +25,47 @@ export class Maps extends Inside {
     this.about = told;
     this.context.splitsOf(this.id, told.splits);
     const names = Object.keys(told.splits);
-    if (!names.includes(this.chosen.split)) Object.assign(this.chosen, { split: names.includes("validation") ? "validation" : names.includes("test") ? "test" : names[0] || "", row: 0 });
-    this.row = el("input", { type: "number", min: 0, max: Math.max(0, (told.splits[this.chosen.split] || 1) - 1), value: this.chosen.row, "aria-label": "row", on: { change: (e) => this.choose(Number(e.target.value)) } });
-    const pick = el("select", { "aria-label": "rows", on: { change: (e) => { this.chosen.split = e.target.value; this.choose(0); } } }, names.map((s) => el("option", { value: s, selected: s === this.chosen.split }, `${s} (${number(told.splits[s])})`)));
+    if (!names.includes(this.chosen.split)) Object.assign(this.chosen, { split: [GIVEN, "validation", "test"].find((s) => names.includes(s)) || names[0] || "", row: 0 });
+    const pick = el("select", { "aria-label": "rows", "data-key": "rows", on: { change: (e) => { this.chosen.split = e.target.value; this.chosen.row = 0; this.draw(told); } } }, names.map((s) => el("option", { value: s, selected: s === this.chosen.split }, `${called(s)} (${number(told.splits[s])})`)));
     this.sample = el("div", { class: "row-of" });
     this.list = el("div", { class: "strips" });
     put(this.node,
       el("div", { class: "controls" }, choice("what", [["features", "What layers make of it"], ["kernels", "Kernels"]], held.what, (what) => { held.what = what; this.strip(); }),
-        names.length ? el("span", { class: "stepper" }, pick, el("button", { type: "button", "aria-label": "row before", on: { click: () => this.choose(this.chosen.row - 1) } }, "‹"), this.row, el("button", { type: "button", "aria-label": "next row", on: { click: () => this.choose(this.chosen.row + 1) } }, "›")) : null,
-        el("span", { class: "hint" }, `weights of step ${number(told.step)}`)),
-      told.notes.map((n) => el("p", { class: "banner warn" }, n)), el("div", { class: "inside" }, this.sample, this.list));
+        names.length ? el("span", { class: "stepper" }, pick, el("button", { type: "button", "aria-label": "row before", "data-key": "before", on: { click: () => this.choose(this.chosen.row - 1) } }, "‹"), this.rows(told), el("button", { type: "button", "aria-label": "next row", "data-key": "next", on: { click: () => this.choose(this.chosen.row + 1) } }, "›")) : null,
+        told.pictures ? this.picker() : null, this.kept(), el("span", { class: "hint" }, `${this.which ? "best weights, " : "weights "}of step ${number(told.step)}`)),
+      told.notes.concat(told.refused).map((n) => el("p", { class: "banner warn" }, n)), this.said = el("div", { role: "status" }), el("div", { class: "inside" }, this.sample, this.list));
     this.strip();
+  }
+
+  /** Which row: a number, or a name of one's own. */
+  rows(told) {
+    const take = { on: { change: (e) => this.choose(Number(e.target.value)) }, "aria-label": "row", "data-key": "row" };
+    if (this.chosen.split === GIVEN) this.row = el("select", { class: "names", ...take }, told.given.map((name, n) => el("option", { value: n, selected: n === this.chosen.row }, name)));
+    else this.row = el("input", { type: "number", min: 0, max: Math.max(0, (told.splits[this.chosen.split] || 1) - 1), value: this.chosen.row, ...take });
+    return this.row;
+  }
+
+  /** A button that takes an image of one's own; it stays in the memory of nnspec view. */
+  picker() {
+    const file = el("input", { type: "file", accept: "image/png,image/jpeg,image/gif,image/bmp,image/webp", hidden: true, on: { change: () => { if (file.files.length) this.take(file.files[0]); } } });
+    return el("span", {}, file, el("button", { type: "button", "data-key": "own", title: "it stays on this machine, in the memory of nnspec view", on: { click: () => file.click() } }, "Image of your own …"));
+  }
+
+  async take(file) {
+    try {
+      await give(file);
+      Object.assign(this.chosen, { split: GIVEN, row: 0 });
+      this.context.own += 1;
+      this.again();
+    } catch (error) {
+      put(this.said, el("p", { class: "banner bad" }, error.message));
+    }
   }
 
   choose(row) {
     const many = this.about.splits[this.chosen.split] || 1;
     this.chosen.row = Math.max(0, Math.min(many - 1, Math.round(row) || 0));
-    this.row.max = many - 1;
+    if (this.row.localName === "input") this.row.max = many - 1;
     this.row.value = this.chosen.row;
     this.strip();
   }
@@ -68,7 +92,7 @@ export class Maps extends Inside {
 
   async say(turn) {
     try {
-      const told = await ask(`run/${this.id}/row`, { split: this.chosen.split, row: this.chosen.row });
+      const told = await ask(`run/${this.id}/row`, { ...this.asks(), split: this.chosen.split, row: this.chosen.row });
       if (turn !== this.turn) return;
       const part = (title, group) => Object.entries(group).map(([name, shown]) => el("div", {}, el("span", { class: "what-of" }, `${title} ${name}`), value(shown, 180)));
       put(this.sample, part("input", told.inputs), part("right", told.targets), part("said", told.answers), told.loss !== null ? el("div", {}, el("span", { class: "what-of" }, "loss"), el("b", {}, number(told.loss, 4))) : null);
@@ -86,7 +110,7 @@ export class Maps extends Inside {
       if (strip.turn !== this.turn) return;
       try {
         const query = what === "features" ? { layer: name, split: this.chosen.split, row: this.chosen.row } : { layer: name };
-        const told = await ask(`run/${this.id}/${what}`, query);
+        const told = await ask(`run/${this.id}/${what}`, { ...this.asks(), ...query });
         if (strip.turn === this.turn) this.show(strip, told);
       } catch (error) {
         put(strip.body, el("p", { class: "none" }, error.message));

@@ -3,16 +3,16 @@
 import { ask } from "./api.js";
 import { colour } from "./colours.js";
 import { el, put, svg } from "./dom.js";
-import { Inside } from "./part.js";
+import { GIVEN, Inside } from "./part.js";
 import { number } from "./text.js";
 
 export class Mistakes extends Inside {
-  asks() { return { split: this.split || "", output: this.output || "" }; }
+  asks() { return { ...super.asks(), split: this.split || "", output: this.output || "" }; }
 
   async fetch() {
     this.seen = this.wanted;
     const run = `run/${this.id}`;
-    const about = await ask(`${run}/about`);
+    const about = await ask(`${run}/about`, super.asks());
     this.context.splitsOf(this.id, about.splits);
     const counts = await ask(`${run}/confusion`, this.asks());
     return { about, counts, scatter: counts.absent ? await ask(`${run}/scatter`, this.asks()) : null };
@@ -24,10 +24,10 @@ export class Mistakes extends Inside {
       this.absent({ absent: counts.absent });
       return;
     }
-    const pick = (label, names, chosen, take) => (names.length > 1 ? el("label", { class: "picker" }, label, el("select", { on: { change: (e) => { take(e.target.value); this.again(); } } }, names.map((n) => el("option", { value: n, selected: n === chosen }, n)))) : null);
+    const pick = (label, names, chosen, take) => (names.length > 1 ? el("label", { class: "picker" }, label, el("select", { "data-key": label, on: { change: (e) => { take(e.target.value); this.again(); } } }, names.map((n) => el("option", { value: n, selected: n === chosen }, n)))) : null);
     const part = shown.rows < shown.of_rows ? `the first ${number(shown.rows)} of ${number(shown.of_rows)} rows` : `${number(shown.rows)} rows`;
-    put(this.node, el("div", { class: "controls" }, pick("Rows of ", Object.keys(about.splits), shown.split, (v) => { this.split = v; }), pick("Output ", about.outputs, shown.output, (v) => { this.output = v; }),
-      el("span", { class: "hint" }, `${part} of ${shown.split}, weights of step ${number(about.step)}`)),
+    put(this.node, el("div", { class: "controls" }, pick("Rows of ", Object.keys(about.splits).filter((s) => s !== GIVEN), shown.split, (v) => { this.split = v; }), pick("Output ", about.outputs, shown.output, (v) => { this.output = v; }), this.kept(),
+      el("span", { class: "hint" }, `${part} of ${shown.split}, ${this.which ? "best weights, " : "weights "}of step ${number(about.step)}`)),
     counts.absent ? this.scatter(scatter) : counts.units.length ? this.units(counts) : this.classes(counts));
   }
 

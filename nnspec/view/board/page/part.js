@@ -1,7 +1,12 @@
 // What stands behind a tab: it asks for its part of a run, as often as that can have changed, and draws what has.
 
 import { ask } from "./api.js";
-import { el, put } from "./dom.js";
+import { choice, el, put } from "./dom.js";
+
+export const GIVEN = "given"; // rows of a person's own
+
+/** What rows are called. */
+export const called = (split) => (split === GIVEN ? "your own" : split);
 
 export class Part {
   constructor(id, context) {
@@ -56,9 +61,28 @@ export class Part {
 
 /** A part that looks into the network with the run's weights: asked again when the run has saved others. */
 export class Inside extends Part {
-  due() {
+  /** Which weights are looked at: the best ones where somebody wants them and the run has kept them, else the last. */
+  get which() { return this.context.which === "best" && (this.context.run(this.id) || {}).best_weights ? "best" : ""; }
+
+  asks() { return { which: this.which }; }
+
+  /** What changes when there are other weights, or other rows. */
+  stamp() {
     const run = this.context.run(this.id);
-    const weights = `${run ? run.weights : ""} ${JSON.stringify(this.asks())}`;
+    return `${run ? (this.which ? run.best_weights : run.weights) : ""} ${this.context.own} ${JSON.stringify(this.asks())}`;
+  }
+
+  /** Buttons that choose the weights; none where the run has kept no best ones. `first`: what else there is to choose. */
+  kept(first = null) {
+    const run = this.context.run(this.id);
+    const all = [...(first ? [first] : []), ["last", "Last weights", "as the run saved them last"], ...(run && run.best_weights ? [["best", "Best weights", "those that were best on the rows that validate"]] : [])];
+    if (all.length < 2) return null;
+    const now = first && !this.context.which ? first[0] : this.which || "last";
+    return choice("weights", all, now, (which) => { this.context.which = first && which === first[0] ? "" : which; this.again(); });
+  }
+
+  due() {
+    const weights = this.stamp();
     if (weights === this.seen || !super.due()) return false;
     this.wanted = weights;
     return true;

@@ -1,22 +1,31 @@
 // Rows of the data with what the network says to them: the first ones, and those that it is most wrong about.
 
+import { ask } from "./api.js";
 import { el, put } from "./dom.js";
-import { Inside } from "./part.js";
+import { GIVEN, Inside, called } from "./part.js";
 import { number } from "./text.js";
 import { value } from "./values.js";
 
 export class Samples extends Inside {
   path() { return `run/${this.id}/samples`; }
-  asks() { return { split: this.split || "" }; }
+  asks() { return { ...super.asks(), split: this.split || "" }; }
+
+  async fetch() {
+    this.seen = this.wanted;
+    const about = await ask(`run/${this.id}/about`, super.asks());
+    this.context.splitsOf(this.id, about.splits);
+    if (this.split && !Object.hasOwn(about.splits, this.split)) this.split = "";
+    return super.fetch();
+  }
 
   draw(told) {
     if (this.absent(told)) return;
     const splits = Object.keys(this.context.splits(this.id) || { [told.split]: 1 });
-    const pick = splits.length > 1 ? el("label", { class: "picker" }, "Rows of ", el("select", { on: { change: (e) => { this.split = e.target.value; this.again(); } } }, splits.map((s) => el("option", { value: s, selected: s === told.split }, s)))) : null;
+    const pick = splits.length > 1 ? el("label", { class: "picker" }, "Rows of ", el("select", { "data-key": "split", on: { change: (e) => { this.split = e.target.value; this.again(); } } }, splits.map((s) => el("option", { value: s, selected: s === told.split }, called(s))))) : null;
     const wrong = told.worst.filter((s) => s.right === false).length;
-    put(this.node, el("div", { class: "controls" }, pick, el("span", { class: "hint" }, `${number(told.of)} rows; with the weights that were saved last`)),
+    put(this.node, el("div", { class: "controls" }, pick, this.kept(), el("span", { class: "hint" }, `${told.of === 1 ? "1 row" : `${number(told.of)} rows`}; with the ${this.which ? "best weights" : "weights that were saved last"}`)),
       this.group("The largest losses", told.looked < told.of ? `of the first ${number(told.looked)}` : `${wrong ? `${wrong} of these ${told.worst.length} are wrong` : ""}`, told.worst),
-      this.group("The first rows", "", told.first));
+      this.group(told.split === GIVEN ? "Your own" : "The first rows", "", told.first));
   }
 
   group(title, more, samples) {
