@@ -200,7 +200,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path, capsys: pytest
     assert "dense: 3" in target.read_text()
 
 
-def test_included_files_are_changed_within_the_folder_alone(tmp_path: Path) -> None:
+def test_included_files_are_changed_in_folders_that_are_allowed_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inside, outside = tmp_path / "in", tmp_path / "out"
     inside.mkdir()
     outside.mkdir()
@@ -210,13 +210,38 @@ def test_included_files_are_changed_within_the_folder_alone(tmp_path: Path) -> N
     spec = inside / "spec.yaml"
     spec.write_text(f"nnspec: 1\ninclude: [a.yaml, ../out/b.yaml]\ninputs: [8]\nlayers:\n  - one\n  - two\n{TAIL}")
     both = [spec, inside / "a.yaml", outside / "b.yaml"]
-    assert cli.status(["check", "--fix", "--allow-include", str(outside), str(spec)]) == 0
+    assert cli.status(["check", "--fix", "--allow-include", str(outside), str(spec)]) == 2
+    assert ["dense: 3" in p.read_text() for p in both] == [False, False, True]
+    assert "a.yaml, which was not named: --allow-include" in capsys.readouterr().out
+    assert cli.status(["check", "--fix", "--allow-include", str(outside), "--allow-include", str(inside), str(spec)]) == 0
     assert ["dense: 3" in p.read_text() for p in both] == [False, True, True]
     (outside / "b.yaml").write_text(block.format("two"))
     (inside / "c.yaml").symlink_to(outside / "b.yaml")
     spec.write_text(f"nnspec: 1\ninclude: [a.yaml, c.yaml]\ninputs: [8]\nlayers:\n  - one\n{TAIL}")
-    assert cli.status(["check", "--fix", str(spec)]) == 2
+    assert cli.status(["check", "--fix", "--allow-include", str(inside), str(spec)]) == 2
     assert "Linear" in (outside / "b.yaml").read_text()
+
+
+def test_lines_are_those_of_the_file_as_it_now_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("# a spec\ninputs: {x: {shape: [8, 8, 3]}}\nlayers:\n  - Residual:\n    - conv2d:\n        filters: 5\n        kernel_size: 1\n  - Relu\n")
+    assert cli.status(["check", "--fix", str(path)]) == 0
+    told = [line.split(":", 2)[1:] for line in capsys.readouterr().out.splitlines()[:-1]]
+    lines = path.read_text().splitlines()
+    for line, what in told:
+        written = {"'nnspec: 1' set": "inputs:", "'shortcut: [conv2d: {filters: 5, kernel: 1}]' set": "- residual:"}  # set on what stands there
+        assert written.get(what.strip(), what.split("'")[-2]) in lines[int(line) - 1], (line, what)
+    assert len(told) == 5
+
+
+def test_set_and_fix_are_not_of_one_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Units that fit other data than the file's would be written into it."""
+    path = tmp_path / "spec.yaml"
+    text = "nnspec: 1\ndata: digits\nloss: cross_entropy\nlayers:\n  - flatten\n  - dense: 10\n"
+    path.write_text(text)
+    assert cli.status(["check", "--fix", "--set", "data=iris", str(path)]) == 2
+    assert "--set" in capsys.readouterr().err
+    assert path.read_text() == text
 
 
 def test_a_file_that_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:

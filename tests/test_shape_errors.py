@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from nnspec.compiler import load, loads
 from nnspec.errors import NnspecError, Problem
 
 VECTOR = "nnspec: 1\ninputs: {x: {shape: [64]}}\nlayers:\n"
+FULL = bool(os.environ.get("NNSPEC_FULL"))
 IMAGE = "nnspec: 1\ninputs: {image: {shape: [28, 28, 3]}}\nlayers:\n"
 ROWS = "nnspec: 1\ninputs: {a: {shape: [4, 8]}, b: {shape: [4, 8]}}\nlayers:\n"
 
@@ -176,6 +178,31 @@ def test_what_stands_elsewhere_is_mended_there(name: str, tmp_path: Path) -> Non
     before, after = WHOLE[name]
     assert fixed(before, tmp_path) == after
     load(tmp_path / "spec.yaml")
+
+
+@pytest.mark.parametrize("way", range(5))
+def test_every_other_byte_stays_and_twice_is_once(way: int, tmp_path: Path) -> None:
+    """Ends of lines, byte order marks, last lines without an end, letters of other scripts, tabs in comments and anchors."""
+    def dressed(text: str) -> bytes:
+        changed = [lambda t: t, lambda t: t.replace("\n", "\r\n"), lambda t: "\ufeff" + t, lambda t: t.rstrip("\n"),
+                   lambda t: t.replace("layers:\n", "x-note: &n\n  a: [1, '\u732b']\n  b: |\n    - Linear: 3\nx-more: *n\nlayers: # \u00fc\t\U0001f40e \n\n", 1)][way](text)  # fmt: skip
+        return changed.encode()
+
+    path = tmp_path / "spec.yaml"
+    cases = [(head + before, head + after) for head, before, _, after in MENDED.values()] + [*WHOLE.values()]
+    for n, (before, after) in enumerate(cases):
+        if way and not FULL and n % 5 != way:
+            continue
+        path.write_bytes(dressed(before))
+        cli.status(["check", "--fix", str(path)])
+        assert path.read_bytes() == dressed(after), before
+        cli.status(["check", "--fix", str(path)])
+        assert path.read_bytes() == dressed(after)
+
+
+def test_a_rest_of_an_axis_without_a_length_is_told() -> None:
+    found = problem("nnspec: 1\ninputs: {a: {shape: [n]}}\nlayers:\n  - reshape: [-1, 3]\n")
+    assert found.wanted == "a number that 3 divides, whatever the named axes are"
 
 
 def test_numbers_of_another_kind_are_told_as_such() -> None:

@@ -10,7 +10,7 @@ import click
 
 from nnspec.cli.options import overrides, read
 from nnspec.cli.reports import REPORTS, Checked, many
-from nnspec.errors import NnspecError
+from nnspec.errors import NnspecError, Problem, SpecError
 
 if TYPE_CHECKING:
     from nnspec.compiler import Spec
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(list(REPORTS)), default="text", show_default=True,
               help="How problems are written; github makes annotations of a workflow, sarif is for code scanning.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Exit with 1 where there are warnings.")
-@click.option("--fix", is_flag=True, help="Mend what is beyond doubt in the files themselves; comments and layout stay.")
+@click.option("--fix", is_flag=True, help="Mend what is beyond doubt in the files that are named; comments and layout stay.")
 @click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
 def command(
     specs: tuple[str, ...], settings: dict[str, str], allowed: tuple[Path, ...], expand: bool, form: str, strict: bool, fix: bool, diff: bool
@@ -33,6 +33,10 @@ def command(
     Nothing is trained, and of data files only what shapes and classes need is read. Exit status 2 where there is any
     error; warnings leave it 0 unless --strict. nnspec rule NUMBER explains a warning, and how a spec silences it.
     """
+    if settings and (fix or diff):
+        raise SpecError(Problem("--fix and --diff are about files as they stand, and --set changes what is checked",
+                                found=f"--set {next(iter(settings))}=…", wanted="one of them", rule="set"))  # fmt: skip
+
     from nnspec.lint import lint
     from nnspec.lint.silences import comments
 
@@ -40,7 +44,7 @@ def command(
     for file in specs:
         try:
             if fix or diff:
-                _mend(file, settings, allowed, diff, err=form != "text" or expand)
+                _mend(file, allowed, diff, err=form != "text" or expand)
             spec = read(file, settings, allowed)
             warnings = tuple(lint(spec))
         except NnspecError as e:
@@ -65,13 +69,13 @@ def mendable(one: Checked) -> int:
     return sum(bool(p.edits) for p in (one.error.problems if one.error else one.warnings))
 
 
-def _mend(file: str, settings: dict[str, str], allowed: tuple[Path, ...], diff: bool, err: bool) -> None:
+def _mend(file: str, allowed: tuple[Path, ...], diff: bool, err: bool) -> None:
     from nnspec.cli import mend
     from nnspec.lint import lint
 
     def look() -> mend.Seen:
         try:
-            return mend.Seen(warnings=tuple(lint(read(file, settings, allowed))))
+            return mend.Seen(warnings=tuple(lint(read(file, {}, allowed))))
         except NnspecError as e:
             return mend.Seen(e.problems)
 

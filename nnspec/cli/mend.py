@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from difflib import unified_diff
+from collections.abc import Callable
 from pathlib import Path
 
+from nnspec.cli.mended_files import BOM, difference, moved, outside, read, shown, writable, write
 from nnspec.errors import Edit, Place, Problem, SpecError, printable
 from nnspec.records import dataclass, field
 from nnspec.spec.rewrite import rewrite
@@ -38,7 +34,6 @@ ALONE = 40  # problems whose edits are tried one by one
 OF_TEXT = {"yaml", "key", "repeated-key", "torn-formula", "tag", "alias", "number", "character", "too-large", "file"}
 OF_WORDS = {"key", "torn-formula", "unknown-key", "unknown-name", "bad-value", "missing-key"}
 MOVE = {"top", "before", "after", "remove-entry"}  # edits that move lines
-BOM = "\ufeff"
 
 
 @dataclass
@@ -48,6 +43,8 @@ class Mended:
     old: dict[Path, str] = field(default_factory=dict)
     new: dict[Path, str] = field(default_factory=dict)
     done: list[tuple[Place, str]] = field(default_factory=list)
+    texts: dict[Path, list[str]] = field(default_factory=dict)  # what each file was from round to round
+    left: dict[Path, int] = field(default_factory=dict)  # problems that could be mended in files which may not be written
 
     @property
     def changed(self) -> list[Path]:
@@ -55,14 +52,25 @@ class Mended:
 
     def diff(self) -> str:
         """What would be written, as a unified diff."""
-        return "".join(part for path in self.changed for part in _diff(_shown(path), self.old[path], self.new[path]))
+        return "".join(part for path in self.changed for part in difference(shown(path), self.old[path], self.new[path]))
+
+    def told(self) -> list[tuple[str, int, str]]:
+        """What was done, with the lines that the files have now: what a round reads another one may have moved."""
+        found = []
+        for place, what in self.done:
+            line, past = place.line, [text.removeprefix(BOM) for text in self.texts.get(Path(place.file).resolve(), ())]
+            past = past[past.index(place.source.text) :] if place.source.text in past else []
+            for old, new in zip(past, past[1:], strict=False):
+                line = moved(line, old, new)
+            found.append((place.file, line, what))
+        return sorted(found, key=lambda told: told[:2])
 
     def write(self) -> None:
         """Writes every file that changes, each as a whole; raises SpecError where one may not be, before any is."""
         for path in self.changed:
-            _writable(path, self.old[path])
+            writable(path, self.old[path])
         for path in self.changed:
-            _write(path, self.new[path].encode())
+            write(path, self.new[path].encode())
 
 
 def mend(file: str, look: Look, allowed: tuple[Path, ...] = ()) -> Mended:
@@ -70,6 +78,10 @@ def mend(file: str, look: Look, allowed: tuple[Path, ...] = ()) -> Mended:
     work = _Work(Path(file), look, tuple(p.resolve() for p in allowed))
     work.words()
     work.structure()
+    own = work.file.resolve()
+    for path in (_path(p.edits[0]) for p in work.now.told if p.edits and not all(map(work.may, p.edits))):
+        if path != own and path.is_file():
+            work.mended.left[path] = work.mended.left.get(path, 0) + 1
     return work.mended
 
 
@@ -82,8 +94,11 @@ def fix(file: str, look: Look, allowed: tuple[Path, ...], diff: bool, say: Calla
         say(mended.diff().rstrip("\n"))
         return
     mended.write()
-    for place, what in sorted(mended.done, key=lambda told: (told[0].file, told[0].line)):
-        say(printable(f"{place.file}:{place.line}: {what}"))
+    for name, line, what in mended.told():
+        say(printable(f"{name}:{line}: {what}"))
+    for path, count in mended.left.items():
+        more = f"{count} more can be mended" if mended.done else f"{count} can be mended"
+        say(printable(f"{more} in {shown(path)}, which was not named: --allow-include {shown(path.parent)} lets --fix write there"))
 
 
 @dataclass
@@ -121,7 +136,16 @@ class _Work:
             return True
         if len(problems) == 1:
             return False
-        return sum(self.tried([p], good) for p in problems[:ALONE]) > 0
+        kept: list[Problem] = []
+        for p in problems[:ALONE]:
+            if not self.displaced(p, kept) and self.tried([p], good):
+                kept.append(p)
+        return bool(kept)
+
+    def displaced(self, problem: Problem, kept: list[Problem]) -> bool:
+        """Whether what was changed since a problem was seen may have moved the places of its edits: the next round sees it anew."""
+        first = {_path(e): min(k.place.line for q in kept for k in q.edits if _path(k) == _path(e)) for p in kept for e in p.edits}
+        return any(e.place.line >= first.get(_path(e), e.place.line + 1) for e in problem.edits)
 
     def tried(self, problems: list[Problem], good: Judge) -> bool:
         texts, made = self.rewritten(problems)
@@ -132,6 +156,9 @@ class _Work:
             if len(problems) == 1:
                 self.refused.add(_key(problems[0]))
             return False
+        for path, text in texts.items():
+            past = self.mended.texts.setdefault(path, [self.mended.old[path]])
+            past += [text] if text != past[-1] else []
         self.mended.new, self.now = texts, after
         self.mended.done += [(e.place, e.says) for p in made for e in p.edits]
         return True
@@ -160,7 +187,7 @@ class _Work:
             own = [p for p in problems if all(_path(e) == path for e in p.edits)]
             text = texts.get(path)
             if text is None:
-                text = self.mended.old[path] = _read(path)
+                text = self.mended.old[path] = read(path)
             body = text.removeprefix(BOM)
             body_new, numbers = rewrite(body, [p.edits for p in own])
             texts[path] = text[: len(text) - len(body)] + body_new
@@ -175,14 +202,13 @@ class _Work:
             HELD.reset(token)
 
     def may(self, edit: Edit) -> bool:
-        """Whether the file is the spec's own, or lies in its folder or one that is allowed; what comes with nnspec is not changed."""
+        """Whether the file is the spec's own, or lies in a folder that is allowed; what comes with nnspec is not changed."""
         from nnspec.spec.include import shipped
 
-        path, own = _path(edit), self.file.resolve()
-        if path == own:
+        path = _path(edit)
+        if path == self.file.resolve():
             return True
-        folders = [f for f in (own.parent, *self.allowed) if path.is_relative_to(f)]
-        return path.is_file() and bool(folders) and not path.is_relative_to(shipped().resolve())
+        return path.is_file() and any(map(path.is_relative_to, self.allowed)) and not path.is_relative_to(shipped().resolve())
 
 
 Judge = Callable[[Seen, Seen, list[Problem]], bool]
@@ -219,72 +245,3 @@ def _key(problem: Problem) -> tuple[object, ...]:
 
 def _path(edit: Edit) -> Path:
     return Path(edit.place.file).resolve()
-
-
-def _read(path: Path) -> str:
-    return path.read_bytes().decode("utf-8")
-
-
-def _shown(path: Path) -> str:
-    """The path from here, where it is below."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def _diff(name: str, old: str, new: str) -> Iterator[str]:
-    def lines(text: str) -> list[str]:
-        return text.splitlines(keepends=True)
-
-    for line in unified_diff(lines(old), lines(new), f"a/{name.lstrip('/')}", f"b/{name.lstrip('/')}"):
-        text = printable(line.rstrip("\r\n").replace("\t", "  ")) if not line.endswith("\n") or "\r" in line[:-2] else line.rstrip("\n")
-        yield f"{text}\n" if line.endswith(("\n", "\r")) else f"{text}\n\\ No newline at end of file\n"
-
-
-def _writable(path: Path, read: str) -> None:
-    """Raises SpecError where a file is not to be written to, or is no longer what was read."""
-    found = ""
-    try:
-        if not path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(path, os.W_OK):
-            found = "the file is read-only"
-        elif not os.access(path.parent, os.W_OK):
-            found = "its folder is read-only"
-        elif _read(path) != read:
-            found = "it was changed while it was checked"
-    except (OSError, ValueError) as e:
-        found = getattr(e, "strerror", None) or str(e)
-    if found:
-        hint = "check it again" if "changed" in found else "--diff shows what would be written"
-        raise SpecError(Problem(f"{_shown(path)} cannot be written", found=found, hint=hint, rule="file"))
-
-
-def outside(file: str, allowed: Iterable[Path]) -> Problem | None:
-    """The problem of a link that leads out of its folder, or to itself."""
-    path = Path(file)
-    try:
-        target = path.resolve()
-    except RuntimeError:
-        return Problem(f"{file}: the file cannot be read", found="a link that leads to itself", wanted="a spec: a text file in YAML", rule="file")
-    if not path.is_symlink() or any(target.is_relative_to(f.resolve()) for f in (path.parent, *allowed)):
-        return None
-    hint = f"nnspec check --fix {target}, or --allow-include {target.parent}"
-    return Problem(f"{file} is a link that leads out of its folder", found=str(target), wanted="the file itself", hint=hint, rule="file")
-
-
-def _write(path: Path, data: bytes) -> None:
-    """The new content under another name, which then takes the place of the old; its rights stay."""
-    from nnspec.runtime.atomic import refused, sync
-
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
-        os.replace(temporary, path)
-        sync(path.parent)
-    except OSError as e:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise refused(path, e) from e

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from nnspec.ir.graph import Value
 from nnspec.ir.op import ShapeError
-from nnspec.ir.types import Dim, known, show, size
+from nnspec.ir.types import Dim, Symbol, known, show, size
 from nnspec.layers.axes import Axes, Axis, places
 from nnspec.layers.layer import Layer, Mode, Values, rank
 from nnspec.ops.movement import reshape, transpose
@@ -39,6 +39,9 @@ class Reshape(Layer, kind="reshape", primary="shape"):
             if isinstance(total, int) and total % rest:
                 raise ShapeError("reshape cannot fill the shape", f"{total} elements: {show(x.shape)}", f"a multiple of {rest}")
             shape = tuple(total // rest if d == -1 else d for d in self.shape)
+        if any(isinstance(d, Symbol) for d in shape) and size(shape) != size(x.shape[1:]):
+            raise ShapeError("reshape cannot fill the shape", f"{size(x.shape[1:])} elements: {show(x.shape)}",
+                             f"a number that {rest} divides, whatever the named axes are")
         if size(shape) != size(x.shape[1:]):
             raise ShapeError("reshape changes the number of elements", f"{size(x.shape[1:])} elements: {show(x.shape)}",
                              f"{prod(known(shape))} elements for {list(self.shape)}", "-1 stands for what is left")
