@@ -30,8 +30,9 @@ _START = "Kernels start `glorot_uniform` and biases at 0, as in Keras; PyTorch d
 _POOL = "PyTorch counts padding in the divisor unless `count_include_pad=False`; here and in Keras it is left out."
 _MOMENTUM = "PyTorch's `momentum` is what the new statistics weigh, 1 less ours, and its moving variance is unbiased: `variance: unbiased`."
 _NEAREST = "PyTorch's `mode` is `nearest` or `bilinear` with `align_corners=False`: the same places."
-_BIAS = "PyTorch's `weight_decay` is added to the gradient, as here."
+_BIAS = "PyTorch's `weight_decay` is added to the gradient, as here; Keras's is decoupled."
 _LOGITS = "Whether an output is logits or probabilities is found from the layer that it comes from: no `from_logits`, no second class."
+_GAIN = "`gain` multiplies the variance, as `scale` of Keras's `VarianceScaling`; PyTorch's multiplies the bound: write its square."
 _EPSILON = "PyTorch's epsilon is smaller."
 
 
@@ -140,7 +141,7 @@ OPTIMIZERS: dict[str, Kin] = {
     "rmsprop": Kin("optimizers.RMSprop", "optim.RMSprop", "PyTorch's `alpha` is our `rho`. Keras has epsilon inside the root."),
     "adagrad": Kin("optimizers.Adagrad", "optim.Adagrad", "Keras starts the sum at 0.1, PyTorch and we at 0."),
     "adadelta": Kin("optimizers.Adadelta", "optim.Adadelta"), "adamax": Kin("optimizers.Adamax", "optim.Adamax"),
-    "nadam": Kin("optimizers.Nadam", "optim.NAdam", "Keras's decay of momentum is the constant 0.96 alone."), "lion": Kin("optimizers.Lion", ""),
+    "nadam": Kin("optimizers.Nadam", "optim.NAdam", "Keras has no `momentum_decay`: its momentum grows as if that were 1."), "lion": Kin("optimizers.Lion", ""),
 }  # fmt: skip
 
 SCHEDULES: dict[str, Kin] = {
@@ -159,8 +160,8 @@ INITIALIZERS: dict[str, Kin] = {
     "ones": Kin("initializers.Ones", "nn.init.ones_"), "normal": Kin("initializers.RandomNormal", "nn.init.normal_"),
     "uniform": Kin("initializers.RandomUniform", "nn.init.uniform_"),
     "truncated_normal": Kin("initializers.TruncatedNormal", "nn.init.trunc_normal_", "PyTorch cuts at ±2 whatever the deviation; here and in Keras at two deviations."),
-    "glorot_uniform": Kin("initializers.GlorotUniform", "nn.init.xavier_uniform_"),
-    "glorot_normal": Kin("initializers.GlorotNormal", "nn.init.xavier_normal_", "PyTorch's normal is not truncated."),
+    "glorot_uniform": Kin("initializers.GlorotUniform", "nn.init.xavier_uniform_", f"{_GAIN}"),
+    "glorot_normal": Kin("initializers.GlorotNormal", "nn.init.xavier_normal_", f"PyTorch's normal is not truncated. {_GAIN}"),
     "he_uniform": Kin("initializers.HeUniform", "nn.init.kaiming_uniform_", "PyTorch's `a` is the slope of a leaky relu, 0 as here."),
     "he_normal": Kin("initializers.HeNormal", "nn.init.kaiming_normal_", "PyTorch's normal is not truncated."),
     "lecun_uniform": Kin("initializers.LecunUniform", ""), "lecun_normal": Kin("initializers.LecunNormal", ""),

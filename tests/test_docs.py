@@ -16,6 +16,7 @@ from nnspec.data.augment import Augmentation
 from nnspec.data.declare import declare
 from nnspec.data.load import load
 from nnspec.data.source_kinds import Source
+from nnspec.layers.activations import Activation
 from nnspec.layers.initializers import Initializer
 from nnspec.layers.layer import Entry
 from nnspec.spec.model import Kind
@@ -75,6 +76,25 @@ def test_every_kind_has_a_sentence_its_defaults_and_an_example(page: str, family
         stated = "required" if field.is_required() else f"`{value_text(field.get_default(call_default_factory=True))}`"
         assert f"| {stated} |" in row, f"{kind}.{word}: {row}"
         assert re.search(r"[.…] \|$", row), f"{kind}.{word}: what is it?"
+
+
+@pytest.mark.parametrize("kind", sorted(set(Entry.registry) - set(Activation.activations)))
+def test_every_layer_says_the_shapes_that_go_in_and_come_out(kind: str) -> None:
+    doc = inspect.cleandoc(Entry.registry[kind].__doc__ or "")
+    assert len(re.findall(r"[` ]\([^()]*[…\d\w][^()]*\)[`,. ]", doc)) >= 2 or "No input" in doc, doc
+
+
+@pytest.mark.parametrize("kind", sorted({**Loss.registry, **Metric.registry}))
+def test_every_loss_and_metric_says_what_it_compares(kind: str) -> None:
+    for family in (Loss, Metric):
+        if kind in family.registry and kind not in ("value", "confusion", "auc", "r2", "mean_iou"):
+            assert re.search(r"``\([^`]*\)``|root", inspect.cleandoc(family.registry[kind].__doc__ or "")), kind
+
+
+@pytest.mark.parametrize("kind", sorted({**Activation.activations, **Optimizer.registry}))
+def test_every_activation_and_optimizer_has_its_equation(kind: str) -> None:
+    doc = inspect.cleandoc({**Activation.activations, **Optimizer.registry}[kind].__doc__ or "")
+    assert re.search(r"``[^`]*[-+*/^(=x][^`]*``", doc) or kind == "step", kind
 
 
 def test_every_example_of_data_is_read_beside_its_files(tmp_path: Path) -> None:

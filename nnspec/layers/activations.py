@@ -47,7 +47,10 @@ class Activation(Layer):
 
 
 class Identity(Activation, kind="identity"):
-    """``x``."""
+    """``x``.
+
+    ``y = x``: the default of every ``activation`` key.
+    """
 
     def f(self, x: Value) -> Value:
         return x
@@ -61,7 +64,10 @@ class Step(Activation, kind="step"):
 
 
 class Sigmoid(Activation, kind="sigmoid"):
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``.
+
+    From 0 to 1; at 0 it is 1/2, with slope 1/4.
+    """
 
     def f(self, x: Value) -> Value:
         return sigmoid(x)
@@ -75,14 +81,20 @@ class HardSigmoid(Activation, kind="hard_sigmoid"):
 
 
 class LogSigmoid(Activation, kind="log_sigmoid"):
-    """``log(sigmoid(x))``."""
+    """``log(sigmoid(x))``.
+
+    ``-log(1 + exp(-x))``, exact for large and small x.
+    """
 
     def f(self, x: Value) -> Value:
         return -named.softplus(-x)
 
 
 class Tanh(Activation, kind="tanh"):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``, from -1 to 1.
+    """
 
     def f(self, x: Value) -> Value:
         return tanh(x)
@@ -96,28 +108,40 @@ class HardTanh(Activation, kind="hard_tanh"):
 
 
 class Arctan(Activation, kind="arctan"):
-    """The angle in radians whose tangent is x."""
+    """The angle in radians whose tangent is x.
+
+    ``y = atan(x)``, from -pi/2 to pi/2.
+    """
 
     def f(self, x: Value) -> Value:
         return arctan(x)
 
 
 class Softsign(Activation, kind="softsign"):
-    """``x / (1 + |x|)``."""
+    """``x / (1 + |x|)``.
+
+    From -1 to 1.
+    """
 
     def f(self, x: Value) -> Value:
         return x / (absolute(x) + 1.0)
 
 
 class Relu(Activation, kind="relu"):
-    """``max(x, 0)``; the gradient at 0 is 0."""
+    """``max(x, 0)``; the gradient at 0 is 0.
+
+    Source: Nair and Hinton, 2010.
+    """
 
     def f(self, x: Value) -> Value:
         return relu(x)
 
 
 class Relu6(Activation, kind="relu6"):
-    """``min(max(x, 0), 6)``; the gradient at either end is 0."""
+    """``min(max(x, 0), 6)``; the gradient at either end is 0.
+
+    Source: Krizhevsky, 2010.
+    """
 
     def f(self, x: Value) -> Value:
         return named.clip(x, 0.0, 6.0)
@@ -131,7 +155,10 @@ class SquaredRelu(Activation, kind="squared_relu"):
 
 
 class LeakyRelu(Activation, kind="leaky_relu", primary="slope"):
-    """``x`` above 0, ``slope * x`` below; ``slope`` is 0.01."""
+    """``x`` above 0, ``slope * x`` below; ``slope`` is 0.01.
+
+    Source: Maas et al., 2013.
+    """
 
     slope: Number = 0.01
 
@@ -168,7 +195,10 @@ class Elu(Activation, kind="elu", primary="alpha"):
 
 
 class Celu(Activation, kind="celu", primary="alpha"):
-    """``x`` above 0, ``alpha (exp(x / alpha) - 1)`` below; ``alpha`` is 1."""
+    """``x`` above 0, ``alpha (exp(x / alpha) - 1)`` below; ``alpha`` is 1.
+
+    Source: Barron, 2017.
+    """
 
     alpha: Positive = 1.0
 
@@ -194,14 +224,20 @@ class Gelu(Activation, kind="gelu", primary="approximate"):
 
 
 class Silu(Activation, kind="silu"):
-    """``x sigmoid(x)``, also called swish."""
+    """``x sigmoid(x)``, also called swish.
+
+    Source: Elfwing et al., 2017; Ramachandran et al., 2017.
+    """
 
     def f(self, x: Value) -> Value:
         return x * sigmoid(x)
 
 
 class HardSilu(Activation, kind="hard_silu"):
-    """``x hard_sigmoid(x)``, also called hard swish."""
+    """``x hard_sigmoid(x)``, also called hard swish.
+
+    Source: Howard et al., "MobileNetV3", 2019.
+    """
 
     def f(self, x: Value) -> Value:
         return x * named.clip(x * (1.0 / 6.0) + 0.5, 0.0, 1.0)
@@ -215,7 +251,10 @@ class Mish(Activation, kind="mish"):
 
 
 class Softplus(Activation, kind="softplus"):
-    """``log(1 + exp(x))``."""
+    """``log(1 + exp(x))``.
+
+    A smooth ``relu``, its gradient is ``sigmoid(x)``; exact for large x. Source: Dugas et al., 2001.
+    """
 
     def f(self, x: Value) -> Value:
         return named.softplus(x)
@@ -255,14 +294,20 @@ class TanhShrink(Activation, kind="tanh_shrink"):
 
 
 class Softmax(Activation, kind="softmax"):
-    """``exp(x)`` scaled to sum to one along the last axis."""
+    """``exp(x)`` scaled to sum to one along the last axis.
+
+    ``exp(x_i) / sum over j of exp(x_j)``, ``(…, n)`` to ``(…, n)``; shifted by the largest, so that nothing overflows.
+    """
 
     def f(self, x: Value) -> Value:
         return normalised.softmax(x)
 
 
 class LogSoftmax(Activation, kind="log_softmax"):
-    """``log(softmax(x))`` along the last axis."""
+    """``log(softmax(x))`` along the last axis.
+
+    ``x_i - log(sum over j of exp(x_j))``, ``(…, n)`` to ``(…, n)``; exact where softmax underflows.
+    """
 
     def f(self, x: Value) -> Value:
         return normalised.log_softmax(x)
@@ -323,7 +368,10 @@ IDENTITY = Identity()
 
 
 class Activate(Layer, kind="activation", primary="of"):
-    """The activation that a value names: for a block whose argument says which."""
+    """The activation that a value names: for a block whose argument says which.
+
+    ``(…)`` to ``(…)``. Its parameters, if it has any (prelu), are this layer's.
+    """
 
     mapping_primary: ClassVar[bool] = True
     of: ActivationField

@@ -43,6 +43,7 @@ class Pad1d(Pad, kind="pad1d", primary="size"):
     """Places added at both ends of a sequence ``(time, channels)``: ``size`` is a number for both, or ``[left, right]``.
 
     ``mode``: ``constant`` (zeros), ``edge`` (the end again) or ``reflect`` (the sequence mirrored, its end not repeated).
+    ``(time, channels)`` to ``(time + left + right, channels)``. ``reflect`` needs an axis longer than its border.
     """
 
     axes = 1
@@ -53,6 +54,8 @@ class Pad2d(Pad, kind="pad2d", primary="size"):
     """A border around an image ``(height, width, channels)``: ``size`` is a number for all sides, or ``[top, bottom, left, right]``.
 
     ``mode``: ``constant`` (zeros), ``edge`` (the outermost place again) or ``reflect`` (the image mirrored, its edge not repeated).
+    ``(height, width, channels)`` to ``(top + height + bottom, left + width + right, channels)``. ``reflect`` needs axes longer than their
+    border.
     """
 
     axes = 2
@@ -64,6 +67,7 @@ class Pad3d(Pad, kind="pad3d", primary="size"):
 
     ``size`` is a number for all sides, or ``[front, back, top, bottom, left, right]``; ``mode``: ``constant`` (zeros), ``edge`` (the
     outermost place again) or ``reflect`` (the volume mirrored, its edge not repeated).
+    ``(depth, height, width, channels)`` to ``(depth', height', width', channels)``, each more by its two ends.
     """
 
     axes = 3
@@ -86,14 +90,20 @@ class Crop(Layer, Spatial):
 
 
 class Crop1d(Crop, kind="crop1d", primary="size"):
-    """Places taken off both ends of a sequence ``(time, channels)``: ``size`` is a number for both, or ``[left, right]``."""
+    """Places taken off both ends of a sequence ``(time, channels)``: ``size`` is a number for both, or ``[left, right]``.
+
+    ``(time, channels)`` to ``(time - left - right, channels)``; an error where nothing is left.
+    """
 
     axes = 1
     size: Size1
 
 
 class Crop2d(Crop, kind="crop2d", primary="size"):
-    """A border taken off an image ``(height, width, channels)``: ``size`` is a number for all sides, or ``[top, bottom, left, right]``."""
+    """A border taken off an image ``(height, width, channels)``: ``size`` is a number for all sides, or ``[top, bottom, left, right]``.
+
+    ``(height, width, channels)`` to ``(height - top - bottom, width - left - right, channels)``; an error where nothing is left.
+    """
 
     axes = 2
     size: Size2
@@ -103,6 +113,7 @@ class Crop3d(Crop, kind="crop3d", primary="size"):
     """A border taken off a volume ``(depth, height, width, channels)``.
 
     ``size`` is a number for all sides, or ``[front, back, top, bottom, left, right]``.
+    ``(depth, height, width, channels)`` to ``(depth', height', width', channels)``, each less its two ends.
     """
 
     axes = 3

@@ -234,6 +234,7 @@ class ConvertBoxes(Layer, kind="convert_boxes"):
 
     ``xyxy`` are two corners, ``xywh`` a corner, width and height, ``cxcywh`` the centre, width and height; torchvision's words.
     ``(…, 4)`` to ``(…, 4)``.
+    An error where a box's last axis is not 4 long.
     """
 
     source: Format
@@ -255,7 +256,10 @@ class ConvertBoxes(Layer, kind="convert_boxes"):
 
 
 class ClipBoxes(Layer, kind="clip_boxes", primary="image"):
-    """Corners ``(…, 4)`` brought into an ``image: [height, width]``: x within 0 and the width, y within 0 and the height."""
+    """Corners ``(…, 4)`` brought into an ``image: [height, width]``: x within 0 and the width, y within 0 and the height.
+
+    ``(…, 4)`` to ``(…, 4)``: ``min(max(x, 0), width)``, ``min(max(y, 0), height)``.
+    """
 
     image: Sides
 

@@ -42,6 +42,7 @@ class Dropout(Dropped, kind="dropout", primary="rate"):
 
     The probability is rounded to a multiple of 2^-16, what is kept is divided by ``1 - rate`` itself. Which elements fall depends on
     (seed, layer, step, row, element) alone. Source: Srivastava et al., 2014.
+    ``(…)`` to ``(…)``; its mean stays what it was, and inference needs no factor.
     """
 
     draw = "dropout"
@@ -51,6 +52,7 @@ class SpatialDropout(Dropped, kind="spatial_dropout", primary="rate"):
     """In training whole channels (the last axis) are 0 with probability ``rate``, and otherwise divided by ``1 - rate``; else ``x``.
 
     For sequences, images and volumes alike. Which fall depends on (seed, layer, step, row, channel) alone. Source: Tompson et al., 2015.
+    ``(…, channels)`` to ``(…, channels)``.
     """
 
     draw = "spatial_dropout"
@@ -65,6 +67,7 @@ class DropPath(Dropped, kind="drop_path", primary="rate"):
 
     At the end of a residual's ``layers`` it leaves the shortcut alone. Which rows fall depends on (seed, layer, step, row) alone.
     Source: Huang et al., 2016.
+    ``(…)`` to ``(…)``.
     """
 
     draw = "drop_path"

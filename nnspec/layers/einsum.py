@@ -44,6 +44,7 @@ class Einsum(Merge, kind="einsum", primary="equation"):
 
     The batch is implied, and never written: a row of the output comes from that row of every input, and what has no rows, a
     parameter, stands in each. A letter twice in one input takes its diagonal. Lengths of one letter must be equal.
+    ``ij,jk->ik`` of ``(3, 4)`` and ``(4, 5)`` gives ``(3, 5)``; every letter of the output stands in an input.
     """
 
     inputs = (1, 8)

@@ -12,6 +12,7 @@ class Embedding(Layer, kind="embedding", primary="vocabulary"):
     """A learned vector of ``units`` for each number from 0 to ``vocabulary - 1``.
 
     Input: whole numbers ``(…)``, output ``(…, units)``. The table ``(vocabulary, units)`` starts uniform within ±0.05.
+    ``y[…, u] = embedding[x[…], u]``. Whole numbers alone; one that is fed beyond the vocabulary is an error.
     """
 
     vocabulary: Count

@@ -10,7 +10,10 @@ from nnspec.ops.rows import stop_gradient
 
 
 class StopGradient(Layer, kind="stop_gradient"):
-    """``x``, through which no gradient flows."""
+    """``x``, through which no gradient flows.
+
+    ``(…)`` to ``(…)``; ``dy/dx = 0``.
+    """
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
         return stop_gradient(x)
@@ -20,6 +23,7 @@ class Cast(Layer, kind="cast", primary="dtype"):
     """The same numbers as another element type: float32 (the spec's precision), int32, int64 or bool.
 
     Floats lose what stands behind the point; of numbers all but 0 are true. No gradient flows into whole numbers.
+    ``(…)`` to ``(…)``.
     """
 
     dtype: Literal["float32", "int32", "int64", "bool"]

@@ -44,6 +44,7 @@ class Math(Merge, kind="math", primary="formula"):
     apart. There are numbers, ``+ - * / // % **``, comparisons, ``and or not``, ``a if c else b``; ``exp log sqrt sin cos tanh cosh sigmoid erf
     abs sign minimum maximum where``; and ``sum mean max min``, along ``axis`` (a number or a list, the batch not counted) or along all
     axes but the batch, ``keep=true`` leaving length 1. ``$name`` is put in before. Truth values count as 1 and 0 in arithmetic.
+    ``(…)`` and ``(…)`` broadcast as in ``add``; the output has the shape that the formula gives.
     """
 
     inputs = (1, 64)

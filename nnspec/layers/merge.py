@@ -48,38 +48,58 @@ class Elementwise(Merge):
 
 
 class Add(Elementwise, kind="add"):
-    """The sum of its inputs."""
+    """The sum of its inputs.
+
+    ``y = x1 + x2 + …``. Shapes broadcast as NumPy's, the batch apart: ``(4)`` and ``(3, 4)`` give ``(3, 4)``; an error where they cannot.
+    """
 
     op, verb = ops.Add, "added"
 
 
 class Subtract(Elementwise, kind="subtract"):
-    """The first input less the second."""
+    """The first input less the second.
+
+    ``y = a - b``. Shapes broadcast as in ``add``: ``(3, 4)`` and ``(4)`` give ``(3, 4)``.
+    """
 
     op, verb = ops.Subtract, "subtracted"
     inputs = (2, 2)
 
 
 class Multiply(Elementwise, kind="multiply"):
-    """The product of its inputs, element by element."""
+    """The product of its inputs, element by element.
+
+    ``y = x1 * x2 * …``. Shapes broadcast as in ``add``: a gate ``(1, 1, channels)`` times ``(height, width, channels)`` scales channels.
+    """
 
     op, verb = ops.Multiply, "multiplied"
 
 
 class Maximum(Elementwise, kind="maximum"):
-    """The largest of its inputs, element by element."""
+    """The largest of its inputs, element by element.
+
+    ``y = max(x1, x2, …)``. Shapes broadcast as in ``add``: ``(3, 4)`` and ``(4)`` give ``(3, 4)``; of two equal ones each takes half of the
+    gradient.
+    """
 
     op, verb = ops.Maximum, "compared"
 
 
 class Minimum(Elementwise, kind="minimum"):
-    """The smallest of its inputs, element by element."""
+    """The smallest of its inputs, element by element.
+
+    ``y = min(x1, x2, …)``. Shapes broadcast as in ``add``: ``(3, 4)`` and ``(4)`` give ``(3, 4)``; of two equal ones each takes half of the
+    gradient.
+    """
 
     op, verb = ops.Minimum, "compared"
 
 
 class Average(Elementwise, kind="average"):
-    """The mean of its inputs, element by element."""
+    """The mean of its inputs, element by element.
+
+    ``y = (x1 + … + xn) / n``. Shapes broadcast as in ``add``: ``(3, 4)`` and ``(4)`` give ``(3, 4)``.
+    """
 
     op, verb = ops.Add, "averaged"
 
@@ -88,7 +108,10 @@ class Average(Elementwise, kind="average"):
 
 
 class Concat(Merge, kind="concat", primary="axis"):
-    """Its inputs joined along ``axis``, counted from 0 without the batch; the last by default."""
+    """Its inputs joined along ``axis``, counted from 0 without the batch; the last by default.
+
+    ``(6, 8)`` and ``(6, 2)`` give ``(6, 10)``. The other axes must be equal; what has no rows, a parameter, stands in each row.
+    """
 
     axis: Axis = -1
 
@@ -100,7 +123,10 @@ class Concat(Merge, kind="concat", primary="axis"):
 
 
 class Stack(Merge, kind="stack", primary="axis"):
-    """Its inputs, all of one shape, side by side along a new axis: ``axis`` 0 of the output by default."""
+    """Its inputs, all of one shape, side by side along a new axis: ``axis`` 0 of the output by default.
+
+    ``(8)`` and ``(8)`` give ``(2, 8)``, with ``axis: -1`` ``(8, 2)``.
+    """
 
     inputs = (1, 64)
     axis: Axis = 0
@@ -117,6 +143,7 @@ class MatMul(Merge, kind="matmul"):
     """The matrix product of two inputs over their last two axes; ``transpose`` swaps those of the second.
 
     The axes before them broadcast, the batch apart. A row of one axis is multiplied with a parameter: ``(in)`` by ``(in, out)``.
+    ``(…, m, k)`` and ``(…, k, n)`` give ``(…, m, n)``; with ``transpose`` the second is ``(…, n, k)``.
     """
 
     inputs = (2, 2)

@@ -12,6 +12,7 @@ class GaussianNoise(Layer, kind="gaussian_noise", primary="deviation"):
     """In training ``x`` plus normal numbers of mean 0 and ``deviation``; else ``x``.
 
     They depend on (seed, layer, step, row, element) alone.
+    ``y = x + deviation * z``. ``(…)`` to ``(…)``. Floats alone.
     """
 
     noise = True

@@ -47,6 +47,9 @@ class BatchNorm(Normalisation, kind="batch_norm"):
     In training with the batch's biased variance, and ``moving = momentum * moving + (1 - momentum) * batch``; else with the
     moving statistics. ``momentum`` 0.99, ``epsilon`` 1e-3; ``variance: unbiased`` keeps PyTorch's moving variance. Rows of
     weight 0 are not seen. ``trainable: false`` is inference. Source: Ioffe and Szegedy, 2015.
+    ``(…, channels)`` to ``(…, channels)``; ``gamma`` starts at 1, ``beta`` at 0, ``moving_mean`` at 0 and ``moving_variance`` at 1,
+    ``(channels)`` each. The two last are not
+    trained, but counted among the parameters.
     """
 
     momentum: Momentum = 0.99
@@ -85,6 +88,7 @@ class LayerNorm(Normalisation, kind="layer_norm"):
 
     ``axes: [-2, -1]`` is PyTorch's normalized_shape of two numbers; gamma and beta have the lengths of these axes. Source: Ba,
     Kiros, Hinton, 2016.
+    ``(…)`` to ``(…)``.
     """
 
     axes: Axes = (-1,)
@@ -115,6 +119,7 @@ class GroupNorm(Normalisation, kind="group_norm", primary="groups"):
     """``gamma (x - mean) / sqrt(variance + epsilon) + beta``: each row's own statistics of each group of neighbouring channels.
 
     ``groups`` 32 has to divide the channels; ``epsilon`` 1e-3 (PyTorch: 1e-5). Source: Wu and He, 2018.
+    ``(…, channels)`` to ``(…, channels)``; an error unless ``groups`` divides the channels.
     """
 
     groups: Count = 32
@@ -135,6 +140,7 @@ class InstanceNorm(Normalisation, kind="instance_norm"):
 
     ``epsilon`` 1e-3; PyTorch has 1e-5, and neither gamma nor beta unless asked: ``scale: false, center: false``. Source: Ulyanov,
     Vedaldi, Lempitsky, 2016.
+    ``(…, channels)`` to ``(…, channels)``, places before the last axis.
     """
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
@@ -147,6 +153,7 @@ class RmsNorm(Layer, kind="rms_norm"):
 
     ``epsilon`` 1e-6, as Keras; PyTorch takes the smallest step of the dtype (1.2e-7 in single precision) unless told. Source: Zhang
     and Sennrich, 2019.
+    ``(…, n)`` to ``(…, n)``; ``gamma`` ``(n)`` starts at 1, there is no shift.
     """
 
     epsilon: Positive = 1e-6
@@ -167,6 +174,7 @@ class LocalResponseNorm(Layer, kind="local_response_norm", primary="size"):
 
     As PyTorch, alpha is over ``size``: the networks of 2012 write 5 times our alpha for a size of 5. ``alpha`` 1e-4, ``beta`` 0.75,
     ``k`` 1. Source: Krizhevsky, Sutskever, Hinton, 2012.
+    ``(…, channels)`` to ``(…, channels)``; near the first and the last channel there are fewer neighbours, and nothing stands for them.
     """
 
     size: Annotated[int, Field(ge=1, le=1024)]

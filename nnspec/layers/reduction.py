@@ -28,14 +28,20 @@ class Reduction(Layer):
 
 
 class ReduceSum(Reduction, kind="reduce_sum", primary="axes"):
-    """The sum over ``axes``, counted from 0 without the batch, or over all; ``keep`` leaves them with length 1."""
+    """The sum over ``axes``, counted from 0 without the batch, or over all; ``keep`` leaves them with length 1.
+
+    ``(6, 8)`` over ``axes: 0`` gives ``(8)``, with ``keep`` ``(1, 8)``; over all of them one number a row, ``()``.
+    """
 
     def over(self, x: Value, axes: tuple[int, ...]) -> Value:
         return sum_(x, axes, self.keep)
 
 
 class ReduceMean(Reduction, kind="reduce_mean", primary="axes"):
-    """The mean over ``axes``, counted from 0 without the batch, or over all; ``keep`` leaves them with length 1."""
+    """The mean over ``axes``, counted from 0 without the batch, or over all; ``keep`` leaves them with length 1.
+
+    ``(6, 8)`` over ``axes: 0`` gives ``(8)``, with ``keep`` ``(1, 8)``; over all of them one number a row, ``()``.
+    """
 
     def over(self, x: Value, axes: tuple[int, ...]) -> Value:
         if not x.dtype.is_float:
@@ -44,14 +50,20 @@ class ReduceMean(Reduction, kind="reduce_mean", primary="axes"):
 
 
 class ReduceMax(Reduction, kind="reduce_max", primary="axes"):
-    """The largest over ``axes``, or over all; ``keep`` leaves them with length 1. Equal ones share the gradient, as in PyTorch."""
+    """The largest over ``axes``, or over all; ``keep`` leaves them with length 1. Equal ones share the gradient, as in PyTorch.
+
+    ``(6, 8)`` over ``axes: 0`` gives ``(8)``, with ``keep`` ``(1, 8)``; over all of them one number a row, ``()``.
+    """
 
     def over(self, x: Value, axes: tuple[int, ...]) -> Value:
         return max_(x, axes, self.keep)
 
 
 class ReduceMin(Reduction, kind="reduce_min", primary="axes"):
-    """The smallest over ``axes``, or over all; ``keep`` leaves them with length 1. Equal ones share the gradient."""
+    """The smallest over ``axes``, or over all; ``keep`` leaves them with length 1. Equal ones share the gradient.
+
+    ``(6, 8)`` over ``axes: 0`` gives ``(8)``, with ``keep`` ``(1, 8)``; over all of them one number a row, ``()``.
+    """
 
     def over(self, x: Value, axes: tuple[int, ...]) -> Value:
         return min_(x, axes, self.keep)

@@ -60,7 +60,8 @@ class MultiscaleRoiAlign(Cells, kind="multiscale_roi_align", primary="size"):
 
     The maps are ever half as large, the largest first, and made from an ``image: [height, width]``, whose pixels boxes are in. A box of
     area a is read from level ``floor(canonical_level + log2(sqrt(a) / canonical_size))``, 4 and 224, level n being the map 2^n times smaller than
-    the image, or the nearest that there is. Output ``(k, high, wide, channels)``. Torchvision's MultiScaleRoIAlign.
+    the image, or the nearest that there is. Maps ``(height, width, channels)`` and boxes ``(k, 4)`` give
+    ``(k, high, wide, channels)``. Torchvision's MultiScaleRoIAlign.
     Source: Lin et al., "Feature pyramid networks", 2017.
     """
 

@@ -126,6 +126,7 @@ class Resize1d(ResizeAxes, kind="resize1d", primary="size"):
     """A sequence ``(time, channels)`` at ``size`` steps, or ``floor(scale * time)``.
 
     As ``resize2d``; ``method``: ``linear`` or ``nearest``.
+    ``(time, channels)`` to ``(size, channels)``.
     """
 
     axes = 1
@@ -153,6 +154,7 @@ class Resize3d(ResizeAxes, kind="resize3d", primary="size"):
     """A volume at a ``size`` (a number, or ``[depth, height, width]``), or at ``scale`` times its own, rounded down.
 
     As ``resize2d``; ``method``: ``trilinear`` or ``nearest``.
+    ``(depth, height, width, channels)`` to ``(depth', height', width', channels)``.
     """
 
     axes = 3
@@ -165,6 +167,7 @@ class Resize(Sized, kind="resize", primary="size"):
     """Every axis but the last at a ``size``, or at ``scale`` times its own: one number for all, or a list with one an axis.
 
     As ``resize2d`` for any number of axes; ``method``: ``linear`` or ``nearest``.
+    ``(8, 8, 4)`` with ``size: [5, 7]`` gives ``(5, 7, 4)``.
     """
 
     size: Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(each(1))] | None = None

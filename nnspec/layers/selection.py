@@ -29,6 +29,7 @@ class Slice(Layer, kind="slice"):
     """From ``start`` up to ``stop``, which is left out, every ``step``-th along ``axes``; a number below 0 counts from the end.
 
     ``slice: {start: 1}`` leaves out the first of axis 0; of several axes each has its own: ``{axes: [0, 1], start: [2, 2], stop: [-2, -2]}``.
+    ``y[i] = x[start + i * step]``. ``(6, 8)`` with ``start: 1`` gives ``(5, 8)``; an error where nothing is left.
     """
 
     start: Bounds = (0,)
@@ -78,6 +79,7 @@ class Split(Layer, kind="split", primary="parts"):
     """Cut along ``axis``, the last by default, into ``parts`` of one size, or into ``sizes``.
 
     The parts are ``name.0``, ``name.1``, …; a layer that takes several inputs takes all of them where it names the split alone.
+    ``(6, 8)`` in 2 ``parts`` gives two of ``(6, 4)``; an error where they do not fill the axis.
     """
 
     several = True
@@ -125,6 +127,7 @@ class Gather(Merge, kind="gather", primary="indices"):
     ``gather: {indices: 0, axis: 0}`` is the first along axis 0, which goes; ``indices: [0, -1]`` keeps it. Without ``indices`` a second
     input holds whole numbers, counted from 0; each row has its own, and what lies beyond an end takes that end; what is
     fed from outside may not lie beyond.
+    ``(6, 8)`` with ``indices: 0`` gives ``(8)``, with ``[0, -1]`` ``(2, 8)``. A number in the spec that lies beyond is an error.
     """
 
     inputs = (1, 2)
@@ -185,7 +188,10 @@ def _ids(ids: Value, length: Dim) -> Value:
 
 
 class OneHot(Layer, kind="one_hot", primary="classes"):
-    """1 at each whole number's place along a new last axis of ``classes``, else 0: ``(…)`` to ``(…, classes)``; beyond the classes all are 0."""
+    """1 at each whole number's place along a new last axis of ``classes``, else 0: ``(…)`` to ``(…, classes)``; beyond the classes all are 0.
+
+    ``y[…, c] = 1 if x[…] == c else 0``. Whole numbers alone: a float is an error.
+    """
 
     classes: Count
 
@@ -199,6 +205,7 @@ class TopK(Layer, kind="top_k", primary="k"):
     """The ``k`` largest along the last axis, the largest first: ``name`` or ``name.values``, and their places ``name.indices`` (int64).
 
     Of equals the first comes first; NaN counts as the largest, as in PyTorch. Gradients flow to the places that were taken.
+    ``(…, n)`` to ``(…, k)``; an error where k is more than n.
     """
 
     k: Count
@@ -215,7 +222,10 @@ class TopK(Layer, kind="top_k", primary="k"):
 
 
 class Where(Merge, kind="where"):
-    """The second input where the first is true (or not 0), else the third; shapes broadcast, the batch apart."""
+    """The second input where the first is true (or not 0), else the third; shapes broadcast, the batch apart.
+
+    ``y = a if condition else b``. ``(3, 4)``, ``(3, 4)`` and ``(4)`` give ``(3, 4)``; no gradient flows into the condition.
+    """
 
     inputs = (3, 3)
     roles = ("condition", "then", "otherwise")

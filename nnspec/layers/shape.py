@@ -17,14 +17,20 @@ Length = Annotated[int, Field(ge=-1, le=LARGEST)]
 
 
 class Flatten(Layer, kind="flatten"):
-    """All axes but the batch as one, in row-major order: ``(height, width, channels)`` to ``(height * width * channels)``."""
+    """All axes but the batch as one, in row-major order: ``(height, width, channels)`` to ``(height * width * channels)``.
+
+    ``(n)`` stays ``(n)``, a scalar becomes ``(1)``.
+    """
 
     def build(self, x: Value, p: Values, mode: Mode) -> Value:
         return reshape(x, (x.shape[0], size(x.shape[1:])))
 
 
 class Reshape(Layer, kind="reshape", primary="shape"):
-    """The same elements in row-major order under another shape; one length may be -1: what is left."""
+    """The same elements in row-major order under another shape; one length may be -1: what is left.
+
+    ``reshape: [2, -1]`` makes ``(2, 12)`` of ``(6, 4)``; an error where the number of elements would change.
+    """
 
     shape: tuple[Length, ...]
 
@@ -49,7 +55,10 @@ class Reshape(Layer, kind="reshape", primary="shape"):
 
 
 class Permute(Layer, kind="permute", primary="axes"):
-    """Axes in another order: output axis i is input axis ``axes[i]``, counted from 0 without the batch."""
+    """Axes in another order: output axis i is input axis ``axes[i]``, counted from 0 without the batch.
+
+    ``y = transpose(x)``: ``axes: [2, 0, 1]`` makes ``(channels, height, width)`` of ``(height, width, channels)``. Each axis stands once.
+    """
 
     axes: tuple[Whole, ...]
 
@@ -60,7 +69,10 @@ class Permute(Layer, kind="permute", primary="axes"):
 
 
 class Transpose(Layer, kind="transpose", primary="axes"):
-    """Two axes exchanged: the last two, or the two of ``axes``, counted from 0 without the batch. ``permute`` orders all of them."""
+    """Two axes exchanged: the last two, or the two of ``axes``, counted from 0 without the batch. ``permute`` orders all of them.
+
+    ``(6, 8)`` to ``(8, 6)``; ``(3, 6, 8)`` to ``(3, 8, 6)``.
+    """
 
     axes: tuple[Axis, Axis] = (-2, -1)
 

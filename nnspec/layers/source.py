@@ -68,6 +68,7 @@ class Parameter(Source, kind="parameter", primary="shape"):
 
     ``init: normal`` (a number, or the numbers themselves) says what it starts with; else glorot_uniform, as Keras' add_weight.
     Joined to a sequence by ``concat`` it stands in every row. ``name.value`` is the same tensor.
+    No input; the output is ``shape``, without rows.
     """
 
     batched = False
@@ -84,6 +85,7 @@ class Constant(Source, kind="constant", primary="value"):
     """A number, or lists of numbers; it has no rows, and broadcasts over those of others. ``.inf`` and ``-.inf`` are floats, too.
 
     ``dtype`` is float32 (the spec's precision), int32, int64 or bool.
+    No input; the output has the lists' shape, ``[[1, 2], [3, 4.5]]`` is ``(2, 2)``. A fraction as a whole number is an error.
     """
 
     batched = False
@@ -112,6 +114,7 @@ class Normal(Random, kind="normal", primary="shape"):
     """Normal numbers of ``mean`` 0 and ``deviation`` 1 for each row, new ones each step, in inference too.
 
     They depend on (seed, layer, step, row, element) alone.
+    No input; the output is ``shape``, for each row.
     """
 
     mean: Number = 0.0
@@ -127,6 +130,7 @@ class Uniform(Random, kind="uniform", primary="shape"):
     """Numbers evenly from ``minimum`` 0 up to ``maximum`` 1 for each row, new ones each step, in inference too.
 
     They depend on (seed, layer, step, row, element) alone.
+    ``minimum + (maximum - minimum) * u``. No input; the output is ``shape``, for each row.
     """
 
     minimum: Number = 0.0
@@ -144,6 +148,7 @@ class Bernoulli(Random, kind="bernoulli", primary="shape"):
     """1 with ``probability`` 0.5, else 0, for each row, new ones each step, in inference too.
 
     They depend on (seed, layer, step, row, element) alone.
+    No input; the output is ``shape``, for each row.
     """
 
     probability: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -157,6 +162,7 @@ class SampleNormal(Merge, kind="sample_normal"):
     """``mean + exp(log_variance / 2) * z`` from two inputs, z being normal: gradients flow into both, in inference too.
 
     z depends on (seed, layer, step, row, element) alone. Source: Kingma and Welling, 2014.
+    ``(…)`` and ``(…)`` of one shape give ``(…)``.
     """
 
     inputs = (2, 2)

@@ -114,7 +114,8 @@ KEYS: Mapping[str, str] = {
     "stretch.learning_rate": "The optimizer's rate in it.",
     "to": "The rate that it ends at.", "watch": "What is watched: `validation.loss`.", "patience": "How many epochs it waits.",
     "change": "How much counts as better.",
-    "cooldown": "How many epochs it rests after a cut.", "gain": "What the spread is multiplied by.",
+    "cooldown": "How many epochs it rests after a cut.", "gain": "What the variance is multiplied by.",
+    "orthogonal.gain": "What the rows or columns are multiplied by.",
     # data
     "columns": "The columns.", "path": "A path relative to the spec, or one a split.", "header": "Whether the first line names columns.",
     "separator": "What stands between cells.", "decimal": "The decimal mark.", "missing": "What stands for a missing cell.",

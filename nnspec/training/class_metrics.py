@@ -115,21 +115,30 @@ class Averaged(PerClass):
 
 
 class Precision(Averaged, kind="precision"):
-    """Of what was said to be a class, the share that is: ``hits / guessed``."""
+    """Of what was said to be a class, the share that is: ``hits / guessed``.
+
+    Scores ``(…, classes)`` and class numbers ``(…)``, or one-hot; or yes and no, ``(…)`` both. Where nothing was guessed it is 0.
+    """
 
     def of(self, hits: Floats, guessed: Floats, actual: Floats) -> Floats:
         return ratio(hits, guessed)
 
 
 class Recall(Averaged, kind="recall"):
-    """Of what is a class, the share that was said to be: ``hits / actual``."""
+    """Of what is a class, the share that was said to be: ``hits / actual``.
+
+    Scores ``(…, classes)`` and class numbers ``(…)``, or one-hot; or yes and no, ``(…)`` both. Where there is nothing to find it is 0.
+    """
 
     def of(self, hits: Floats, guessed: Floats, actual: Floats) -> Floats:
         return ratio(hits, actual)
 
 
 class F1(Averaged, kind="f1"):
-    """The harmonic mean of precision and recall: ``2 hits / (guessed + actual)``."""
+    """The harmonic mean of precision and recall: ``2 hits / (guessed + actual)``.
+
+    Scores ``(…, classes)`` and class numbers ``(…)``, or one-hot; or yes and no, ``(…)`` both.
+    """
 
     def of(self, hits: Floats, guessed: Floats, actual: Floats) -> Floats:
         return ratio(2.0 * hits, guessed + actual)

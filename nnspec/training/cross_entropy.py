@@ -16,6 +16,7 @@ class CrossEntropy(Placewise, kind="cross_entropy"):
 
     An output that comes from ``softmax`` is read from what went into it; any other is taken as logits. Class numbers of shape
     (height, width) are those of pixels, for scores of shape (height, width, classes).
+    Scores ``(…, classes)``; class numbers ``(…)``, or probabilities ``(…, classes)``. The mean over a row's places, then over rows.
     """
 
     def target(self, y: Value) -> TensorType:
@@ -52,6 +53,7 @@ class BinaryCrossEntropy(Placewise, kind="binary_cross_entropy"):
 
     An output that comes from ``sigmoid`` is read from what went into it; any other is taken as logits. ``class_weights`` are those
     of 0 and of 1. ``smoothing`` moves a target towards 1/2.
+    Output and target are ``(…)`` of one shape, or ``(…, 1)`` and ``(…)``; anything else is an error.
     """
 
     two = True

@@ -113,7 +113,11 @@ def over_rows(rows: Value, weight: Value | None) -> Value:
 
 
 class MeanSquaredError(Loss, kind="mse"):
-    """``(y - t)^2``, the mean over a row's elements."""
+    """``(y - t)^2``, the mean over a row's elements.
+
+    Output and target are ``(…)`` of one shape, or ``(…, 1)`` and ``(…)``; anything else is an error. In the target's unit squared, as it was
+    prepared.
+    """
 
     numbers = True
 
@@ -122,7 +126,10 @@ class MeanSquaredError(Loss, kind="mse"):
 
 
 class MeanAbsoluteError(Loss, kind="mae"):
-    """``|y - t|``, the mean over a row's elements; the gradient at 0 is 0."""
+    """``|y - t|``, the mean over a row's elements; the gradient at 0 is 0.
+
+    Output and target are ``(…)`` of one shape, or ``(…, 1)`` and ``(…)``; anything else is an error.
+    """
 
     numbers = True
 
@@ -131,7 +138,10 @@ class MeanAbsoluteError(Loss, kind="mae"):
 
 
 class Huber(Loss, kind="huber", primary="delta"):
-    """``(y - t)^2 / 2`` where ``|y - t| <= delta``, else ``delta (|y - t| - delta / 2)``; ``delta`` is 1. Source: Huber, 1964."""
+    """``(y - t)^2 / 2`` where ``|y - t| <= delta``, else ``delta (|y - t| - delta / 2)``; ``delta`` is 1. Source: Huber, 1964.
+
+    Output and target are ``(…)`` of one shape, or ``(…, 1)`` and ``(…)``; anything else is an error.
+    """
 
     numbers = True
     delta: Positive = 1.0
@@ -143,7 +153,10 @@ class Huber(Loss, kind="huber", primary="delta"):
 
 
 class Hinge(Loss, kind="hinge"):
-    """``max(0, 1 - t y)`` for a score ``y``; the target is -1 or 1, or 0 or 1: what is not above 0 is -1."""
+    """``max(0, 1 - t y)`` for a score ``y``; the target is -1 or 1, or 0 or 1: what is not above 0 is -1.
+
+    Output and target are ``(…)`` of one shape, or ``(…, 1)`` and ``(…)``; anything else is an error. Source: Cortes and Vapnik, 1995.
+    """
 
     two = True
 
@@ -168,6 +181,7 @@ class KlDivergence(Loss, kind="kl_divergence"):
 
     An output that comes from ``softmax`` is read from what went into it, one from ``log_softmax`` is taken as logarithms; any other
     is taken as probabilities of at least 1e-7. Source: Kullback and Leibler, 1951.
+    Output and target ``(…, classes)``.
     """
 
     def fits(self, y: Value, t: TensorType) -> None:
@@ -195,6 +209,7 @@ class Perceptron(Loss, kind="perceptron"):
 
     With ``sgd`` and one row a batch the weights move by ``learning_rate (t - y) x``. The target is 0 or 1.
     Source: Rosenblatt, 1958.
+    Output and target ``(units)``.
     """
 
     two = True

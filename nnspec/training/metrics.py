@@ -154,7 +154,10 @@ def classes_fit(metric: Metric, r: Reading, one_hot: bool = False) -> None:
 
 
 class Accuracy(RowMean, kind="accuracy"):
-    """The share of right answers: the largest score is the target's class; of what says yes or no, the right side of 1/2."""
+    """The share of right answers: the largest score is the target's class; of what says yes or no, the right side of 1/2.
+
+    ``hits / places``. Scores ``(…, classes)`` and class numbers ``(…)``, or one-hot; or yes and no, ``(…)`` both.
+    """
 
     def check(self, r: Reading) -> None:
         classes_fit(self, r, one_hot=True)
@@ -165,7 +168,10 @@ class Accuracy(RowMean, kind="accuracy"):
 
 
 class TopKAccuracy(RowMean, kind="top_k", primary="k"):
-    """The share of rows whose class is among the ``k`` largest scores: 5."""
+    """The share of rows whose class is among the ``k`` largest scores: 5.
+
+    Scores ``(…, classes)`` and class numbers ``(…)``; of equal scores the lower class comes first.
+    """
 
     k: Count = 5
 
@@ -188,7 +194,10 @@ def difference(r: Reading) -> Value:
 
 
 class MeanAbsoluteError(RowMean, kind="mae"):
-    """``|y - t|`` in the target's unit."""
+    """``|y - t|`` in the target's unit.
+
+    The mean over a row's elements, then over rows. Output and target ``(…)`` of one shape.
+    """
 
     better, power = "less", 1
 
@@ -197,7 +206,10 @@ class MeanAbsoluteError(RowMean, kind="mae"):
 
 
 class MeanSquaredError(RowMean, kind="mse"):
-    """``(y - t)^2`` in the target's unit squared."""
+    """``(y - t)^2`` in the target's unit squared.
+
+    The mean over a row's elements, then over rows. Output and target ``(…)`` of one shape.
+    """
 
     better, power = "less", 2
 
@@ -206,7 +218,10 @@ class MeanSquaredError(RowMean, kind="mse"):
 
 
 class RootMeanSquaredError(MeanSquaredError, kind="rmse"):
-    """The root of ``mse``, in the target's unit."""
+    """The root of ``mse``, in the target's unit.
+
+    ``sqrt(mean (y - t)^2)``: the root of the mean over all rows, not the mean of roots.
+    """
 
     power = 1
 

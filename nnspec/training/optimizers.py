@@ -18,7 +18,10 @@ __all__ = ["Optimizer", "WeightDecay", "as_step"]
 
 
 class Sgd(Optimizer, kind="sgd", primary="learning_rate"):
-    """``v = momentum v + g;  p = p - rate v``, with ``nesterov``: ``p = p - rate (g + momentum v)``. Rate 0.01, momentum 0."""
+    """``v = momentum v + g;  p = p - rate v``, with ``nesterov``: ``p = p - rate (g + momentum v)``. Rate 0.01, momentum 0.
+
+    v starts with the first gradient, as PyTorch's. Source: Robbins and Monro, 1951; Polyak, 1964; Sutskever et al., 2013.
+    """
 
     learning_rate: NotNegative = 1e-2
     momentum: Fraction = 0.0

@@ -13,7 +13,10 @@ __all__ = ["Schedule", "Span"]
 
 
 class Constant(Schedule, kind="constant", primary="length"):
-    """The optimizer's rate throughout; ``length`` is that of a stretch in a list of them."""
+    """The optimizer's rate throughout; ``length`` is that of a stretch in a list of them.
+
+    ``rate``; with ``warmup: n`` the first n are ``rate (t + 1) / n`` (as of every schedule). Source of warmup: Goyal et al., 2017.
+    """
 
     length: LengthField | None = None
 
@@ -36,7 +39,10 @@ class Step(Schedule, kind="step"):
 
 
 class Cosine(Schedule, kind="cosine"):
-    """``minimum + (rate - minimum) (1 + cos(pi t / length)) / 2``; ``length`` is the run's; past it the rate stays at the minimum."""
+    """``minimum + (rate - minimum) (1 + cos(pi t / length)) / 2``; ``length`` is the run's; past it the rate stays at the minimum.
+
+    Source: Loshchilov and Hutter, "SGDR", 2016, without restarts.
+    """
 
     length: LengthField | None = None
     minimum: NotNegative = 0.0

@@ -60,6 +60,7 @@ class Focal(Yes, Placewise, kind="focal", primary="gamma"):
     One unit, or units from ``sigmoid``, say yes or no each: ``alpha`` is then what yes counts, and ``1 - alpha`` no. Any other
     output has a class a unit, read from logits or from ``softmax``: ``alpha`` is a list with a number a class, or one for all.
     Without it every class counts 1. It does not change what a mean is divided by; ``class_weights`` do. Source: Lin et al., 2017.
+    Scores ``(…, classes)`` and class numbers ``(…)``, or scores and answers ``(…)`` of one shape.
     """
 
     gamma: NotNegative = 2.0
@@ -117,6 +118,7 @@ class Dice(Yes, kind="dice", primary="smooth"):
     One unit, or units from ``sigmoid``, are masks of their own; any other output has a class a unit at each place, read from
     logits or from ``softmax``, and the target class numbers or one-hot. ``class_weights`` weigh the classes' areas.
     Source: Milletari et al., 2016.
+    Scores ``(places…, classes)``; class numbers ``(places…)``, masks or one-hot ``(places…, classes)``.
     """
 
     smooth: Positive = 1.0
