@@ -20,6 +20,7 @@ from nnspec.training.optimizers import Optimizer
 
 PLACES = ("reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze")  # layers that only move numbers
 NOTHING = ("identity", *PLACES)  # and those that do nothing
+ACTIVATIONS = ("activation", *(kind for kind, made in Activation.registry.items() if issubclass(made, Activation)))
 NOISE = ("dropout", "spatial_dropout", "drop_path", "gaussian_noise", "gaussian_dropout")
 
 

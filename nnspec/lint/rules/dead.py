@@ -7,14 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from nnspec.errors import Place, Problem
-from nnspec.layers.convolution import Kernelled
-from nnspec.layers.dense import Dense
-from nnspec.layers.initializers import Constant, Initializer, Ones, Zeros
 from nnspec.layers.math import NOWHERE, Math
 from nnspec.layers.source import Constant as ConstantLayer
 from nnspec.lint.bounds import ALL
 from nnspec.lint.rule import Rule
-from nnspec.lint.view import NOTHING, View, activated_at, activation, at, bare
+from nnspec.lint.view import NOTHING, View, activated_at, activation, bare
 from nnspec.network.graph import Leaf
 from nnspec.spec.expressions import Binary, Call, Compare, Conditional, Expression, Number, children
 from nnspec.spec.tensor_formulas import name_of, names_of, read
@@ -181,62 +178,3 @@ def _one_number(view: View, leaf: Leaf) -> bool:
     """Whether a layer of any input makes one number alone: what is cut off above where it begins."""
     low, high = view.bounds[leaf.path]
     return low == high and any(p.batched for p in leaf.inputs)
-
-
-class EqualWeights(Rule, number=15, name="equal-weights"):
-    """Hidden units that start alike stay alike, or never start."""
-
-    why = """
-        With a kernel of zeros every unit of a hidden layer gives 0, and behind relu, whose gradient at 0 is 0, none ever moves. With two
-        layers of one number each all units get the same gradient and stay copies of one. Initial values are drawn to break that symmetry.
-        Source: Goodfellow, Bengio, Courville, "Deep learning", 2016, 8.4. (The last layer of a network or of a residual branch may begin at 0.)
-        """
-    hint = "leave init of the kernel out, or write he_normal or glorot_uniform"
-    bad = """
-        nnspec: 1
-        inputs: {features: {shape: [8]}}
-        layers:
-          - dense: {units: 16, activation: relu, init: {kernel: zeros}}   # <-
-          - dense: 3
-        loss: cross_entropy
-        """
-    good = """
-        nnspec: 1
-        inputs: {features: {shape: [8]}}
-        layers:
-          - dense: {units: 16, activation: relu, init: {kernel: he_normal}}
-          - dense: {units: 3, init: {kernel: zeros}}
-        loss: cross_entropy
-        """
-
-    def find(self, view: View) -> Iterator[Problem]:
-        for leaf in view.leaves:
-            value = _constant(leaf.init.get("kernel"))
-            if value is None or leaf.frozen or leaf.path != leaf.weights or not isinstance(leaf.entry, Dense | Kernelled):
-                continue
-            readers = view.readers(leaf, THROUGH) or []
-            acts = [a for a in (activation(leaf), *(activation(r) for r in readers if bare(r))) if a is not None]
-            stuck = value == 0 and _constant(leaf.init.get("bias"), 0.0) == 0 and bool(acts) and all(a.kind in FLAT_AT_ZERO for a in acts)
-            behind = [x for r in readers for x in ((view.readers(r, THROUGH) or []) if bare(r) else [r])]
-            copies = view.shape(leaf.path)[-1:] != (1,) and bool(behind) and all(
-                isinstance(r.entry, Dense | Kernelled) and _constant(r.init.get("kernel")) is not None for r in behind)  # fmt: skip
-            if stuck:
-                yield self.at(at(leaf, "init"), f"'{leaf.path}' gives 0 and never moves: {acts[0].kind} has no gradient at 0", found="kernel: 0",
-                              wanted="a kernel that is drawn")  # fmt: skip
-            elif copies:
-                yield self.at(at(leaf, "init"), f"all units of '{leaf.path}' start alike, and so do those behind them: they stay copies of one",
-                              found=f"kernel: {value:g}", wanted="a kernel that is drawn")  # fmt: skip
-
-
-def _constant(init: Initializer | None, otherwise: float | None = None) -> float | None:
-    """The one number that an initialiser gives, if it gives one."""
-    match init:
-        case None:
-            return otherwise
-        case Zeros():
-            return 0.0
-        case Ones():
-            return 1.0
-        case Constant():
-            return float(init.value)
-    return None

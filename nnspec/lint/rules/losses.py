@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from nnspec.errors import Problem
 from nnspec.lint.columns import values
+from nnspec.lint.ranges import told
 from nnspec.lint.rule import Rule
 from nnspec.lint.view import View, activation
+
+CLASS = re.compile(r"(?i)(.*_)?(label|labels|class|classes|category|species|digit|kind|genre|class_?(id|no|number)|label_?id)$")
 
 
 class SquaredSoftmax(Rule, number=6, name="squared-softmax"):
@@ -122,3 +126,87 @@ class WeightlessLoss(Rule, number=10, name="weightless-loss"):
             if target.term.weight == 0:
                 yield self.at(target.term.place, f"'{target.term.kind}' has weight 0", wanted="a weight above 0")
 
+
+class BeyondProbability(Rule, number=9, name="beyond-probability"):
+    """A loss of probabilities compares with numbers beyond 0 to 1."""
+
+    why = """
+        Binary cross entropy is -t log p - (1 - t) log(1 - p): of a target of -1, or of 12, it has no least value, and falls without end as
+        the logit grows. Targets are 0 and 1, or probabilities. A standardized target, and one of -1 and 1, is neither.
+        """
+    hint = "targets of 0 and 1; of numbers mse, or prepare: [min_max: COLUMN]"
+    bad = """
+        nnspec: 1
+        data:
+          inline: {columns: {x: [[0, 1], [1, 1], [2, 0], [3, 2]], y: [-1, 1, 1, -1]}, target: y}
+        layers:
+          - dense: {units: 16, activation: relu}
+          - dense: {units: 1, activation: sigmoid}
+        loss: binary_cross_entropy                   # <-
+        """
+    good = """
+        nnspec: 1
+        data:
+          inline: {columns: {x: [[0, 1], [1, 1], [2, 0], [3, 2]], y: [0, 1, 1, 0]}, target: y}
+        layers:
+          - dense: {units: 16, activation: relu}
+          - dense: {units: 1, activation: sigmoid}
+        loss: binary_cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for target in view.losses:
+            if target.term.kind not in ("binary_cross_entropy", "focal", "dice"):
+                continue
+            ranges = {name: view.spread(name) for name in target.columns if view.data is not None and not view.data.columns[name].classes}
+            if target.number is not None:
+                ranges["target"] = (target.number, target.number)
+            for name, numbers in ranges.items():
+                if numbers is not None and (numbers[0] < -0.01 or numbers[1] > 1.01):
+                    yield self.at(target.term.place, f"{target.term.kind} of '{name}', which is no probability", found=f"numbers {told(numbers)}",
+                                  wanted="numbers from 0 to 1")  # fmt: skip
+                    break
+
+
+class ClassesAsAmounts(Rule, number=18, name="classes-as-amounts"):
+    """The numbers of classes are compared as amounts."""
+
+    why = """
+        A squared error of class numbers says that class 4 is nearer to class 3 than to class 0, and that between 0 and 2 lies 1: a row that
+        may be either is taken for what it is not. Cross entropy asks for each class by itself. (Of ranks, such as grades, an error of
+        numbers can be meant.)
+        """
+    hint = "say under data columns: {COLUMN: category}, and take cross_entropy with a unit for each class"
+    bad = """
+        nnspec: 1
+        data:
+          inline: {columns: {x: [[0, 1], [1, 1], [2, 0], [3, 2]], species: [0, 1, 2, 1]}, target: species}
+        layers:
+          - dense: {units: 16, activation: relu}
+          - dense: 1
+        loss: mse                                    # <-
+        """
+    good = """
+        nnspec: 1
+        data:
+          inline: {columns: {x: [[0, 1], [1, 1], [2, 0], [3, 2]], species: [0, 1, 2, 1]}, target: species}
+          columns: {species: category}
+        layers:
+          - dense: {units: 16, activation: relu}
+          - dense: $data.species.classes
+        loss: cross_entropy
+        """
+
+    def find(self, view: View) -> Iterator[Problem]:
+        for target in view.losses:
+            name = target.columns[0] if len(target.columns) == 1 and target.term.of.numbers else ""
+            column = view.data.columns.get(name) if view.data is not None else None
+            if view.data is None or column is None or not column.plain_number or not CLASS.match(name):
+                continue
+            held = values(view.data, name)
+            known = sorted(set(held.tolist())) if held is not None else []
+            prepared = any(c == name for c, _ in view.data.prepare)
+            if not prepared and 3 <= len(known) <= 100 and known[0] in (0, 1) and known == [known[0] + n for n in range(len(known))]:
+                yield self.at(target.term.place, f"{target.term.kind} takes the classes of '{name}' for amounts", found=f"{len(known)} whole numbers",
+                              wanted=f"cross_entropy, with dense: {len(known)}",
+                              hint=f"say under data columns: {{{name}: category}}, and take cross_entropy with a unit for each class")  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 
 from nnspec.errors import Problem
 from nnspec.layers.dropout import Dropped
@@ -136,56 +135,6 @@ class DropoutBeforeBatchNorm(Rule, number=23, name="dropout-before-batch-norm"):
                 for reader in view.readers(leaf) or ():
                     if isinstance(reader.entry, BatchNorm) and not reader.frozen:
                         yield self.at(leaf.place, f"'{leaf.path}' shifts the variance that '{reader.path}' keeps", wanted="dropout behind it")
-
-
-class BatchNormOfFew(Rule, number=24, name="batch-norm-of-few"):
-    """Batch norm over one or two numbers a channel says nothing of them."""
-
-    why = """
-        Of one number the mean is the number itself: batch norm gives `beta`, whatever came in, and nothing before it learns. Of two it gives
-        -1 and 1. It counts rows times places: vectors want batches of a dozen rows or more; a single row wants layer_norm or group_norm.
-        Source: Wu, He, "Group normalization", 2018.
-        """
-    hint = "a larger batch_size, or layer_norm"
-    bad = """
-        nnspec: 1
-        data: iris
-        layers:
-          - dense: {units: 16, bias: false}
-          - batch_norm                               # <-
-          - relu
-          - dense: 3
-        loss: cross_entropy
-        optimizer: adam
-        epochs: 5
-        batch_size: 1
-        """
-    good = """
-        nnspec: 1
-        data: iris
-        layers:
-          - dense: {units: 16, bias: false}
-          - batch_norm
-          - relu
-          - dense: 3
-        loss: cross_entropy
-        optimizer: adam
-        epochs: 5
-        batch_size: 32
-        """
-
-    def find(self, view: View) -> Iterator[Problem]:
-        size = view.document.settings.batch_size
-        if view.optimizer is None or size > 2:
-            return
-        for leaf in view.leaves:
-            places = leaf.inputs[0].shape[:-1] if leaf.inputs and leaf.inputs[0].type else ()
-            if isinstance(leaf.entry, BatchNorm) and not leaf.frozen and all(isinstance(n, int) for n in places):
-                count = size * prod(int(n) for n in places if isinstance(n, int))
-                if count <= 2:
-                    said = f"{count} number{'s' if count > 1 else ''} a channel"
-                    yield self.at(leaf.place, f"'{leaf.path}' has {said} to take a mean and a variance of",
-                                  found=f"batch_size: {size}", wanted="a dozen or more")  # fmt: skip
 
 
 class FrozenKeys(Rule, number=26, name="frozen-keys"):
