@@ -290,7 +290,7 @@ def test_the_folder_of_a_stopped_and_resumed_run_is_that_of_one_that_was_not(ste
     folder = tmp_path / "run"
     with pytest.raises(Interrupted):
         run(folder, "3", SPEC, Stop(step))
-    (folder / "taps" / "step_00000030.json").write_text("what a killed process had seen")
+    (folder / "taps" / "step_00000036.json").write_text("what a killed process had seen")
     (folder / "taps" / "step_00000033.json.tmp").write_text("half a")
     run(folder, resume=True)
     assert held(folder) == held(tapped)
