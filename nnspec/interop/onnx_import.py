@@ -67,7 +67,7 @@ def literal(model: ModelProto, feeds: Mapping[str, Array], name: str = "model", 
         values[i.name] = abstract(TensorType(a.shape, DTYPES[a.dtype.name]), i.name)
         if watch is None:
             reading.fed[values[i.name]] = a
-    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
+    opset = max((o.version for o in model.opset_import if own_domain(o.domain)), default=1)
     reading.nodes(model.graph.node, values, opset, instead=idioms(model.graph) if watch is not None else {})
     return Graph({o.name: reading.made(values, o.name) for o in model.graph.output})
 
@@ -102,25 +102,25 @@ class Reading:
                 continue
             if self.count > MOST_NODES:
                 raise wrong(self.name, "the model has too many nodes, with those of its functions", wanted=f"at most {MOST_NODES:,}")
-            where = f"{outer}node {n} ({given.op_type[:60]})"
+            at = outer + where(n, given)
             try:
-                outputs = self.node(proto, values, opset, where, depth)
+                outputs = self.node(proto, values, opset, at, depth)
             except (NotImportedError, ShapeError) as e:
                 detail = f"{e.found} where {e.wanted} is wanted" if isinstance(e, ShapeError) and e.found else ""
-                raise wrong(self.name, f"{where}: {e}", detail) from None
+                raise wrong(self.name, f"{at}: {e}", detail) from None
             except DataError:
                 raise
             except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError, MemoryError, AttributeError) as e:
-                raise wrong(self.name, f"{where} does not fit together", f"{type(e).__name__}: {e}") from None
+                raise wrong(self.name, f"{at} does not fit together", f"{type(e).__name__}: {e}") from None
             wanted = [i for i, o in enumerate(proto.output) if o]
             if wanted and wanted[-1] >= len(outputs):
-                raise wrong(self.name, f"{where}: its output {len(outputs)} is not in this version")
+                raise wrong(self.name, f"{at}: its output {len(outputs)} is not in this version")
             values.update({proto.output[i]: outputs[i] for i in wanted})
 
     def node(self, proto: NodeProto, values: dict[str, Value], opset: int, where: str, depth: int) -> Sequence[Value | None]:
         """What a node makes; who watches is shown it."""
         inputs = [values[i] if i else None for i in proto.input]
-        own = proto.domain in ("", "ai.onnx")
+        own = own_domain(proto.domain)
         node = Node(proto, inputs, self.fed, self.name, opset)
         watch = self.watch
         if watch is None or not own or (proto.op_type not in RULES and proto.op_type not in watch.whole):
@@ -175,7 +175,7 @@ class Reading:
                     own.attribute.add().CopyFrom(given[a.ref_attr_name])
                     own.attribute[-1].name = a.name
             nodes.append(own)
-        opset = max((o.version for o in body.opset_import if o.domain in ("", "ai.onnx")), default=1)
+        opset = max((o.version for o in body.opset_import if own_domain(o.domain)), default=1)
         self.nodes(nodes, inside, opset, f"{where}: ", depth + 1)
         return [self.made(inside, o) if asked else None for o, asked in zip(body.output, proto.output, strict=False)]
 
@@ -207,6 +207,17 @@ class Reading:
                 given = [self.fed[v] if v in self.fed else found[v] for v in c.inputs]
                 found.update(zip(c.outputs, run(c, given), strict=True))
         return {v: self.fed[v] if v in self.fed else found[v] for v in outputs}
+
+
+def where(n: int, proto: NodeProto) -> str:
+    """``node 4 (LSTM) '/encoder/LSTM'``."""
+    name = proto.name[:100] if isinstance(proto.name, str) else ""  # bytes, where they are no text
+    return f"node {n} ({proto.op_type[:60]})" + (f" '{name}'" if name and name.isprintable() else "")
+
+
+def own_domain(domain: str) -> bool:
+    """Whether a domain is that of ONNX's own operators."""
+    return domain in ("", "ai.onnx")
 
 
 def standard_body(proto: NodeProto, inputs: list[Value | None], opset: int) -> tuple[FunctionProto, list[AttributeProto]] | None:

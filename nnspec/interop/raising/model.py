@@ -12,6 +12,7 @@ import numpy as np
 from nnspec.interop.nodes.node import NotImportedError, sizes
 from nnspec.interop.onnx_import import Seen, Watch, literal
 from nnspec.interop.onnx_read import wrong
+from nnspec.interop.onnx_scope import refuse_what_has_no_layer
 from nnspec.interop.raising.draft import Draft, Entry, Step
 from nnspec.interop.raising.nodes import NODES
 from nnspec.interop.raising.ops import raise_calls
@@ -32,6 +33,7 @@ def draft(model: ModelProto, name: str, channels_last: bool = False, lengths: Ma
     """The model's layers, with these lengths of axes that have a name instead. Raises DataError, naming the node, for what has none."""
     r = Raiser()
     inputs: dict[str, Entry] = {}
+    refuse_what_has_no_layer(model, name)
     given, axes = feeds(model, name, lengths), named_axes(model)
 
     def known(v: Value) -> None:

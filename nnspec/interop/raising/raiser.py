@@ -23,6 +23,7 @@ from nnspec.records import dataclass
 
 Perm: TypeAlias = tuple[int, ...]
 DTYPES = {DType.float32: "float32", DType.float64: "float32", DType.int32: "int32", DType.int64: "int64", DType.bool: "bool"}
+UNMADE = "it reads what no layer makes in this version"
 WRITTEN_OUT = 64  # numbers that stand in the spec itself; more are a parameter
 
 
@@ -35,13 +36,20 @@ class Flat:
     perm: Perm
 
 
+class Rows(dict[Value, int]):
+    """Which axis of a value counts rows, of those that a layer makes."""
+
+    def __missing__(self, v: Value) -> int:
+        raise NotImportedError(UNMADE)
+
+
 class Raiser:
     """What of a graph has been raised so far."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.held: dict[Value, dict[Perm, Source]] = {}
-        self.rows: dict[Value, int] = {}  # which axis counts rows
+        self.rows = Rows()
         self.flat: dict[Value, Flat] = {}
         self.inner: set[Value] = set()  # of ``folded`` those whose rows count fastest
         self.behind: dict[Value, tuple[Value, int]] = {}  # as ``folded``, but that the one axis stands at a place behind others
@@ -137,7 +145,7 @@ class Raiser:
             held[perm].entry.shape = (prod(flat.shape[1:]),)
             return held[perm]
         if not held:
-            raise NotImportedError("a value of whole numbers or truths that no layer makes")
+            raise NotImportedError("it is given constants where a layer reads what another makes" if self.known(v) is not None else UNMADE)
         have = next((p for p in held if _same(p, perm, sizes(v), perm[0])), next(iter(held)))
         held[perm] = self.ordered(held[have], sizes(v), have, perm)
         return held[perm]
