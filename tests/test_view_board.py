@@ -630,13 +630,14 @@ def test_a_folder_that_is_removed_or_replaced_is_said_and_curves_stay(tmp_path: 
 
 def test_runs_over_each_other_are_chosen_zoomed_and_read_by_keyboard(tmp_path: Path, browser: Any) -> None:
     for n in (4, 6, 8):
-        made(tmp_path / "runs" / str(n), n)
+        made(tmp_path / "runs" / str(n), n, batch_size=32)
     served = Served(Shelf([tmp_path / "runs"], given=True))
     try:
         watched = Watched(browser, served.guard.address)
         page = watched.page
         page.wait_for_selector("figure.panel canvas")
         assert page.locator(".runlist tbody tr").count() == 3, "runs that were named are shown at once"
+        assert {"time a step", "rows a second", "time an epoch, with validation"} <= set(page.locator("figure.panel strong").all_inner_texts())
         page.locator(".runlist tbody input").first.uncheck()
         page.focus("figure.panel")
         for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):

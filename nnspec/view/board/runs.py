@@ -125,6 +125,7 @@ class Run:
             "settings": self.trial, "state": state, "message": message, "live": state in LIVE,
             "epoch": round(done, 4), "epochs": epochs, "step": step, "steps": batches * epochs if batches and epochs is not None else None,
             "rate": plain_number(here.get("rate", entry.get("rate"))), "memory": plain_number(live.get("memory")),
+            "batch": _whole(record.get("batch_size")) or None,
             "eta": self._eta(done, epochs) if state == "running" else None,
             "metrics": {name: plain_number(value) for name, value in metrics.items()},
             "best": result.get("best") if isinstance(result.get("best"), dict) else None,

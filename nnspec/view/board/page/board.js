@@ -66,6 +66,8 @@ export class Board {
       button.setAttribute("aria-selected", String(k === key));
       button.tabIndex = k === key ? 0 : -1;
     }
+    const chosen = this.buttons.get(key); // on a narrow page the bar is scrolled to it
+    this.tabs.scrollLeft = chosen.offsetLeft - this.tabs.offsetLeft - (this.tabs.clientWidth - chosen.offsetWidth) / 2;
     if (write) history.replaceState(null, "", `#/runs/${this.ids.join(",")}${key === "curves" ? "" : "/" + key}`);
     this.show();
   }
@@ -150,8 +152,10 @@ export class Board {
   one(run) {
     const tile = (title, value, more) => el("div", { class: "tile" }, el("span", {}, title), el("b", {}, value), more ? el("small", {}, more) : null);
     const curves = this.curves.told.get(run.id);
-    const pace = curves && last((curves.steps.pace || curves.epochs.pace || [[], []])[1]);
+    const paces = curves && [curves.steps.pace, curves.epochs.pace].filter(Boolean).sort((a, b) => b[0].length - a[0].length);
+    const pace = paces && paces.length ? last(paces[0][1]) : undefined; // as the panel has it
     const memory = run.memory ?? (curves && curves.steps.memory ? last(curves.steps.memory[1]) : null);
+    const took = curves && last((curves.epochs.took || [[], []])[1]);
     const best = run.best ? `best epoch ${run.best.epoch}` : "";
     return [
       el("div", { class: "title" }, el("h1", {}, run.name), chip(run.state), el("span", { class: "path", title: run.path }, run.path)),
@@ -161,6 +165,8 @@ export class Board {
         chief(run.metrics, 4).map((name) => tile(name.replace(".", " "), number(run.metrics[name]))),
         run.rate !== null ? tile("learning rate", number(run.rate, 3)) : null,
         pace !== undefined ? tile("time a step", span(pace)) : null,
+        pace > 0 && run.batch ? tile("rows a second", number(Number((run.batch / pace).toPrecision(3)))) : null,
+        took !== undefined && took !== null ? tile("time an epoch", span(took)) : null,
         memory !== null && memory !== undefined ? tile("memory", bytes(memory)) : null),
     ];
   }

@@ -8,7 +8,7 @@ import { trial } from "./listing.js";
 
 const DASHES = new Map([["validation", [7, 4]], ["test", [2, 3]]]);
 const SPLITS = ["train", "validation", "test"];
-const LAST = ["took", "rate", "pace", "memory"]; // panels that come after what is measured
+const LAST = ["rate", "pace", "speed", "took", "memory"]; // panels that come after what is measured
 const held = { by: "step", log: false, smooth: 0, within: true };
 
 export class Curves {
@@ -110,9 +110,9 @@ export class Curves {
         into(metric, { key: id + name + " steps", label: `${several ? run.label + "  " : ""}train, within the epoch`, legend: "within epochs", neutral: several, colour: several ? run.colour : colour(0), faint: !alone, x, y });
       }
       for (const name of LAST) {
-        const [a, b] = [told.epochs[name], told.steps[name]];
+        const [a, b] = name === "speed" ? [speed(told.epochs.pace, this.summaries.get(id)), speed(told.steps.pace, this.summaries.get(id))] : [told.epochs[name], told.steps[name]];
         const best = a && b ? (b[0].length >= a[0].length ? b : a) : a || b;
-        if (best && name !== "took") into(name, { key: id + name, label: several ? run.label : "", colour: several ? run.colour : colour(4), x: best[0], y: best[1] });
+        if (best) into(name, { key: id + name, label: several ? run.label : "", colour: several ? run.colour : colour(4), x: best[0], y: best[1] });
       }
     }
     const order = (m) => (m === "loss" ? -1 : LAST.includes(m) ? 100 + LAST.indexOf(m) : m.endsWith(".loss") ? 0 : 1);
@@ -159,4 +159,10 @@ export class Curves {
     }
     return low <= high ? [low, high] : null;
   }
+}
+
+/** Rows a second, from the time of a step; nothing where the run does not say how many rows a step has. */
+export function speed(pace, run) {
+  if (!pace || !run || !run.batch) return undefined;
+  return [pace[0], pace[1].map((p) => (p > 0 ? Number((run.batch / p).toPrecision(4)) : null))];
 }

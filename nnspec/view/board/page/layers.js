@@ -53,8 +53,9 @@ export class Layers extends Inside {
   due() {
     const now = JSON.stringify(this.asks());
     const run = this.context.run(this.id);
+    if (!run) return false;
     if (now !== this.asked) { this.asked = now; return true; }
-    return (!run || run.live || !this.told) && performance.now() >= this.next;
+    return (run.live || !this.told) && performance.now() >= this.next;
   }
 
   async fetch() {

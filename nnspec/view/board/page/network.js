@@ -15,6 +15,7 @@ export class Network extends Inside {
     const place = el("div", { class: "network" });
     this.tools = el("div", { class: "controls" });
     put(this.node, this.tools, place);
+    put(this.tools, el("span", { class: "legend" }, "Looking into the network …"));
     this.bar = "";
     this.later = 0;
     this.theme = document.documentElement.dataset.dark ? "dark" : "light";

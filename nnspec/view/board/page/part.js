@@ -83,6 +83,7 @@ export class Inside extends Part {
 
   due() {
     const weights = this.stamp();
+    if (!this.context.run(this.id)) return false; // what it has kept is not known yet
     if (weights === this.seen || !super.due()) return false;
     this.wanted = weights;
     return true;

@@ -63,7 +63,7 @@ export function unit(metric) {
   return (value) => number(value);
 }
 
-const TITLES = { rate: "learning rate", pace: "time a step", memory: "memory of the process", took: "time an epoch" };
+const TITLES = { rate: "learning rate", pace: "time a step", speed: "rows a second", memory: "memory of the process", took: "time an epoch, with validation" };
 
 /** What stands above a panel. */
 export const title = (metric) => (Object.hasOwn(TITLES, metric) ? TITLES[metric] : metric.replaceAll("_", " "));
