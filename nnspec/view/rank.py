@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from nnspec.view.containers import Container, Value, Vertex
 
+_LOOKED_AT = 100_000  # vertices, in search of shorter ways
+
 
 class Segment(NamedTuple):
     """A piece of a value's way from one row to the next; ``slot`` as in ``Link``."""
@@ -34,6 +36,7 @@ def rank(container: Container) -> tuple[list[list[Vertex]], list[Segment]]:
     order = _topological(everything, above, below)
     rows = _longest_path(order, above)
     _lower(order, rows, above, below)
+    _shorten(order, rows, above, below)
     last = max(rows.values()) + 1 if any(p.kind == "out" for p in ports) else max(rows.values(), default=0)
     rows.update({port: last for port in ports if port.kind == "out"})
     return _rows(order, rows), _segments(container, rows, order)
@@ -81,6 +84,32 @@ def _lower(
         readers = [rows[reader] for reader in below.get(vertex, ()) if reader in rows]
         if vertex.kind in ("node", "frame") and readers and len(below[vertex]) > len(above.get(vertex, ())):
             rows[vertex] = max(rows[vertex], min(readers) - 1)
+
+
+def _shorten(
+    order: list[Vertex], rows: dict[Vertex, int], above: Mapping[Vertex, Mapping[Vertex, None]], below: Mapping[Vertex, Mapping[Vertex, None]]
+) -> None:
+    """Lower a vertex and all that must go down with it where more edges are shorter then than longer: a quick branch follows a slow one."""
+    budget = _LOOKED_AT
+    for vertex in order:
+        while budget > 0 and vertex.kind in ("node", "frame"):
+            moved = _with_it(vertex, rows, below)
+            budget -= len(moved)
+            longer = sum(upper not in moved for each in moved for upper in above.get(each, ()))
+            free = [rows[lower] - rows[each] - 1 for each in moved for lower in below.get(each, ()) if lower in rows and lower not in moved]
+            if len(free) <= longer:
+                break
+            rows.update({each: rows[each] + min(free) for each in moved})
+
+
+def _with_it(vertex: Vertex, rows: Mapping[Vertex, int], below: Mapping[Vertex, Mapping[Vertex, None]]) -> dict[Vertex, None]:
+    """A vertex, what stands right below it and reads it, and so on."""
+    moved, waiting = {vertex: None}, [vertex]
+    for upper in waiting:
+        onward = [lower for lower in below.get(upper, ()) if rows.get(lower) == rows[upper] + 1 and lower not in moved]
+        moved.update(dict.fromkeys(onward))
+        waiting += onward
+    return moved
 
 
 def _rows(order: list[Vertex], rows: Mapping[Vertex, int]) -> list[list[Vertex]]:
