@@ -91,6 +91,7 @@ def test_memory_is_in_powers_of_two(number: int, said: str) -> None:
     "kind, stated, said",
     [
         ("conv2d", {"filters": 64, "kernel": 3, "stride": 2, "padding": "same"}, "3x3, 64, same, stride 2"),
+        ("conv2d", {"filters": 64, "kernel": 3, "padding": 1}, "3x3, 64, padding 1"),
         ("conv2d", {"kernel": (3, 5), "filters": 8, "bias": False}, "3x5, 8, no bias"),
         ("conv1d", {"filters": 8, "kernel": 7}, "7, 8"),
         ("dense", {"units": 10, "activation": {"leaky_relu": 0.2}}, "10, leaky_relu 0.2"),

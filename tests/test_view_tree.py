@@ -34,9 +34,9 @@ def traced(graph: networkx.MultiDiGraph[Any]) -> set[tuple[int, int]]:
     found = set()
     for number, start in enumerate(names):
         seen, waiting = set(), [(start, column, DOWN)] if DOWN in GOES[lines[start][column]] else []
-        extra = start + 1 if start + 1 < len(lines) and lines[start + 1][column : column + 1] in ("╯", "┤") else start
+        after = next((i for i in range(start + 1, len(lines)) if lines[i][column : column + 1] not in ("╯", "┤")), len(lines))
         waiting += [(start, column, LEFT)] if LEFT in GOES[lines[start][column]] and lines[start][column - 1] == "─" else []
-        waiting += [(extra, column, way) for way in GOES[lines[extra][column]] & {LEFT, DOWN}] if extra != start else []
+        waiting += [(extra, column, way) for extra in range(start + 1, after) for way in GOES[lines[extra][column]] & {LEFT, DOWN}]
         while waiting:
             at = waiting.pop()
             if at in seen:
@@ -103,6 +103,18 @@ def test_a_value_that_found_no_line_is_named_where_it_is_read() -> None:
         builder.input(f"x{index}", 4)
     builder.layer("concat", [f"x{index}" for index in range(30)], (120,), name="all")
     assert "reads x" in tree.draw(builder.done("all"), columns=60)
+
+
+def test_every_result_of_a_layer_has_a_line_of_its_own_with_its_name_and_shape() -> None:
+    builder = view_graphs.Builder()
+    both = builder.layer("lstm", builder.input("x", 5, 4), (5, 8), name="both")
+    builder.layer("dense", both, (5, 3), name="steps", output="sequence")
+    builder.layer("dense", both, (3,), name="end", output="state")
+    graph = builder.done("steps", "end")
+    assert traced(graph) == wanted(graph)
+    assert sum(" sequence " in line or " state " in line for line in body(tree.draw(graph))) == 2
+    names = [line.split("output")[1].split()[0] for line in body(tree.draw(graph)) if " output " in line]
+    assert names == ["steps", "end"]
 
 
 def test_plain_letters_are_ascii_and_as_wide() -> None:

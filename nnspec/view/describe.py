@@ -77,7 +77,8 @@ def _field(kind: str, key: str, value: Any) -> str:
         return key if value else f"no {key}"
     if key in _WINDOWS:
         return _window(kind, value)
-    return _word(value) if key in _BARE else f"{key} {_word(value)}"
+    bare = key in _BARE and (key != "padding" or isinstance(value, str))
+    return _word(value) if bare else f"{key} {_word(value)}"
 
 
 def _window(kind: str, value: Any) -> str:

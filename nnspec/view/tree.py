@@ -35,6 +35,7 @@ class _Row:
     layer: bool = False
     above: bool = False  # whether the line before leads into it
     below: bool = False
+    output: str = ""  # which of several results of the layer sets out
 
 
 def draw(*graphs: networkx.MultiDiGraph[Any], columns: int = 120, plain: bool = False) -> str:
@@ -54,8 +55,7 @@ def draw(*graphs: networkx.MultiDiGraph[Any], columns: int = 120, plain: bool = 
 
 def _lines(graph: networkx.MultiDiGraph[Any], columns: int) -> list[str]:
     rows = _rows(graph)
-    at = {row.path: index for index, row in enumerate(rows) if row.path and (row.layer or not row.name)}
-    uses = _uses(graph, rows, at)
+    uses = _uses(graph, rows)
     found, without = rails(uses, max(4, columns // 10))
     lanes = max((rail.lane + 1 for rail in found), default=0)
     names = {index: row.path for index, row in enumerate(rows)}
@@ -73,12 +73,12 @@ _FOOT = "shape without the batch · FLOP of one row forward · memory of one row
 
 
 def _rows(graph: networkx.MultiDiGraph[Any]) -> list[_Row]:
-    """Frames as they begin, layers, and what the network gives; after a layer that reads and is read from afar a line more."""
+    """Frames as they begin, layers, and what the network gives; after a layer that reads and is read from afar a line more, or one a result."""
     nodes = list(graph.nodes(data=True))
     order = {path: index for index, (path, _) in enumerate(nodes)}
     last = len(nodes) - 1
-    outputs = describe.outputs(graph)
-    far = [(source, target) for source, target in graph.edges() if order[target] != order[source] + 1]
+    outputs, several = describe.outputs(graph), _several(graph)
+    far = [(source, target) for source, target in graph.edges() if order[target] != order[source] + 1 or source in several]
     reads, afar = {target for _, target in far}, {source for source, _ in far}
     afar |= {path for path in outputs if order[path] != last or path != outputs[0]}
     lent = {str(data["shares"]) for _, data in nodes if data.get("shares")}
@@ -89,19 +89,37 @@ def _rows(graph: networkx.MultiDiGraph[Any]) -> list[_Row]:
     rows, before = list[_Row](), tuple[str, ...]()
     for index, (path, data) in enumerate(nodes):
         frames = tuple(data.get("frames") or ())
-        above = bool(index) and graph.has_edge(nodes[index - 1][0], path)
-        below = index < last and graph.has_edge(path, nodes[index + 1][0]) or index == last and path in outputs
+        above = bool(index) and nodes[index - 1][0] not in several and graph.has_edge(nodes[index - 1][0], path)
+        below = index < last and graph.has_edge(path, nodes[index + 1][0]) or index == last and outputs[:1] == (path,)
         rows += _opened(inside, before, frames, above)
-        both = path in reads and path in afar
-        rows.append(_layer(path, data, frames, above, below or both, path in lent))
+        results = several.get(path, {})
+        both = path in reads and path in afar and not results
+        rows.append(_layer(path, data, frames, above, below or both or bool(results), path in lent))
         if both:
             rows.append(_Row(path, frames, above=True, below=below))
+        for number, (output, shape) in enumerate(results.items(), 1):
+            rows.append(_Row(path, frames, says=output, amounts=(shape, "", "", ""), above=True, below=number < len(results), output=output))
         before = frames
     for index, path in enumerate(outputs):
         data = graph.nodes[path]
         shape = describe.tensor(data.get("shape"), data.get("dtype"))
-        rows.append(_Row(f"\0{path}", (), "output", amounts=(shape, "", "", ""), layer=True, above=not index and order[path] == last))
+        says = clean(data.get("name") or path, 200) if len(outputs) > 1 else ""
+        follows = not index and order[path] == last and path not in several
+        rows.append(_Row(f"\0{path}", (), "output", says, amounts=(shape, "", "", ""), layer=True, above=follows))
     return rows
+
+
+def _several(graph: networkx.MultiDiGraph[Any]) -> dict[str, dict[str, str]]:
+    """The layers of which more than one result is used, and the shapes of these by name."""
+    found: dict[str, dict[str, str]] = {}
+    for source, _, data in graph.edges(data=True):
+        shape = describe.tensor(data.get("shape"), data.get("dtype"))
+        found.setdefault(source, {}).setdefault(clean(data.get("output") or "", 60), shape)
+    for path in describe.outputs(graph):
+        data = graph.nodes[path]
+        if any(found.get(path, ())):
+            found[path].setdefault("", describe.tensor(data.get("shape"), data.get("dtype")))
+    return {path: outputs for path, outputs in found.items() if len(outputs) > 1}
 
 
 def _opened(inside: Mapping[Frame, Sequence[Mapping[str, Any]]], before: Frame, frames: Frame, flows: bool) -> Iterator[_Row]:
@@ -133,16 +151,21 @@ def _amounts(parameters: Any, flops: Any, memory: int) -> tuple[str, str, str]:
     return amounts.count(parameters) if parameters else "", work, amounts.memory(memory) if memory else ""
 
 
-def _uses(graph: networkx.MultiDiGraph[Any], rows: Sequence[_Row], at: Mapping[str, int]) -> dict[int, list[int]]:
+def _uses(graph: networkx.MultiDiGraph[Any], rows: Sequence[_Row]) -> dict[int, list[int]]:
     """For the row at which a value sets out those that it goes to, where the next line is not meant."""
     last = {row.path: index for index, row in enumerate(rows) if row.path and (row.layer or not row.name)}
+    results = {(row.path, row.output): index for index, row in enumerate(rows) if row.path and not row.layer and not row.name}
     first = {row.path: index for index, row in reversed(list(enumerate(rows))) if row.layer}
     order = {path: index for index, path in enumerate(graph)}
-    ends = [(source, target) for source, target in graph.edges() if order[target] != order[source] + 1]
-    ends += [(path, f"\0{path}") for path in describe.outputs(graph) if not rows[first[f"\0{path}"]].above]
+    ends = [
+        (source, clean(data.get("output") or "", 60), target)
+        for source, target, data in graph.edges(data=True)
+        if not rows[first[target]].above or order[target] != order[source] + 1
+    ]
+    ends += [(path, "", f"\0{path}") for path in describe.outputs(graph) if not rows[first[f"\0{path}"]].above]
     uses: dict[int, list[int]] = {}
-    for source, target in ends:
-        uses.setdefault(last[source], []).append(first[target])
+    for source, output, target in ends:
+        uses.setdefault(results.get((source, output), last[source]), []).append(first[target])
     return uses
 
 
