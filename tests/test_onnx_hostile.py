@@ -139,3 +139,35 @@ def test_damaged_models_of_every_operator_give_one_clear_error_each() -> None:
         except Exception as e:
             raise AssertionError(f"{case.name}: {type(e).__name__}: {e}") from e
     assert refused > MUTANTS // 8
+
+
+def test_what_the_checker_finds_wrong_names_the_node_where_it_is() -> None:
+    for wrong, said in ((helper.make_node("Relu", ["x"], ["y"], name="first", slope=3), r"slope for operator Relu \(.*first"),
+                        (helper.make_node("Relu", ["none"], ["y"], name="first"), "'none' of node: name: first"),
+                        (helper.make_node("Sys\x1b[2Jtem", ["x"], ["y"], name="first"), r"\(.*first")):
+        made = model([wrong])
+        made.graph.output[0].type.tensor_type.shape.SetInParent()
+        with pytest.raises(DataError, match=said) as caught:
+            Backend.prepare(made)
+        assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint16", "int32", "int64", "uint64"])
+@pytest.mark.parametrize(("name", "bits"), [("And", np.bitwise_and), ("Or", np.bitwise_or), ("Xor", np.bitwise_xor)])
+def test_numbers_meet_bit_by_bit_in_every_whole_type(name: str, bits: Any, kind: str) -> None:
+    rng, ends = np.random.default_rng(3), np.iinfo(kind)
+    a, b = (np.append(rng.integers(ends.min, ends.max, 40, kind, True), np.array([ends.min, ends.max, 0, *more], kind)) for more in ((ends.max,), (ends.min,)))
+    t = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    graph = helper.make_graph([helper.make_node(f"Bitwise{name}", ["a", "b"], ["y"])], "g", [helper.make_tensor_value_info("a", t, [44]),
+                              helper.make_tensor_value_info("b", t, [44, 1])], [helper.make_tensor_value_info("y", t, [44, 44])])  # fmt: skip
+    (y,) = Prepared(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)).run([a, b[:, None]])
+    assert y.dtype == kind
+    np.testing.assert_array_equal(y, bits(a, b[:, None]))
+
+
+def test_a_window_of_thousands_of_places_apart_from_one_another_is_seen_axis_by_axis() -> None:
+    x = np.random.default_rng(4).standard_normal((1, 4, 150, 140)).astype(np.float32)
+    made = model([node("MaxPool", "x", kernel_shape=[70, 60], dilations=[2, 2], strides=[3, 2])])
+    (y,) = Prepared(made).run([x])
+    wanted = [[x[:, :, i : i + 139 : 2, j : j + 119 : 2].max((2, 3)) for j in range(0, 140 - 118, 2)] for i in range(0, 150 - 138, 3)]
+    np.testing.assert_array_equal(y, np.moveaxis(np.array(wanted), (0, 1), (2, 3)))

@@ -64,7 +64,15 @@ def check_model(model: ModelProto, name: str = "model") -> None:
     try:
         checker.check_model(model.SerializeToString())
     except (checker.ValidationError, ValueError, RuntimeError, TypeError) as e:
-        raise wrong(name, "not a valid ONNX model", next(iter(str(e).strip().splitlines()), "")) from None
+        raise wrong(name, "not a valid ONNX model", said(str(e))) from None
+
+
+def said(text: str) -> str:
+    """What the checker says in one line: what is wrong, and the node where it is, which stands in other lines."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    where = next((line.removeprefix("==> Context: ") for line in lines if line.startswith("==> Context: ")), "")
+    what = " ".join(line for line in lines if line and not line.startswith("==> Context: "))
+    return f"{what[:180]} ({where[:100]})" if where else what
 
 
 def tensors_of(model: ModelProto) -> Iterator[TensorProto]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nnspec.interop.nodes import detection, elements, normal, numbers, products, recurrent, reductions, resize, sampling, shapes, windows
+from nnspec.interop.nodes import bits, detection, elements, normal, numbers, products, recurrent, reductions, resize, sampling, shapes, windows
 from nnspec.interop.nodes.node import Rule
 
-RULES: Mapping[str, Rule] = {**elements.RULES, **reductions.RULES, **normal.RULES, **windows.RULES, **shapes.RULES, **numbers.RULES,
+RULES: Mapping[str, Rule] = {**elements.RULES, **bits.RULES, **reductions.RULES, **normal.RULES, **windows.RULES, **shapes.RULES, **numbers.RULES,
                               **products.RULES, **resize.RULES, **sampling.RULES, **recurrent.RULES, **detection.RULES}

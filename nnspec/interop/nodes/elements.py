@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from nnspec.interop.nodes.axes import opposite
-from nnspec.interop.nodes.node import CARRIED, Node, NotImportedError, Rule, fixed, sizes, type_of, unary, within
-from nnspec.ir.graph import Value, constant
+from nnspec.interop.nodes.node import CARRIED, Node, NotImportedError, Rule, sizes, type_of, unary, within
+from nnspec.ir.graph import Value
 from nnspec.ir.types import DType
-from nnspec.ops import activation, index, movement, rounding
+from nnspec.ops import activation, movement, rounding
 from nnspec.ops import elementwise as e
 
 
@@ -78,28 +77,6 @@ def raised(n: Node) -> Value:
         return e.Raise().one(a, e.cast(b, a.dtype))
     wide = DType.float64
     return e.cast(e.Raise().one(e.cast(a, wide), e.cast(b, wide)), a.dtype)
-
-
-def shifted(n: Node) -> Value:
-    """Bits moved: products with powers of two, and their whole quotients; by as many as there are, or by less than 0, none is left but the sign."""
-    a, b, left = n[0], e.cast(n[1], DType.int64), n.text("direction", "", "LEFT", "RIGHT") == "LEFT"
-    if a.dtype.is_float or a.dtype == DType.bool:
-        raise NotImportedError(f"bits of {a.dtype}")
-    bits = 8 * a.dtype.size
-    last = bits - 1 if left or not signed(a.dtype) else bits - 2  # the largest power that is above 0
-    powers = fixed((2 ** np.arange(last + 1, dtype=np.uint64)).astype(a.dtype.numpy), a.dtype)
-    factor = index.gather(powers, e.minimum(e.maximum(b, 0), last))
-    moved = e.Multiply().one(a, factor) if left else e.FloorDivide().one(a, factor)
-    rest = e.where(e.less(a, 0), constant(-1, a.dtype), 0) if signed(a.dtype) and not left else constant(0, a.dtype)
-    return e.where(e.both(e.less(b, last + 1), e.greater_equal(b, 0)), moved, rest)
-
-
-def flipped(n: Node) -> Value:
-    """Every bit the other: ``-1 - x``, or the largest number less x."""
-    x = n[0]
-    if x.dtype.is_float or x.dtype == DType.bool:
-        raise NotImportedError(f"bits of {x.dtype}")
-    return opposite(x)
 
 
 def cast(n: Node) -> Value:
@@ -201,7 +178,6 @@ RULES: Mapping[str, Rule] = {
     "Less": binary(e.Less), "LessOrEqual": binary(e.LessEqual), "Equal": binary(e.Equal), "And": binary(e.And), "Or": binary(e.Or),
     "Greater": lambda n: e.Less().one(n[1], n[0]), "GreaterOrEqual": lambda n: e.LessEqual().one(n[1], n[0]),
     "Not": lambda n: e.Not().one(n[0]), "Xor": lambda n: e.Not().one(e.Equal().one(n[0], n[1])),
-    "BitShift": shifted, "BitwiseNot": flipped,
     "Where": lambda n: e.Where().one(n[0], n[1], n[2]), "IsNaN": lambda n: e.Not().one(e.Equal().one(n[0], n[0])), "IsInf": infinite,
     "Abs": unary(e.absolute), "Neg": lambda n: e.Negative().one(n[0]), "Sign": unary(e.sign), "Floor": unary(e.floor), "Round": unary(e.round_),
     "Ceil": unary(ceiling), "Exp": unary(e.exp), "Log": unary(e.log), "Sqrt": unary(e.sqrt), "Erf": unary(e.erf), "Tanh": unary(e.tanh),

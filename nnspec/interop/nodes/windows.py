@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce as fold
 from itertools import product
@@ -43,17 +43,31 @@ class Windows:
         """Whether neighbours are neighbours."""
         return set(self.dilation) <= {1}
 
+    def _few(self, most: int) -> None:
+        if most > MOST_TAPS:
+            raise NotImportedError(f"a window of {most:,} places apart from one another")
+
+    def _seen(self, padded: Value, tap: Ints, axes: range) -> Value:
+        """What a place of the window, along some axes, sees of ``(rows, places…, channels)`` with its padding."""
+        start, stop, step = [0] * padded.rank, list(sizes(padded)), [1] * padded.rank
+        for t, i in zip(tap, axes, strict=True):
+            start[i + 1] = t * self.dilation[i]
+            stop[i + 1] = start[i + 1] + (self.out[i] - 1) * self.stride[i] + 1
+            step[i + 1] = self.stride[i]
+        return movement.Slice(tuple(start), tuple(stop), tuple(step)).one(padded)
+
     def taps(self, padded: Value) -> list[Value]:
-        """What each place of the window sees of ``(rows, places…, channels)`` with its padding."""
-        if prod(self.size) > MOST_TAPS:
-            raise NotImportedError(f"a window of {prod(self.size):,} places apart from one another")
+        """What each place of the window sees."""
+        self._few(prod(self.size))
+        axes = range(len(self.size))
+        return [self._seen(padded, tap, axes) for tap in product(*map(range, self.size))]
 
-        def seen(tap: Ints) -> Value:
-            start = [t * d for t, d in zip(tap, self.dilation, strict=True)]
-            stop = [a + (n - 1) * s + 1 for a, n, s in zip(start, self.out, self.stride, strict=True)]
-            return movement.Slice((0, *start, 0), (sizes(padded)[0], *stop, sizes(padded)[-1]), (1, *self.stride, 1)).one(padded)
-
-        return [seen(tap) for tap in product(*map(range, self.size))]
+    def folded(self, padded: Value, join: Callable[[Value, Value], Value]) -> Value:
+        """The whole window in one number, axis by axis: of 80 by 60 places 140 steps, not 4,800."""
+        self._few(sum(self.size))
+        for i, many in enumerate(self.size):
+            padded = fold(join, [self._seen(padded, (t,), range(i, i + 1)) for t in range(many)])
+        return padded
 
     def padded(self, x: Value, value: float) -> Value:
         return around(x, (0, *(a for a, _ in self.padding), 0), (0, *(b for _, b in self.padding), 0), value)
@@ -126,10 +140,10 @@ def max_pool(n: Node) -> Value | tuple[Value, ...]:
         y, tap = pool.MaxPool(w.size, w.stride, w.padding)(x)
         return (last(y), places(n, w, last(tap))) if asked else last(y)
     least = -np.inf if x.dtype.is_float else float(ends(x.dtype)[0])
+    if not asked:
+        return last(w.folded(w.padded(x, least), e.maximum))
     parts = w.taps(w.padded(x, least))
     y = last(fold(e.maximum, parts))
-    if not asked:
-        return y
     stacked = movement.concat(tuple(movement.reshape(v, (*v.shape, 1)) for v in parts))
     return y, places(n, w, last(reduce.argmax(stacked)))
 
@@ -159,7 +173,7 @@ def average_pool(n: Node) -> Value:
         w = Windows(w.size, w.stride, w.dilation, ((0, 0),) * len(pads), w.extra, places, w.out)
     if w.dense:
         return last(pool.AvgPool(w.size, w.stride, w.padding).one(x))
-    total = fold(Value.__add__, w.taps(w.padded(x, 0.0)))
+    total = w.folded(w.padded(x, 0.0), Value.__add__)
     return last(total / constant(counts(w), x.dtype))
 
 
@@ -189,7 +203,7 @@ def norm_pool(n: Node) -> Value:
         padded = w.padded(a, 0.0)
         if w.dense:
             return pool.AvgPool(w.size, w.stride, ((0, 0),) * len(w.size)).one(padded) * float(prod(w.size))
-        return fold(Value.__add__, w.taps(padded))
+        return w.folded(padded, Value.__add__)
 
     return last(root_of_powers(x, float(n.attribute("p", 2)), total))
 

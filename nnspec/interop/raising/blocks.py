@@ -12,16 +12,17 @@ from typing import Any
 
 from nnspec.interop.raising.alike import Block, Window, closed, form, read, values
 from nnspec.interop.raising.draft import Entry
+from nnspec.interop.raising.repeats import Apart, repeats
 from nnspec.interop.raising.tree import Branches, Call, Item, Layer, size
 from nnspec.layers.activations import Activation
 from nnspec.spec.write import flow
 
-LONGEST = 24  # items of a window
 MOST_ARGUMENTS = 7
 FEWEST_PAIRS = 3
 NORMS = {"batch_norm": "bn", "group_norm": "gn", "instance_norm": "in", "layer_norm": "ln"}
 KERNELS = {"conv": "conv", "depthwise_conv": "depthwise", "conv_transpose": "conv_transpose", "dense": "dense"}
 ROUNDS = 3
+MOST_COMPARED = 100_000  # items of windows of one form: a chain of thousands stays one, soon
 LINE = 110  # characters of lists that a repeat walks
 
 
@@ -33,6 +34,7 @@ class Blocks:
     def __init__(self, outputs: Sequence[str]) -> None:
         self.found: dict[str, Block] = {}
         self.wide: set[str] = set()  # those of several structures or units
+        self.compared = 0
         self.outputs = {o.partition(".")[0] for o in outputs}
 
     def compress(self, items: list[Item]) -> list[Item]:
@@ -101,7 +103,8 @@ class Blocks:
 
     def equal(self, items: list[Item]) -> list[Item]:
         """Equal windows one behind the other as one call with ``repeat``."""
-        runs = [r for r in repeats(items, exact=True) if self.apart(items, *r)]
+        apart = Apart(items, self.outputs)
+        runs = [r for r in repeats(items, exact=True) if apart(*r)]
         groups: dict[Any, list[tuple[int, int, int]]] = defaultdict(list)
         for r in runs:
             groups[form(items[r[0] : r[0] + r[1]])].append(r)
@@ -128,21 +131,21 @@ class Blocks:
                 done[i] = p * k, block.call([items[i + j * p : i + (j + 1) * p] for j in range(k)])
         return replaced(items, done)
 
-    def apart(self, items: list[Item], i: int, p: int, k: int) -> bool:
-        """Whether each of several windows has to do with its neighbours through the layer above it alone."""
-        return all(closed(items[j : j + p], self.outputs | others(items, j, p)) for j in range(i, i + p * k, p))
-
     def of_one_form(self, items: list[Item]) -> list[Item]:
         """Windows of one form one behind the other as calls of a block."""
         while True:
             best: tuple[int, tuple[int, int, int]] | None = None
+            apart = Apart(items, self.outputs)
             for r in repeats(items, exact=False):
                 i, p, k = r
-                windows = [items[i + j * p : i + (j + 1) * p] for j in range(k)]
                 if p == 1 and not isinstance(items[i], Branches):
                     continue
-                if not self.apart(items, i, p, k):
+                self.compared += p * k
+                if self.compared > MOST_COMPARED:
+                    return items
+                if not apart(i, p, k):
                     continue
+                windows = [items[i + j * p : i + (j + 1) * p] for j in range(k)]
                 columns = {repr(c) for c in zip(*map(values, windows), strict=True) if any(v != c[0] for v in c)}
                 saved = (k - 1) * size(windows[0]) - len(columns) - 2
                 if saved > 0 and len(columns) <= MOST_ARGUMENTS + 2 and (best is None or saved > best[0]):
@@ -223,35 +226,6 @@ def lists(items: list[Item]) -> Iterator[list[Item]]:
             for path in item.paths:
                 yield from lists(path)
     yield items
-
-
-def repeats(items: list[Item], exact: bool) -> Iterator[tuple[int, int, int]]:
-    """Where a window stands several times one behind the other: its start, its length, how often; equal ones do not overlap."""
-    marks = [(form([x]), repr(values([x])) if exact else "") for x in items]
-    taken: set[int] = set()
-    for p in range(1, min(LONGEST, len(items) // 2) + 1):
-        i = 0
-        while i + 2 * p <= len(items):
-            k = 1
-            whole = form(items[i : i + p]) if marks[i : i + p] == marks[i + p : i + 2 * p] else None
-            while whole is not None and marks[i + k * p : i + (k + 1) * p] == marks[i : i + p] and form(items[i + k * p : i + (k + 1) * p]) == whole:
-                k += 1
-            if k > 1 and telling(items[i]) and not (exact and taken & set(range(i, i + p * k))):
-                yield i, p, k
-                if exact:
-                    taken |= set(range(i, i + p * k))
-                    i += p * k - 1
-            i += 1
-
-
-def telling(item: Item) -> bool:
-    """Whether a window may begin with it: something that has weights, or structure."""
-    return not isinstance(item, Layer) or bool(item.entry.weights)
-
-
-def others(items: list[Item], i: int, p: int) -> set[str]:
-    """Names that items outside of a window read."""
-    return {n.partition(".")[0] for n in read([*items[:i], *items[i + p :]])}
 
 
 def replaced(items: list[Item], done: dict[int, tuple[int, Call]]) -> list[Item]:

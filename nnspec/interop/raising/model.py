@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 LONGEST = 10_000_000
+MOST_AXES = 32
 TYPES = ("float32", "float64", "int32", "int64")  # of inputs
 ROWS = 7  # of the graph that is raised, where any number goes
 
@@ -116,6 +117,8 @@ def feeds(model: ModelProto, name: str, lengths: Mapping[str, int]) -> dict[str,
         shape = [d.dim_value if not axis else lengths.get(axis, 0) for d, axis in zip(t.shape.dim, axes[i.name], strict=True)]
         if any(not 0 < n <= LONGEST for n in shape[1:]) or not 0 <= shape[0] <= LONGEST:
             raise wrong(name, f"the input '{i.name[:100]}' has an axis of no length that could be", str(shape), f"1 to {LONGEST:,}")
+        if len(shape) > MOST_AXES:  # NumPy's arrays have at most 64, and steps on the way add some
+            raise wrong(name, f"the input '{i.name[:100]}' has too many axes", f"{len(shape)}", f"at most {MOST_AXES}")
         shape[0] = shape[0] or ROWS
         try:
             dtype = helper.tensor_dtype_to_np_dtype(t.elem_type)
