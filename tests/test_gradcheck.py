@@ -21,6 +21,7 @@ from nnspec.ops.matmul import MatMul
 from nnspec.ops.softmax import SoftmaxCrossEntropy
 from nnspec.runtime.checked import How, Row
 from nnspec.runtime.gradcheck import gradcheck
+from nnspec.runtime.reduced import reduced
 from nnspec.runtime.slopes import Difference, judge
 
 IMAGES = """\
@@ -223,3 +224,40 @@ def test_layers_that_are_alike_are_checked_once_in_large_networks() -> None:
     text = "nnspec: 1\ninputs: {x: {shape: [3]}}\nlayers: [dense: {units: 3, activation: tanh, repeat: 70}]\nloss: mse\n"
     found = rows(text, layers=("dense_*",))
     assert found["dense_1"].tensors and found["dense_70"].why == "as dense_1"
+
+
+LARGE = """nnspec: 1
+inputs: {image: {shape: [256, 256, 3]}}
+layers:
+  - conv2d: {filters: 64, kernel: 3, padding: same, activation: tanh}
+  - conv2d: {filters: 32, kernel: 3, stride: 2}
+  - global_avg_pool2d
+  - dense: 2
+loss: mse
+"""
+
+
+def test_a_long_pass_is_taken_over_smaller_images_where_weights_stay_what_they_are(call: Any) -> None:
+    spec, small = reduced(loads(LARGE), 32)
+    assert small == {"image": (128, 128, 3)}
+    assert {p: q.param.shape for p, q in spec.built.network.parameters.items()} == {
+        p: q.param.shape for p, q in loads(LARGE).built.network.parameters.items()}  # fmt: skip
+    flat = loads(LARGE.replace("global_avg_pool2d", "flatten"))
+    assert reduced(flat, 32) == (flat, {})
+    assert reduced(loads(LARGE), 1)[1] == {}
+
+
+def test_a_dear_layer_is_looked_at_along_directions_alone_and_a_mistake_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnspec.runtime.checked.DEAR", 10)
+    found = rows(IMAGES)
+    assert not failed(found)
+    assert sum(t.elements for t in found["conv2d_1"].tensors) == 0
+    assert sum(t.elements for t in rows(IMAGES, full=True)["conv2d_1"].tensors) > 0
+    monkeypatch.setattr(Conv, "grad", scaled(Conv, 1.0001, 1))
+    assert failed(rows(IMAGES)) - {"step"} == {"conv2d_1", "residual_1/layers/depthwise_conv2d_1"}
+
+
+def test_a_vast_step_is_left_out_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnspec.runtime.checked_step.VAST", 10)
+    assert "--full tries it" in rows(IMAGES)["step"].why
+    assert rows(IMAGES, full=True)["step"].tensors

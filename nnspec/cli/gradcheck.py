@@ -25,11 +25,12 @@ if TYPE_CHECKING:
               help="Of an error, relative to the largest gradient of the tensor.")  # fmt: skip
 @click.option("--layers", multiple=True, metavar="PATTERN", help="Paths of layers, 'stage_2/*', 'loss' or 'step'; others are not checked.")
 @click.option("--every", is_flag=True, help="In large networks also layers that are like one before them.")
+@click.option("--full", is_flag=True, help="Inputs at their size, all samples and every layer, whatever that costs.")
 @click.option("--axis", "axes", multiple=True, metavar="NAME=N", help="The length of a named axis.")
 @json_option
 def command(
     spec: str, settings: dict[str, str], allowed: tuple[Path, ...], backend: str, rows: int, samples: int, tolerance: float,
-    layers: tuple[str, ...], every: bool, axes: tuple[str, ...], as_json: bool,
+    layers: tuple[str, ...], every: bool, full: bool, axes: tuple[str, ...], as_json: bool,
 ) -> int:  # fmt: skip
     """Compare every layer's gradients with differences of the layer itself.
 
@@ -37,6 +38,9 @@ def command(
     elements, and along a random direction that holds all of them. Then the loss in what it reads, and the whole compiled step in all
     parameters. Everything is float64. Where a function has a kink, both sides are looked at: any slope between them is right. Status 1
     where a gradient is wrong.
+
+    Where a pass is long (2e10 operations), images are halved as long as the weights stay what they are, and layers that still are long are
+    looked at along directions alone, which a mistake at any element bends; --full does neither, and may take minutes.
     """
     parsed = read(spec, settings, allowed)
 
@@ -44,12 +48,17 @@ def command(
     from nnspec.cli.traced import open_axes
     from nnspec.runtime.checked import How
     from nnspec.runtime.gradcheck import gradcheck
+    from nnspec.runtime.reduced import reduced
 
     sizes = lengths(axes, open_axes(parsed))
     if missing := [name for name in open_axes(parsed) if name not in sizes and parsed.document.data is None]:
         raise SpecError(Problem(f"the axis '{missing[0]}' has no length here", hint=f"--axis {missing[0]}=64"))
     parsed = parsed.fold(1) if parsed.folds else parsed
-    how = How(rows, samples, tolerance, layers, every, sizes)
+    how = How(rows, samples, tolerance, layers, every or full, full, sizes)
+    parsed, small = (parsed, {}) if full else reduced(parsed, rows)
+    if small and not as_json:
+        shown = ", ".join(f"{name} of {' x '.join(map(str, shape))}" for name, shape in small.items())
+        click.echo(printable(f"taken over {shown}: --full takes the size that the spec says"))
     live = sys.stderr.isatty()
     found: list[Row] = []
     table = Table(parsed, tolerance)
@@ -64,7 +73,7 @@ def command(
         raise SpecError(Problem(f"no layer is called '{layers[0]}'", wanted="a path, a pattern such as 'stage_2/*', loss or step"))
     failed = [row for row in found if row.failed]
     if as_json:
-        print_json({"spec": parsed.name, "rows": rows, "samples": samples, "tolerance": tolerance, "passed": not failed,
+        print_json({"spec": parsed.name, "rows": rows, "samples": samples, "tolerance": tolerance, "inputs": small, "passed": not failed,
                     "layers": [_row(row) for row in found if row.why != "left out"]})  # fmt: skip
     else:
         click.echo(table.end(found))
@@ -86,19 +95,19 @@ class Table:
         self.first = True
 
     def lines(self, row: Row) -> list[str]:
-        head = [f"{'layer':<{self.path}}  {'kind':<{self.kind}}  {'looked at':>14}  {'error':>8}  verdict"] if self.first else []
+        head = [f"{'layer':<{self.path}}  {'kind':<{self.kind}}  {'looked at':>20}  {'error':>8}  verdict"] if self.first else []
         self.first = False
         path = row.path if len(row.path) <= self.path else f"…{row.path[1 - self.path :]}"
         start = f"{path:<{self.path}}  {row.kind:<{self.kind}}"
         worst = row.worst
         if worst is None:
-            return [*head, f"{start}  {'':>14}  {'':>8}  not checked: {row.why}" if not row.why.startswith("as ") else
-                    f"{start}  {'':>14}  {'':>8}  {row.why}"]  # fmt: skip
+            return [*head, f"{start}  {'':>20}  {'':>8}  not checked: {row.why}" if not row.why.startswith("as ") else
+                    f"{start}  {'':>20}  {'':>8}  {row.why}"]  # fmt: skip
         elements, size = sum(t.elements for t in row.tensors), sum(t.size for t in row.tensors)
         kinks = sum(t.kinks for t in row.tensors)
         notes = [f"{kinks} at a kink"] * bool(kinks) + [row.why] * bool(row.why)
         verdict = "WRONG" if row.failed else "ok"
-        lines = [*head, f"{start}  {_many(elements, size):>14}  {worst.relative:>8.1e}  {verdict}{'  (' + '; '.join(notes) + ')' if notes else ''}"]
+        lines = [*head, f"{start}  {_many(elements, size):>20}  {worst.relative:>8.1e}  {verdict}{'  (' + '; '.join(notes) + ')' if notes else ''}"]
         return lines + [f"    {line}" for t in row.tensors if t.failed for line in _wrong(t)]
 
     def end(self, rows: list[Row]) -> str:
@@ -115,7 +124,7 @@ class Table:
 def _many(elements: int, size: int) -> str:
     from nnspec.view.amounts import count
 
-    return f"{elements} of {count(size)}"
+    return f"{elements} of {count(size)}" if elements else f"direction of {count(size)}"
 
 
 def _wrong(t: Tensor) -> list[str]:

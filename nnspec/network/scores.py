@@ -75,10 +75,9 @@ class Scores:
             if p.regularize is None or self.segments.slots[path].segment not in self.segments.learned:
                 continue
             with origin(p.layer, "forward"):
-                if p.regularize.l1:
-                    yield sum_(absolute(params[path])) * p.regularize.l1
-                if p.regularize.l2:
-                    yield sum_(square(params[path])) * p.regularize.l2
+                l1 = sum_(absolute(params[path])) * p.regularize.l1 if p.regularize.l1 else None
+                l2 = sum_(square(params[path])) * p.regularize.l2 if p.regularize.l2 else None
+            yield from (penalty for penalty in (l1, l2) if penalty is not None)
 
     def _part(self, t: Target, low: Lowered, feeds: Mapping[str, Value], weight: Value | None) -> Part:
         """What one loss adds up, and what that is divided by."""

@@ -13,6 +13,7 @@ from nnspec.records import dataclass, field
 from nnspec.runtime.slopes import Function, Verdict, judge
 
 COSTLY = 5 * 10**8  # operations of all elements' differences of a tensor: beyond them fewer elements are looked at
+DEAR = 4 * 10**9  # operations of one difference: beyond them a tensor is looked at along a direction alone
 
 
 @dataclass(frozen=True)
@@ -50,20 +51,25 @@ class Row:
 
 @dataclass(frozen=True)
 class How:
-    """``samples`` elements of each tensor and one direction; ``layers`` are patterns over paths; ``every`` also layers that are alike."""
+    """``samples`` elements of each tensor and one direction; ``layers`` are patterns over paths; ``every`` also layers that are alike.
+
+    ``full`` takes inputs at their size and all samples, whatever that costs.
+    """
 
     rows: int = 4
     samples: int = 6
     tolerance: float = 1e-6
     layers: tuple[str, ...] = ()
     every: bool = False
+    full: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def checked(f: Function, wanted: Mapping[tuple[str, str], Value], how: How, rng: np.random.Generator, cost: int) -> tuple[Tensor, ...]:
     """Each tensor along one direction, and at some of its elements: the one of the largest gradient, and others that are drawn."""
     out = []
-    samples = max(1, min(how.samples, COSTLY // max(cost, 1)))
+    samples = how.samples if how.full else max(1, min(how.samples, COSTLY // max(cost, 1)))
+    dear = cost > DEAR and not how.full
     for ((kind, name), v), found in zip(wanted.items(), f.slopes(list(wanted.values())), strict=True):
         values = f.values[v]
         if not values.size:
@@ -71,9 +77,9 @@ def checked(f: Function, wanted: Mapping[tuple[str, str], Value], how: How, rng:
         slopes = np.zeros(values.shape) if found is None else found
         size = float(np.sqrt(np.mean(np.square(values)))) or 1.0
         largest = float(np.abs(slopes).max())
-        picked = dict.fromkeys([int(np.abs(slopes).argmax()), *rng.permutation(values.size)[:samples].tolist()])
+        picked = [] if dear else list(dict.fromkeys([int(np.abs(slopes).argmax()), *rng.permutation(values.size)[:samples].tolist()]))
         told: list[tuple[str, Verdict]] = []
-        for i in picked if values.size > samples else range(values.size):
+        for i in picked if values.size > samples or (dear and values.size > 1) else range(values.size):
             at = ", ".join(map(str, np.unravel_index(i, values.shape)))
             own = max(size, abs(float(values.reshape(-1)[i])))
             told.append((f"[{at}]", judge(_along(f, v, int(i)), float(slopes.reshape(-1)[i]), largest, own, how.tolerance)))
