@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nnspec.compiler import Spec, finish
 from nnspec.errors import NnspecError
 from nnspec.spec.load import take_apart
@@ -41,7 +43,7 @@ def _half(n: int) -> int:
     return n - n // 2 // 32 * 32 if n // 2 >= LEAST else n
 
 
-def _with(spec: Spec, shapes: dict[str, tuple[object, ...]]) -> Spec:
+def _with(spec: Spec, shapes: Mapping[str, tuple[object, ...]]) -> Spec:
     d = spec.document
     settings = {f"inputs.{name}.shape": f"[{', '.join(map(str, shape))}]" for name, shape in shapes.items()}
     return finish(take_apart(d.root, d.file, settings, d.allow, d.data))

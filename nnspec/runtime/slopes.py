@@ -17,7 +17,7 @@ from nnspec.ir.graph import Call, Value, abstract, calls_of
 from nnspec.ir.interpret import evaluate, run
 from nnspec.ir.op import Array, Input
 
-STEPS = (1e-5, 1e-6, 1e-7, 1e-8, 1e-4, 1e-3)  # of an element's size, in the order in which they are tried
+STEPS = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-4, 1e-3)  # of a size, in turn; the smallest for a million windows, of which some are at ties
 EPSILON = float(np.finfo(np.float64).eps)
 KINK = 100.0  # times the tolerance is how far differences of both sides are apart where there is a kink
 
