@@ -267,6 +267,11 @@ def test_a_drawing_has_the_form_of_its_name(name: str, start: str, nnspec: Any, 
     assert (tmp_path / name).read_text("utf-8").startswith(start)
 
 
+def test_a_drawing_into_a_pipe_is_utf8_whatever_the_terminal_writes(nnspec: Any, tmp_path: Path) -> None:
+    done = shell("graph", "small.yaml", "--format", "svg", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"}, encoding="utf-8")
+    assert done.returncode == 0 and "\u00b7" in done.stdout
+
+
 @pytest.mark.parametrize("args", [("-o", "n.pdf"), ("-o", "n.ps")])
 def test_a_drawing_for_later_is_refused_by_name(args: tuple[str, ...], nnspec: Any, tmp_path: Path) -> None:
     done = nnspec("graph", "small.yaml", *args)

@@ -75,8 +75,10 @@ def command(
             raise SpecError(Problem("a PNG is nothing that a terminal shows", wanted="a file or a pipe", hint="-o net.png"))
         if isinstance(data, bytes):
             sys.stdout.buffer.write(data)
-        else:
+        elif chosen == "txt":
             click.echo(data, nl=not data.endswith("\n"))
+        else:  # files are UTF-8, whatever letters the terminal has
+            click.echo(data.encode(), nl=not data.endswith("\n"))
         return
     write(output, data)
     click.echo(f"wrote {output}", err=True)
