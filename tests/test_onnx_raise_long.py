@@ -62,3 +62,19 @@ def test_an_input_of_more_axes_than_an_array_has_is_one_error(tmp_path: Path) ->
     (tmp_path / "m.onnx").write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString())
     with pytest.raises(DataError, match=r"m\.onnx: the input 'x' has too many axes"):
         import_onnx(tmp_path / "m.onnx", tmp_path / "out")
+
+
+@pytest.mark.parametrize(("node", "said"), [
+    (helper.make_node("Concat", ["x"] * 3000, ["y"], axis=1), r"node 0 \(Concat\) takes at most \d+ inputs"),
+    (helper.make_node("Gather", ["x", "far"], ["y"], axis=1), r"node 0 \(Gather\): slice does not fit"),
+    (helper.make_node("Add", ["x", "thin"], ["y"]), "'thin' is a sparse tensor, which is not in this version"),
+])  # fmt: skip
+def test_what_no_layer_says_is_told_of_the_node(node: Any, said: str, tmp_path: Path) -> None:
+    given, made = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["rows", 4]) for n in "xy")
+    graph = helper.make_graph([node], "g", [given], [made], [helper.make_tensor("far", TensorProto.INT64, [1], [99])])
+    if "thin" in node.input:
+        values, places = helper.make_tensor("thin", TensorProto.FLOAT, [1], [1.0]), helper.make_tensor("at", TensorProto.INT64, [1], [0])
+        graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [4]))
+    (tmp_path / "m.onnx").write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString())
+    with pytest.raises(DataError, match=said):
+        import_onnx(tmp_path / "m.onnx", tmp_path / "out")

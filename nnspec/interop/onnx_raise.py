@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ def raised(model: ModelProto, file: str, name: str, channels_last: bool = False,
         reference = spec_of(plain, held)
     except SpecError as e:
         hint = f"--axis {left[0]}=64" if left else ""
-        raise wrong(file, "the model cannot be raised to a spec", e.problems[0].message, e.problems[0].wanted, hint) from None
+        raise wrong(file, "the model cannot be raised to a spec", by_node(e.problems[0].message, entries), e.problems[0].wanted, hint) from None
     for compress in (True, False):
         items, outputs = structured(draft)
         blocks = Blocks(outputs)
@@ -81,6 +82,11 @@ def raised(model: ModelProto, file: str, name: str, channels_last: bool = False,
         if same is not None:
             return Raised(name, written, weights_of(same, entries, file))
     return Raised(name, plain, weights_of([(leaf, leaf) for leaf in reference.built.network.leaves], entries, file))
+
+
+def by_node(message: str, entries: Mapping[str, Entry]) -> str:
+    """What is wrong with a layer, told of the node that it comes from: the layer stands in no file."""
+    return re.sub(r"(layer )?'([^']+)'", lambda m: entries[m[2]].where if m[2] in entries and entries[m[2]].where else m[0], message)
 
 
 def spec_of(written: str, held: str) -> Spec:

@@ -61,6 +61,8 @@ def check_model(model: ModelProto, name: str = "model") -> None:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise wrong(name, f"'{tensor.name[:100]}' lies in another file, and none is opened",
                         hint="--external-data reads files beside the model; onnx.save(onnx.load(FILE), 'whole.onnx') puts all in one")
+    if model.graph.sparse_initializer:
+        raise wrong(name, f"'{model.graph.sparse_initializer[0].values.name[:100]}' is a sparse tensor, which is not in this version")
     try:
         checker.check_model(model.SerializeToString())
     except (checker.ValidationError, ValueError, RuntimeError, TypeError) as e:

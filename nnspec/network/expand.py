@@ -283,7 +283,8 @@ class Expander:
         least, most = entry.inputs
         x = current if isinstance(entry, Merge) and most or len(current) > most and "from" in written.common else current[:most]
         if not least <= len(x) <= most:
-            wanted = "no" if not most else "one" if most == 1 else f"{least}" if least == most else f"at least {least}"
+            bound = f"{least}" if least == most else f"at least {least}" if len(x) < least else f"at most {most}"
+            wanted = "no" if not most else "one" if most == 1 else bound
             raise SpecError(
                 Problem(
                     f"layer '{path}' takes {wanted} input{'s' if most > 1 else ''}",
