@@ -152,7 +152,7 @@ export class Board {
   one(run) {
     const tile = (title, value, more) => el("div", { class: "tile" }, el("span", {}, title), el("b", {}, value), more ? el("small", {}, more) : null);
     const curves = this.curves.told.get(run.id);
-    const paces = curves && [curves.steps.pace, curves.epochs.pace].filter(Boolean).sort((a, b) => b[0].length - a[0].length);
+    const paces = curves && [curves.epochs.pace, curves.steps.pace].filter(Boolean).sort((a, b) => b[0].length - a[0].length);
     const pace = paces && paces.length ? last(paces[0][1]) : undefined; // as the panel has it
     const memory = run.memory ?? (curves && curves.steps.memory ? last(curves.steps.memory[1]) : null);
     const took = curves && last((curves.epochs.took || [[], []])[1]);

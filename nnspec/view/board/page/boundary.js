@@ -31,11 +31,12 @@ export class Boundary extends Inside {
       return svg("circle", { ...props, cx, cy, r: 4.2 }, title);
     };
     const ticks = (low, high) => [0, 0.25, 0.5, 0.75, 1].map((f) => low + f * (high - low));
-    const picture = svg("svg", { class: "plane large", viewBox: `-58 -10 ${SIZE + 70} ${SIZE + 54}`, role: "img", "aria-label": `answers over ${told.axes[0]} and ${told.axes[1]}` },
+    const [left, line] = innerWidth <= 640 ? [98, 26] : [58, 18]; // on a narrow page letters are larger beside the picture
+    const picture = svg("svg", { class: "plane large", viewBox: `${-left} -16 ${SIZE + left + line} ${SIZE + 2 * line + 26}`, role: "img", "aria-label": `answers over ${told.axes[0]} and ${told.axes[1]}` },
       svg("image", { href: image.src, x: 0, y: 0, width: SIZE, height: SIZE, preserveAspectRatio: "none" }), svg("rect", { x: 0, y: 0, width: SIZE, height: SIZE, class: "frame-of" }),
       Object.entries(told.points).filter(([split]) => !this.hidden.has(split)).map(([split, rows]) => rows.filter(([x, y]) => x !== null && y !== null).map(([x, y, v]) => mark(split, x, y, v))),
-      ticks(x0, x1).map((v) => svg("text", { x: at(v, y0)[0], y: SIZE + 18, "text-anchor": "middle" }, number(v, 3))), ticks(y0, y1).map((v) => svg("text", { x: -8, y: at(x0, v)[1] + 4, "text-anchor": "end" }, number(v, 3))),
-      svg("text", { x: SIZE / 2, y: SIZE + 38, "text-anchor": "middle", class: "axis" }, told.axes[0]), svg("text", { x: 0, y: 0, "text-anchor": "middle", class: "axis", transform: `translate(-46 ${SIZE / 2}) rotate(-90)` }, told.axes[1]));
+      ticks(x0, x1).map((v) => svg("text", { x: at(v, y0)[0], y: SIZE + line, "text-anchor": "middle" }, number(v, 3))), ticks(y0, y1).map((v) => svg("text", { x: -8, y: at(x0, v)[1] + 4, "text-anchor": "end" }, number(v, 3))),
+      svg("text", { x: SIZE / 2, y: SIZE + 2 * line + 2, "text-anchor": "middle", class: "axis" }, told.axes[0]), svg("text", { x: 0, y: 0, "text-anchor": "middle", class: "axis", transform: `translate(${12 - left} ${SIZE / 2}) rotate(-90)` }, told.axes[1]));
     const toggle = (split) => el("label", { class: "check" }, el("input", { type: "checkbox", checked: !this.hidden.has(split), on: { change: (e) => { if (e.target.checked) this.hidden.delete(split); else this.hidden.add(split); this.draw(told); } } }), `${{ diamond: "◆", square: "■" }[shapes[split]] || "●"} ${split}`);
     const key = told.classes.length ? el("ul", { class: "classes" }, told.classes.map((name, n) => el("li", {}, el("i", { class: "box-of", style: { background: told.colours[n] } }), name))) : el("p", { class: "hint" }, `${number(told.least)} (dark) to ${number(told.most)} (bright)`);
     put(this.node, el("div", { class: "controls" }, Object.keys(told.points).map(toggle), this.kept()), el("section", { class: "sheet fits" }, el("div", { class: "beside" }, picture, el("div", {}, el("h2", {}, told.output), key, el("p", { class: "hint" }, "paler where it is less sure")))));

@@ -111,7 +111,7 @@ export class Curves {
       }
       for (const name of LAST) {
         const [a, b] = name === "speed" ? [speed(told.epochs.pace, this.summaries.get(id)), speed(told.steps.pace, this.summaries.get(id))] : [told.epochs[name], told.steps[name]];
-        const best = a && b ? (b[0].length >= a[0].length ? b : a) : a || b;
+        const best = a && b ? (b[0].length > a[0].length ? b : a) : a || b;
         if (best) into(name, { key: id + name, label: several ? run.label : "", colour: several ? run.colour : colour(4), x: best[0], y: best[1] });
       }
     }

@@ -33,7 +33,7 @@ export class Maps extends Inside {
       el("div", { class: "controls" }, choice("what", [["features", "What layers make of it"], ["kernels", "Kernels"]], held.what, (what) => { held.what = what; this.strip(); }),
         names.length ? el("span", { class: "stepper" }, pick, el("button", { type: "button", "aria-label": "row before", "data-key": "before", on: { click: () => this.choose(this.chosen.row - 1) } }, "‹"), this.rows(told), el("button", { type: "button", "aria-label": "next row", "data-key": "next", on: { click: () => this.choose(this.chosen.row + 1) } }, "›")) : null,
         told.pictures ? this.picker() : null, this.kept(), el("span", { class: "hint" }, `${this.which ? "best weights, " : "weights "}of step ${number(told.step)}`)),
-      told.notes.concat(told.refused).map((n) => el("p", { class: "banner warn" }, n)), this.said = el("div", { role: "status" }), el("div", { class: "inside" }, this.sample, this.list));
+      el("div", { class: "banners notes" }, told.notes.concat(told.refused).map((n) => el("p", { class: "banner warn" }, n))), this.said = el("div", { class: "banners notes", role: "status" }), el("div", { class: "inside" }, this.sample, this.list));
     this.strip();
   }
 
