@@ -76,9 +76,14 @@ class Problem:
     rule: str = "spec"
     edits: tuple[Edit, ...] = ()
 
-    def render(self) -> str:
-        """The problem as a person reads it, with the line it is about and a caret."""
-        head = f"{self.place}: {self.message}" if self.place else self.message
+    @property
+    def numbered(self) -> bool:
+        """Whether its rule is a number, which ``nnspec rule`` explains."""
+        return len(self.rule) == 5 and self.rule[:2] == "NN" and self.rule[2:].isdigit()
+
+    def render(self, kind: str = "") -> str:
+        """The problem as a person reads it, with its rule's number, the line it is about and a caret; ``kind`` says what it is, if no error."""
+        head = " ".join(part for part in (f"{self.place}:" if self.place else "", kind, self.rule if self.numbered else "", self.message) if part)
         parts = [head, *self._excerpt()]
         for label, text in (("found", self.found), ("wanted", self.wanted), ("hint", self.hint)):
             if text:

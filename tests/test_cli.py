@@ -212,10 +212,11 @@ def test_every_problem_of_every_spec_is_reported(nnspec: Any) -> None:
     assert "bad.yaml:19:" in done.err and "bad.yaml:20:" in done.err and "none.yaml" in done.err
 
 
-def test_problems_as_json_have_exactly_the_agreed_keys(nnspec: Any) -> None:
+def test_problems_as_json_have_the_agreed_keys_and_edits_where_they_can_be_mended(nnspec: Any) -> None:
     done = nnspec("check", "bad.yaml", "small.yaml", "--format", "json")
     assert done.code == 2 and done.err == ""
-    assert {tuple(p) for p in done.json} == {("file", "line", "column", "rule", "message", "hint")}
+    assert {tuple(p)[:6] for p in done.json} == {("file", "line", "column", "rule", "message", "hint")}
+    assert {tuple(p)[6:] for p in done.json} <= {(), ("edits",)}
     assert {(p["file"], p["line"]) for p in done.json} == {("bad.yaml", 19), ("bad.yaml", 20)}
 
 

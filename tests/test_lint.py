@@ -244,7 +244,7 @@ def test_warnings_are_told_with_their_lines_and_fail_only_a_strict_check(nnspec:
     code, out, err = nnspec("check", "double.yaml", "good.yaml")
     assert code == 0
     assert out == "double.yaml: 2 warnings (6 layers, 6,570 parameters)\ngood.yaml: ok (5 layers, 5,978 parameters)\n"
-    assert err.startswith("double.yaml:8:5: NN013 'relu_1' is relu of what is relu already\n   |   - relu\n   |     ^\n   found   relu in 'dense_1'\n")
+    assert err.startswith("double.yaml:8:5: warning NN013 'relu_1' is relu of what is relu already\n   |   - relu\n   |     ^\n   found   relu in 'dense_1'\n")
     assert err.endswith("2 warnings: NN013 (nnspec rule NN013 explains)\n")
     assert nnspec("check", "double.yaml", "--strict")[0] == 1
     assert nnspec("check", "good.yaml", "--strict")[0] == 0
@@ -252,7 +252,7 @@ def test_warnings_are_told_with_their_lines_and_fail_only_a_strict_check(nnspec:
 
 def test_errors_are_2_whatever_else_is_wrong(nnspec: Any) -> None:
     code, out, err = nnspec("check", "bad.yaml", "double.yaml", "--strict")
-    assert code == 2 and "bad.yaml:6:" in err and "NN013" in err
+    assert code == 2 and "bad.yaml:6:12: NN001 layer 'dense_2' has 9 units" in err and ": warning NN013 " in err
 
 
 def test_warnings_and_errors_in_one_list_of_json(nnspec: Any) -> None:
@@ -261,7 +261,9 @@ def test_warnings_and_errors_in_one_list_of_json(nnspec: Any) -> None:
     rows = json.loads(out)
     assert [(r["file"], r["line"], r["column"], r["rule"]) for r in rows] == [
         ("bad.yaml", 6, 12, "NN001"), ("double.yaml", 8, 5, "NN013"), ("double.yaml", 10, 5, "NN013")]  # fmt: skip
-    assert {tuple(r) for r in rows} == {("file", "line", "column", "rule", "message", "hint")}
+    assert [tuple(r)[:6] for r in rows] == [("file", "line", "column", "rule", "message", "hint")] * 3
+    edit = {"file": "bad.yaml", "line": 6, "column": 12, "end_line": 6, "end_column": 13, "old": "9", "new": "10"}
+    assert [r.get("edits") for r in rows] == [[edit], None, None]
 
 
 def test_annotations_of_a_workflow_are_errors_and_warnings(nnspec: Any) -> None:
@@ -269,6 +271,33 @@ def test_annotations_of_a_workflow_are_errors_and_warnings(nnspec: Any) -> None:
     lines = out.splitlines()
     assert code == 2 and len(lines) == 3
     assert lines[0].startswith("::error file=bad.yaml,line=6,col=12") and lines[1].startswith("::warning file=double.yaml,line=8,col=5,title=NN013::")
+
+
+def test_annotations_are_escaped(nnspec: Any, tmp_path: Path) -> None:
+    (tmp_path / "a%,b:c.yaml").write_text(RULES["NN022"].bad)
+    code, out, _ = nnspec("check", "a%,b:c.yaml", "--format", "github")
+    assert code == 0 and out.startswith("::warning file=a%25%2Cb%3Ac.yaml,line=6,col=5,title=NN022::'dropout_1' leaves 10%25 of its input: ")
+
+
+@pytest.mark.parametrize("form", ["json", "sarif"])
+@pytest.mark.parametrize("text", [*(r.bad for r in RULES.values() if r.fixes), RULES["NN012"].bad.replace("\n", "\r\n"), RULES["NN001"].bad])
+def test_edits_of_a_report_make_what_fix_makes(text: str, form: str, nnspec: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mend me.yaml"
+    path.write_bytes(text.encode())
+    found = json.loads(nnspec("check", path.name, "--format", form)[1])
+    if form == "json":
+        edits = [(e["line"], e["column"], e["end_line"], e["end_column"], e["new"]) for row in found for e in row.get("edits", ())]
+    else:
+        changes = [change for result in found["runs"][0]["results"] for change in result["fixes"][0]["artifactChanges"]]
+        assert {change["artifactLocation"]["uri"] for change in changes} == {"mend%20me.yaml"}
+        edits = [(*(r["deletedRegion"][key] for key in ("startLine", "startColumn", "endLine", "endColumn")), r["insertedContent"]["text"])
+                 for change in changes for r in change["replacements"]]  # fmt: skip
+    lines = text.splitlines(keepends=True)
+    starts = [sum(map(len, lines[:n])) for n in range(len(lines) + 1)]
+    for line, column, end_line, end_column, new in sorted(edits, reverse=True):
+        text = text[: starts[line - 1] + column - 1] + new + text[starts[end_line - 1] + end_column - 1 :]
+    assert edits and nnspec("check", path.name, "--fix")[0] == 0
+    assert path.read_bytes().decode() == text
 
 
 def test_sarif_names_its_rules_and_places(nnspec: Any) -> None:
@@ -281,6 +310,30 @@ def test_sarif_names_its_rules_and_places(nnspec: Any) -> None:
         ("NN001", "NN001", "error"), ("NN013", "NN013", "warning"), ("NN013", "NN013", "warning")]  # fmt: skip
     place = run["results"][1]["locations"][0]["physicalLocation"]
     assert place == {"artifactLocation": {"uri": "double.yaml"}, "region": {"startLine": 8, "startColumn": 5}}
+    for rule in rules:
+        assert rule["helpUri"].startswith("https://") and rule["helpUri"].endswith(f"/.github/docs/rules/{rule['id']}.md")
+        assert (ROOT / ".github/docs/rules" / f"{rule['id']}.md").exists()
+        assert rule["help"]["text"].endswith(".") and rule["fullDescription"]["text"] and rule["shortDescription"]["text"].endswith(".")
+
+
+def test_addresses_are_relative_where_files_lie_below(nnspec: Any, tmp_path: Path) -> None:
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "bad.yaml").write_text("nnspec: 1\nlayers: [Dense: 3\n")
+    for given in ("nets/bad.yaml", str(tmp_path / "nets" / "bad.yaml")):
+        (run,) = json.loads(nnspec("check", given, "--format", "sarif")[1])["runs"]
+        assert {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in run["results"]} == {"nets/bad.yaml"}
+        assert run["tool"]["driver"]["rules"][0]["helpUri"].endswith("/.github/docs/rules/README.md")
+
+
+def test_a_run_keeps_the_silences_that_it_needs(nnspec: Any, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("blocks:\n  twice:\n    layers: [{dense: {units: 8, activation: relu}}, relu]   # nnspec: NN013 as it was published\n")
+    text = "nnspec: 1\ninclude: [own.yaml]\ndata: digits\nlayers:\n  - flatten\n  - twice\n  - dense: 10   # nnspec: NN003 nothing\nloss: cross_entropy\n"
+    (tmp_path / "run.yaml").write_text(text + "optimizer: adam\nepochs: 0\n")
+    assert nnspec("run", "run.yaml", "--out", "run")[0] == 0
+    kept = (tmp_path / "run" / "spec.yaml").read_text()
+    assert kept.startswith("# nnspec: NN013 as it was published\nnnspec: 1\n") and "NN003" not in kept
+    assert nnspec("check", "run/spec.yaml", "--strict")[0] == 0
+    assert nnspec("run", "run.yaml", "--out", "run", "--resume")[0] == 0
 
 
 @pytest.mark.parametrize("rule", [r for r in RULES.values() if r.fixes], ids=lambda r: r.number)

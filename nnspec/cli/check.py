@@ -37,8 +37,7 @@ def command(
         raise SpecError(Problem("--fix and --diff are about files as they stand, and --set changes what is checked",
                                 found=f"--set {next(iter(settings))}=…", wanted="one of them", rule="set"))  # fmt: skip
 
-    from nnspec.lint import lint
-    from nnspec.lint.silences import comments
+    from nnspec.lint import lint, silenced
 
     checked: list[Checked] = []
     for file in specs:
@@ -52,8 +51,7 @@ def command(
             continue
         checked.append(Checked(file, warnings=warnings))
         if expand:
-            kept = "".join(f"{line}\n" for line in comments(spec.document.root.place.source.text))  # of the whole file now
-            click.echo(("---\n" if len(specs) > 1 else "") + kept + spec.text, nl=not spec.text.endswith("\n"))
+            click.echo(("---\n" if len(specs) > 1 else "") + silenced(spec) + spec.text, nl=not spec.text.endswith("\n"))
         elif form == "text":
             click.echo(f"{file}: {many(len(warnings), 'warning') if warnings else 'ok'} ({sizes(spec)})")
     REPORTS[form](checked)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from nnspec.compiler import Spec
-from nnspec.errors import Problem
+from nnspec.errors import Problem, SpecError
 from nnspec.lint.rule import Rule
 from nnspec.lint.rules import RULES
-from nnspec.lint.silences import Silences
+from nnspec.lint.silences import Silences, comments, sources
 from nnspec.lint.view import View
 
-__all__ = ["RULES", "Rule", "lint"]
+__all__ = ["RULES", "Rule", "lint", "silenced"]
 
 
 def lint(spec: Spec) -> list[Problem]:
@@ -17,6 +17,23 @@ def lint(spec: Spec) -> list[Problem]:
 
     Raises SpecError where a silence names no rule or gives no reason.
     """
+    heard, silences = _heard(spec)
+    return sorted([*heard, *silences.idle()], key=_order)
+
+
+def silenced(spec: Spec) -> str:
+    """The silences that a spec needs, of its own file and of those it includes, as comments above the first key of its canonical spelling."""
+    try:
+        if not any(comments(source.text) for source in sources(spec)):
+            return ""
+        _, silences = _heard(spec)
+    except SpecError:
+        return ""  # a silence without a reason is told by check
+    return "".join(f"# nnspec: {rule} {reason}\n" for rule, reason in silences.needed())
+
+
+def _heard(spec: Spec) -> tuple[list[Problem], Silences]:
+    """What is not silenced, and the silences, which know by then what they were needed for."""
     silences = Silences.of(spec, {rule.number for rule in RULES.values()})
     view = View(spec)
     found: dict[tuple[object, ...], Problem] = {}
@@ -25,8 +42,7 @@ def lint(spec: Spec) -> list[Problem]:
             place = problem.place
             key = (rule.number, place.file, place.line, place.column) if place else (rule.number, problem.message)
             found.setdefault(key, problem)  # once for each place, however often its block is called
-    heard = [p for p in found.values() if not silences.covers(p)]
-    return sorted([*heard, *silences.idle()], key=_order)
+    return [p for p in found.values() if not silences.covers(p)], silences
 
 
 def _order(problem: Problem) -> tuple[str, int, int, str]:

@@ -67,6 +67,11 @@ class Silences:
         self.used.update(found)
         return bool(found)
 
+    def needed(self) -> list[tuple[str, str]]:
+        """Rule and reason of each that silenced something, once."""
+        known = [*self.own, *(s for found in self.read.values() if found is not self.own for s in found)]
+        return list(dict.fromkeys((s.rule, s.reason) for s in known if id(s) in self.used))
+
     def idle(self) -> Iterator[Problem]:
         """Those of the spec's own file that silence nothing; where entries come and go by ``when`` another setting may need them."""
         if self.main is not None and WHEN.search(self.main.text):
@@ -75,6 +80,12 @@ class Silences:
             if id(silence) not in self.used and silence.rule != IDLE:
                 yield Problem(f"nothing here breaks {silence.rule}", silence.place, found=f"a silence: {silence.reason[:60]}",
                               hint="leave the comment out", rule=IDLE)  # fmt: skip
+
+
+def sources(spec: Spec) -> list[Source]:
+    """The texts that a spec's layers stand in: its own, and those of files that it includes."""
+    found = [spec.document.root.place.source, *(leaf.place.source for leaf in spec.built.network.leaves)]
+    return list({id(source): source for source in found}.values())
 
 
 def comments(text: str, known: Collection[str] = ()) -> list[str]:

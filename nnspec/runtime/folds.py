@@ -43,7 +43,9 @@ def train_folds(spec: Spec, make: Callable[[Spec], Model], train: Train, folder:
         raise SpecError(Problem(f"{folder.path} is the folder of one run", wanted="the folder of a run with folds, or a new one", rule="run-folder"))
     if folder is not None:
         (folder.path / RESULT).unlink(missing_ok=True)
-        folder.write(SPEC, spec.text)
+        from nnspec.lint import silenced  # which reads all rules
+
+        folder.write(SPEC, silenced(spec) + spec.text)
         folder.write_json(FOLDS, {"folds": spec.folds})
     runs = []
     with Signals() as signals:  # one that comes between two folds ends them too

@@ -21,7 +21,9 @@ from nnspec.runtime.session import Model
 
 def described(model: Model) -> dict[str, str]:
     """The files that a model is made from, but for its weights: name and content."""
-    files = {SPEC: model.spec.text}
+    from nnspec.lint import silenced  # which reads all rules
+
+    files = {SPEC: silenced(model.spec) + model.spec.text}
     if model.spec.document.data is not None:
         files[DATA] = json.dumps(stored.to_json(model.spec.document.data), indent=2) + "\n"
     if model.preparation is not None:

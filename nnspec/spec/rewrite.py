@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from nnspec.errors import Edit
 from nnspec.spec.patches import WAYS, Patch, Refused
@@ -15,10 +16,7 @@ def rewrite(text: str, groups: Iterable[tuple[Edit, ...]]) -> tuple[str, list[in
     A group that touches what another changes is left out: it may be made on the text that comes out. Comments are never lost.
     """
     groups = list(groups)
-    try:
-        tree: Tree | None = Tree(text)
-    except ValueError:
-        tree = None
+    tree = _tree(text)
     taken, made = _together(tree, text, groups)
     if tree is not None and made and not _keeps(tree, _applied(text, taken)):  # some edit loses something: which?
         alone = [_together(tree, text, [edits]) for edits in groups]
@@ -28,6 +26,26 @@ def rewrite(text: str, groups: Iterable[tuple[Edit, ...]]) -> tuple[str, list[in
         if not _keeps(tree, _applied(text, taken)):
             return text, []
     return _applied(text, taken), made
+
+
+def patches(edits: tuple[Edit, ...]) -> list[Patch]:
+    """What the edits of one problem would change in the text that they point into, in its order; nothing where they cannot be made."""
+    texts = {edit.place.source.text for edit in edits}
+    if len(texts) != 1:
+        return []
+    text = texts.pop()
+    tree = _tree(text)
+    taken, made = _together(tree, text, [edits])
+    risky = any("#" in text[patch.start : patch.end] for patch in taken)  # only then can a comment be lost
+    return sorted(taken, key=lambda p: p.start) if made and not (tree and risky and not _keeps(tree, _applied(text, taken))) else []
+
+
+@lru_cache(maxsize=8)
+def _tree(text: str) -> Tree | None:
+    try:
+        return Tree(text)
+    except ValueError:
+        return None
 
 
 def _together(tree: Tree | None, text: str, groups: list[tuple[Edit, ...]]) -> tuple[list[Patch], list[int]]:
