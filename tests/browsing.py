@@ -31,6 +31,7 @@ class Shown:
         file = folder / "net.html"
         file.write_text(text, encoding="utf-8")
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options})
+        self.context.set_default_timeout(120_000)  # the machine may have much else to do
         self.page = self.context.new_page()
         self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))

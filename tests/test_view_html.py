@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from nnspec.cli.graph import program_of
 from nnspec.compiler import load
 from nnspec.view import excerpt, html
 from tests import view_graphs
@@ -164,6 +165,20 @@ def test_the_search_counts_opens_what_hides_a_hit_and_goes_from_one_to_the_next(
     assert count.text_content() == "none"
     shown.page.keyboard.press("Escape")
     assert shown.page.locator(".is-hit").count() == 0
+    shown.page.keyboard.press("/")
+    shown.page.keyboard.type("filters 2048 kernel")
+    rows = shown.page.get_by_role("option")
+    name, says, path = rows.first.inner_text().splitlines()
+    assert rows.count() == 6 and name == "conv2d_1" and says.endswith("7 x 7 x 2048") and path == "stage_4/bottleneck_1/residual_1/layers/conv_bn_3/conv2d_1"
+    shown.page.keyboard.press("ArrowDown")
+    shown.page.keyboard.press("ArrowDown")
+    assert shown.page.locator("[aria-selected=true]").get_attribute("data-at") == "1" and (shown.chosen() or "").startswith("conv2d_1, conv2d  3x3")
+    shown.page.keyboard.press("Enter")
+    assert not rows.first.is_visible() and count.text_content() == "2 of 6" and "2048" in (shown.chosen() or "")
+    shown.page.keyboard.press("ArrowDown")
+    rows.nth(5).click()
+    assert count.text_content() == "6 of 6"
+    shown.quiet()
 
 
 def test_an_edge_says_what_it_carries_and_from_where_to_where(show: Any, resnet: str) -> None:
@@ -363,6 +378,24 @@ def test_several_networks_stand_side_by_side_in_frames_of_their_names(show: Any)
     assert [frame["label"] for frame in data["frames"]] == ["digits_mlp", "digits_mlp'"]
     shown = show(html.draw(*graphs))
     check(shown, data)
+    shown.quiet()
+
+
+def test_several_outputs_are_told_apart_by_their_names(residual: Any) -> None:
+    names = [(node["name"], node["says"]) for node in html.data(view_graphs.attention())["nodes"] if node["family"] == "output"]
+    assert names == [("dense_1", "output  time x 10"), ("concat_1", "output  76")]
+    assert [node["name"] for node in html.data(residual)["nodes"] if node["family"] == "output"] == ["output"]
+
+
+def test_a_program_is_drawn_by_its_stages_with_one_edge_for_what_goes_the_same_way(show: Any) -> None:
+    step = program_of(load(ROOT / "specs/quickstart/digits_mlp.yaml"), "numpy", 64, (), predict=False)
+    shown, data = show(html.draw(step)), html.data(step)
+    check(shown, data)
+    assert "6 values" in shown.page.locator(".closed .shape").all_text_contents()
+    for key in ("Shift+E", "Shift+C"):
+        shown.page.keyboard.press(key)
+        check(shown, data)
+    assert {frame["many"].split()[1] for frame in data["frames"]} == {"step", "steps"}
     shown.quiet()
 
 

@@ -29,7 +29,7 @@ def data(*graphs: Graph, texts: Mapping[str, str] | None = None) -> dict[str, An
     - ``name``, ``heading`` of all networks; ``legend``: what their numbers are.
     - ``nodes``: ``path, name, kind, family, says, cost, notes, shape, dtype, parameters, trainable, flops, memory, fields, weights``,
       the index of its ``frame`` (-1: none) and its ``source``: file, first and last line, or null.
-    - ``frames``: ``path, label, kind, frame, layers, parameters, trainable, flops, memory, cost, source``.
+    - ``frames``: ``path, label, kind, frame, layers, many, parameters, trainable, flops, memory, cost, source``.
     - ``values``: node, name of the output, label, shape, dtype, bytes of one row (0: not known).
     - ``edges``: value, reading node, position of the input.
     - ``containers``, one for the picture and then one a frame: ``vertices`` (kind and reference), ``rows`` and ``segments`` of them.
@@ -43,7 +43,7 @@ def data(*graphs: Graph, texts: Mapping[str, str] | None = None) -> dict[str, An
 
 class _Work:
     def __init__(self, texts: dict[str, str], gather: bool) -> None:
-        self.texts, self.gather = texts, gather
+        self.texts, self.gather, self.unit = texts, gather, "layer"
         self.nodes: dict[str, dict[str, Any]] = {}
         self.homes: dict[str, Frame] = {}
         self.edges: list[tuple[Edge, Mapping[str, Any]]] = []
@@ -58,6 +58,7 @@ class _Work:
         if around:
             self.calls[around] = "network", None
         for path, node in graph.nodes(data=True):
+            self.unit = "step" if "step" in node else self.unit
             self.nodes[prefix + path] = _node(prefix + path, node) | {"source": self.source(node.get("place"))}
             self.homes[prefix + path] = self.frames(around, prefix, node)
             for frame in self.homes[prefix + path]:
@@ -65,9 +66,10 @@ class _Work:
         self.calls |= {prefix + path: call for path, call in (graph.graph.get("calls") or {}).items()}
         for source, target, key, edge in graph.edges(keys=True, data=True):
             self.edges.append(((prefix + source, prefix + target, int(key), str(edge.get("output") or "")), edge))
-        for path in describe.outputs(graph):
+        outputs = describe.outputs(graph)
+        for path in outputs:
             node, key = graph.nodes[path], _OUTPUT + prefix + path
-            self.nodes[key] = _output(prefix + path, node)
+            self.nodes[key] = _output(prefix + path, node, len(outputs) > 1)
             self.homes[key] = (around,) if around else ()
             self.edges.append(((prefix + path, key, 0, ""), node))
 
@@ -95,8 +97,8 @@ class _Work:
         for (source, _, _, output), carried in self.edges:
             values.setdefault((source, output), _value(output, carried))
         numbers = {value: number for number, value in enumerate(values)}
-        for frame, (container, _, _) in tree.items():
-            for vertex in container.children:
+        for frame, (held, _, _) in tree.items():
+            for vertex in held.children:
                 if vertex.kind == "node":
                     self.nodes[vertex.key[0]]["frame"] = frames.get(frame, -1)
         return {
@@ -108,7 +110,7 @@ class _Work:
             "frames": [self.frame(frame, frames) for frame in frames],
             "values": [[index[source], *said] for (source, _), said in values.items()],
             "edges": [[numbers[source, output], index[target], slot] for source, target, slot, output in uses],
-            "containers": [_container(rows, segments, index, frames, numbers) for _, rows, segments in tree.values()],
+            "containers": [container(rows, segments, index, frames, numbers) for _, rows, segments in tree.values()],
             "files": [{"name": clean(name, 1000), "text": text} for name, text in self.texts.items()],
         }
 
@@ -121,6 +123,7 @@ class _Work:
             "kind": clean(kind, _LONG),
             "frame": frames.get(frame[:-1], -1),
             "layers": sums.layers,
+            "many": f"{sums.layers} {self.unit}{'' if sums.layers == 1 else 's'}",
             "parameters": sums.parameters,
             "trainable": sums.trainable,
             "flops": sums.flops,
@@ -161,10 +164,12 @@ def _node(path: str, node: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _output(path: str, node: Mapping[str, Any]) -> dict[str, Any]:
+def _output(path: str, node: Mapping[str, Any], named: bool) -> dict[str, Any]:
+    """What the network gives; where that is several things, each under the name of its layer."""
     shape = describe.tensor(node.get("shape"), node.get("dtype"))
     empty = {"cost": "", "notes": [], "parameters": 0, "trainable": 0, "flops": 0, "memory": 0, "fields": [], "weights": []}
-    about = {"path": clean(f"output of {path}", 2000), "name": "output", "kind": "output", "family": "output", "says": shape}
+    about = {"path": clean(f"output of {path}", 2000), "kind": "output", "family": "output"}
+    about |= {"name": clean(node.get("name") or path, _LONG), "says": f"output  {shape}"} if named else {"name": "output", "says": shape}
     return {**about, **empty, "shape": shape, "dtype": clean(node.get("dtype") or "", 60), "frame": -1, "source": None}
 
 
@@ -189,7 +194,7 @@ def _item(key: str, node: Mapping[str, Any], frames: Frame) -> Item:
     return Item(key, wide, 60.0, 20.0, 17.0, frames)
 
 
-def _container(
+def container(
     rows: Sequence[Sequence[Vertex]],
     segments: Sequence[Any],
     index: Mapping[str, int],

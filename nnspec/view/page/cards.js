@@ -45,23 +45,25 @@ export class Cards {
     this.lent = new Set(data.nodes.flatMap((node) => node.notes.filter((note) => note.startsWith("shares ")).map((note) => note.slice(7))));
   }
 
-  of = (kind, index) => {
-    const key = `${kind} ${index}`;
-    if (!this.known.has(key)) this.known.set(key, this.made(kind, index));
+  /** Of a closed frame `groups` are the values of each of its outputs; of a layer each has its own. */
+  of = (kind, index, groups) => {
+    const outputs = kind === "frame" && groups ? groups : this.outputs[kind][index].map((value) => [value]), key = `${kind} ${index} ${outputs.join(" ")}`;
+    if (!this.known.has(key)) this.known.set(key, this.made(kind, index, outputs));
     return this.known.get(key);
   };
 
   /** The width that the label of an open frame and its button take. */
   label = (index) => 26 + wide(shorten(this.data.frames[index].label, 170, "label"), "label");
 
-  made(kind, index) {
+  made(kind, index, outputs) {
     const about = kind === "node" ? this.data.nodes[index] : this.data.frames[index];
     const lines = kind === "node" ? this.written(about) : this.total(about);
     const marks = kind === "node" ? this.marks(about) : [], badge = this.badges.get(about.path) ?? null;
     for (const text of badge?.lines ?? []) lines.push({ text: String(text), font: "badge" });
     const left = LEFT + (kind === "frame" ? 20 : 0);
     const first = (line) => marks.reduce((sum, mark) => sum + wide(mark, "mark") + 15, 0) * (line === lines[0]);
-    const values = this.outputs[kind][index], shapes = values.map((value) => shorten(this.data.values[value][2], WIDEST / 2, "shape"));
+    const values = outputs.map(([value]) => value), labels = outputs.map((all) => (all.length > 1 ? `${all.length} values` : this.data.values[all[0]][2]));
+    const shapes = labels.map((label) => shorten(label, WIDEST / 2, "shape"));
     const shape = Math.max(0, ...shapes.map((label) => wide(label, "shape"))) + 10, row = values.length > 1 ? (shape + 8) * values.length : 0;
     const most = Math.max(WIDEST, row - left - RIGHT);
     for (const line of lines) line.text = shorten(line.text, line.font === "badge" ? WIDEST - 30 : most, line.font);
@@ -86,8 +88,7 @@ export class Cards {
   }
 
   total(frame) {
-    const many = `${frame.layers} layer${frame.layers === 1 ? "" : "s"}`;
-    const lines = [{ text: frame.label, font: "name" }, { text: frame.kind ? `${frame.kind} · ${many}` : many, font: "says" }, { text: frame.cost, font: "cost" }];
+    const lines = [{ text: frame.label, font: "name" }, { text: frame.kind ? `${frame.kind} · ${frame.many}` : frame.many, font: "says" }, { text: frame.cost, font: "cost" }];
     return lines.filter((line) => line.text);
   }
 }

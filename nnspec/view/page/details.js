@@ -43,7 +43,7 @@ export class Details {
   show(kind, index) {
     const about = kind === "node" ? this.data.nodes[index] : this.data.frames[index];
     this.title.textContent = kind === "node" ? about.name : about.label;
-    this.kind.textContent = kind === "node" ? about.says : `${about.kind || "frame"} · ${about.layers} layer${about.layers === 1 ? "" : "s"}`;
+    this.kind.textContent = kind === "node" ? about.says : `${about.kind || "frame"} · ${about.many}`;
     this.element.className = `details of-${kind === "node" ? about.family : "frame"}`;
     const parts = [this.trail(about.frame), kind === "frame" ? this.frameButton(index) : null, this.facts(about, kind), this.written(about)];
     if (kind === "node") parts.push(this.wires(index), this.fields(about), this.weights(about));
@@ -114,7 +114,7 @@ export class Details {
 
   contents(index) {
     const inside = [];
-    this.data.frames.forEach((frame, at) => frame.frame === index && inside.push(["frame", at, frame.label, `${frame.layers} layer${frame.layers === 1 ? "" : "s"}`]));
+    this.data.frames.forEach((frame, at) => frame.frame === index && inside.push(["frame", at, frame.label, frame.many]));
     this.data.nodes.forEach((node, at) => node.frame === index && inside.push(["node", at, node.name, node.says]));
     const items = inside.slice(0, 60).map(([kind, at, name, says]) => html("li", {}, this.link(kind, at, name), html("small", {}, says)));
     return html("div", { class: "wires" }, html("section", {}, html("h3", {}, "Inside"), html("ul", {}, items, inside.length > 60 ? html("li", {}, `and ${inside.length - 60} more`) : null)));

@@ -6,7 +6,7 @@ import { HEADER } from "./layout.js";
 import { joined, pathData } from "./strokes.js";
 
 /** Fills a group with the picture; returns Maps from numbers to elements, and the edges with theirs. */
-export function draw(world, picture, cards, data) {
+export function draw(world, picture, data) {
   const frames = new Map(), boxes = new Map(), closed = new Map(), edges = [];
   const [floor, wires, top] = ["floor", "wires", "top"].map((name) => svg("g", { class: name }));
   for (const [index, box] of picture.frames) {
@@ -20,8 +20,8 @@ export function draw(world, picture, cards, data) {
   }
   for (const what of inOrder(picture, data)) {
     if (what.kind === "open") frames.set(what.index, top.appendChild(header(data.frames[what.index], what.index, what.box, picture.gates.get(what.index))));
-    else if (what.kind === "frame") closed.set(what.index, top.appendChild(stack(cards.of("frame", what.index), data.frames[what.index], what.box)));
-    else boxes.set(what.index, top.appendChild(layer(cards.of("node", what.index), data.nodes[what.index], what.box)));
+    else if (what.kind === "frame") closed.set(what.index, top.appendChild(stack(what.box.card, data.frames[what.index], what.box)));
+    else boxes.set(what.index, top.appendChild(layer(what.box.card, data.nodes[what.index], what.box)));
   }
   world.replaceChildren(floor, wires, top);
   return { frames, boxes, closed, edges };
@@ -52,7 +52,7 @@ function inOrder(picture, data) {
 
 function edge(route) {
   const strokes = joined(route.strokes), [x, y] = strokes[strokes.length - 1].at(-1).map((n) => Math.round(n * 10) / 10);
-  const group = svg("g", { class: "edge", "data-value": route.value, "data-from": named(route.from), "data-to": named(route.to) });
+  const group = svg("g", { class: "edge", "data-value": route.values[0], "data-from": named(route.from), "data-to": named(route.to) });
   const d = pathData(strokes);
   group.append(svg("path", { class: "near", d }), svg("path", { class: "wire", d }), svg("path", { class: "tip", d: `M${x} ${y}l-3.8 -7.6 3.8 1.9 3.8 -1.9z` }));
   return group;
@@ -92,14 +92,15 @@ function stack(card, frame, box) {
 
 function header(frame, index, box, gates) {
   const group = svg("g", { class: "frame", "data-frame": index, tabindex: 0, role: "button", "aria-expanded": "true", transform: at(box) });
-  group.setAttribute("aria-label", `${frame.label}, open frame, ${frame.layers} layers, ${frame.cost}`);
-  const label = shorten(frame.label, 170, "label"), end = 28 + wide(label, "label");
+  group.setAttribute("aria-label", `${frame.label}, open frame, ${frame.many}, ${frame.cost}`);
+  const label = shorten(frame.label, 170, "label"), stops = [0, ...(gates ?? []).map((x) => x - box.x), box.width];
+  const gap = Math.max(0, stops.findIndex((x, at) => stops[at + 1] - x >= 44 + wide(label, "label"))), start = stops[gap], end = start + 28 + wide(label, "label");
   group.append(svg("rect", { class: "ring", width: box.width, height: box.height, rx: 11 }));
-  group.append(svg("rect", { class: "grip", x: 3, y: 3, width: end + 4, height: HEADER - 6, rx: 7 }));
-  group.append(toggle(7, 6, false));
-  group.append(svg("text", { class: "label", x: 28, y: HEADER / 2 + 4.2 }, label));
-  const stops = [end, ...(gates ?? []).map((x) => x - box.x - 8), box.width].filter((x) => x >= end), cost = frame.cost;
-  if (cost && wide(cost, "cost") + 12 < (stops[1] ?? 0) - end - 4) group.append(svg("text", { class: "cost", x: end + 9, y: HEADER / 2 + 4 }, cost));
+  group.append(svg("rect", { class: "grip", x: start + 3, y: 3, width: end - start + 4, height: HEADER - 6, rx: 7 }));
+  group.append(toggle(start + 7, 6, false));
+  group.append(svg("text", { class: "label", x: start + 28, y: HEADER / 2 + 4.2 }, label));
+  const { cost } = frame;
+  if (cost && wide(cost, "cost") + 16 < stops[gap + 1] - end - (gap + 2 < stops.length ? 8 : 0)) group.append(svg("text", { class: "cost", x: end + 9, y: HEADER / 2 + 4 }, cost));
   return group;
 }
 
@@ -145,8 +146,12 @@ export function spoken(node) {
   return parts.filter(Boolean).join(", ");
 }
 
-/** The colours of the families that are in the network. */
+const MARKS = { frozen: "frozen: training leaves it", shared: "shared: weights used in several places" };
+
+/** The colours of the families that are in the network, its marks, and what its numbers are. */
 export function legend(data) {
   const families = [...new Set(data.nodes.map((node) => node.family))].filter((family) => family !== "output");
-  return families.map((family) => html("li", { class: `of-${family}` }, html("i"), family));
+  const notes = data.nodes.flatMap((node) => node.notes), marks = { frozen: notes.includes("frozen"), shared: notes.some((note) => note.startsWith("shares ")) };
+  const marked = Object.keys(MARKS).filter((mark) => marks[mark]).map((mark) => html("li", { class: `mark ${mark}` }, html("i"), MARKS[mark]));
+  return [...families.map((family) => html("li", { class: `of-${family}` }, html("i"), family)), ...marked, html("li", { class: "numbers" }, data.legend)];
 }

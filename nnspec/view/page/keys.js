@@ -10,7 +10,7 @@ const SHEET = [
   ["Space", "details of a layer or a frame"],
   ["c  e", "close the frame around it; open the frame"],
   ["Shift C  Shift E", "close all frames; open all"],
-  ["/", "search; Enter for the next hit, Shift Enter for the one before"],
+  ["/", "search; ↓ and ↑ choose from the list, Enter goes there, or to the next hit, Shift Enter to the one before"],
   ["+  −  0", "closer, farther, all of it"],
   ["t", "light or dark"],
   ["Esc", "close what is open: search, details, this sheet"],

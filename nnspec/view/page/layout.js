@@ -1,6 +1,7 @@
 // Where everything stands in a state of open and closed frames: every open frame by itself, innermost first. The twin of layout.py;
 // rows, their order and the segments between them come from Python, since no size changes them.
 
+import { bundled } from "./bundles.js";
 import { fold, GUTTER } from "./columns.js";
 import { mainWay, place } from "./place.js";
 import { bend, cornerPath, moved } from "./strokes.js";
@@ -32,9 +33,9 @@ export function tree(data) {
 /**
  * Boxes of what is shown and the ways of the edges between.
  *
- * `open` holds the numbers of open frames; `card(kind, index)` gives `{width, height, beside, below, ports: Map value -> x}` of a layer or a
- * closed frame, and `label(index)` the width of an open frame's label. `page` is `{tallest, aspect}`. Returns `{width, height, nodes, frames,
- * closed, routes, gates}`: Maps from number to box, and routes `{value, from, to, slot, strokes}` between vertices.
+ * `open` holds the numbers of open frames; `card(kind, index, groups)` gives `{width, height, beside, below, ports: Map value -> x}` of a layer or a
+ * closed frame, with a port for the first value of each group, and `label(index)` the width of an open frame's label. `page` is `{tallest, aspect, header}`. Returns `{width, height, nodes, frames,
+ * closed, routes, gates}`: Maps from number to box (of closed frames with their `card`), and routes `{values, from, to, slot, strokes}` between vertices.
  */
 export function layout(tree, open, card, label, page) {
   const work = new Layout(tree, open, card, label, page);
@@ -46,6 +47,7 @@ class Layout {
     Object.assign(this, { tree, open, card, label, page });
     this.laid = new Map();
     this.items = new Map();
+    this.drawn = new Map(); // of a container what of it is drawn
     this.tallest = page.tallest ?? this.columnHeight();
     this.lay(-1);
   }
@@ -73,8 +75,13 @@ class Layout {
   /** The card of a layer or a closed frame; null for everything else. */
   item(vertex) {
     if ((vertex.kind !== "node" && vertex.kind !== "frame") || this.isOpen(vertex)) return null;
-    if (!this.items.has(vertex)) this.items.set(vertex, this.card(vertex.kind, vertex.ref));
+    if (!this.items.has(vertex)) this.items.set(vertex, this.card(vertex.kind, vertex.ref, this.container(vertex.home).groups.get(vertex) ?? []));
     return this.items.get(vertex);
+  }
+
+  container(home) {
+    if (!this.drawn.has(home)) this.drawn.set(home, bundled(this.tree.containers[home + 1], (vertex) => this.isOpen(vertex)));
+    return this.drawn.get(home);
   }
 
   width = (vertex) => {
@@ -122,8 +129,8 @@ class Layout {
   }
 
   lay(home) {
-    const { rows, segments, vertices } = this.tree.containers[home + 1];
-    for (const vertex of vertices) if (this.isOpen(vertex)) this.lay(vertex.ref);
+    const { rows, segments } = this.container(home);
+    for (const vertex of this.tree.containers[home + 1].vertices) if (this.isOpen(vertex)) this.lay(vertex.ref);
     const framed = home >= 0;
     const sizes = rows.map((row) => [
       row.reduce((sum, vertex) => sum + this.width(vertex) + 24, 0),
@@ -131,7 +138,7 @@ class Layout {
     ]);
     const columns = fold(rows, segments, sizes, (segment) => this.out(segment), this.tallest, framed ? null : this.page.aspect);
     const lanes = columns.slice(0, -1).reduce((most, column) => Math.max(most, column.leaves.length), 0);
-    const header = framed ? HEADER : 0, top = lanes ? header + (lanes + 1) * LANE : header, side = framed ? PADDING : 0;
+    const header = framed ? (this.page.header ?? HEADER) : 0, top = lanes ? header + (lanes + 1) * LANE : header, side = framed ? PADDING : 0;
     const laid = { width: 0, height: 0, at: new Map(), enters: new Map(), leaves: new Map(), ways: new Map() };
     const ends = [];
     let x = side;
@@ -163,7 +170,8 @@ class Layout {
   /** How far right a frame's content begins so that its label fits beside the edges in the header. */
   roomForLabel(home, column, places, x) {
     const label = this.label(home) + 18, gates = column.rows[0].filter((vertex) => vertex.kind === "in").map((vertex) => places.get(vertex));
-    if (!gates.length || x + Math.min(...gates) >= label) return x;
+    const right = Math.max(...[...places].map(([vertex, at]) => at + this.width(vertex)));
+    if (!gates.length || x + Math.min(...gates) >= label || right - Math.max(...gates) + PADDING >= label) return x;
     return label - Math.min(...gates);
   }
 
@@ -226,7 +234,7 @@ class Layout {
       if (home >= 0) frames.set(home, { x, y, width: laid.width, height: laid.height });
       for (const [vertex, [dx, dy]] of laid.at) {
         const item = this.item(vertex);
-        if (item) (vertex.kind === "node" ? nodes : closed).set(vertex.ref, { x: x + dx + item.beside, y: y + dy, width: item.width, height: item.height });
+        if (item) (vertex.kind === "node" ? nodes : closed).set(vertex.ref, { x: x + dx + item.beside, y: y + dy, width: item.width, height: item.height, card: item });
         else if (vertex.kind === "frame") corner.set(vertex.ref, [x + dx, y + dy]);
       }
     }
@@ -237,10 +245,12 @@ class Layout {
   /** Every use of a value between things that are shown; uses within a closed frame are left out. */
   routes(corner) {
     const { data, nodes } = this.tree, routes = new Map();
-    for (const [value, target, slot] of data.edges) {
-      const from = this.shownAs(nodes[data.values[value][0]]), to = this.shownAs(nodes[target]);
-      const position = to.kind === "node" ? slot : -1, key = way(to, value, position);
-      if (from !== to && !routes.has(key)) routes.set(key, { value, from, to, slot: position, strokes: this.route(from, to, value, position, corner) });
+    for (const [given, target, slot] of data.edges) {
+      const from = this.shownAs(nodes[data.values[given][0]]), to = this.shownAs(nodes[target]);
+      if (from === to) continue;
+      const values = from.home === to.home && this.container(from.home).groups.get(from)?.find((group) => group.includes(given)) || [given];
+      const [value] = values, position = to.kind === "node" ? slot : -1, key = way(to, value, position);
+      if (!routes.has(key)) routes.set(key, { values, from, to, slot: position, strokes: this.route(from, to, value, position, corner) });
     }
     return [...routes.values()];
   }

@@ -144,7 +144,7 @@ class Picture {
     const found = this.stage.known(event.target), edge = found ? null : event.target?.closest?.(".edge");
     this.stage.follow(edge);
     if (found) this.tip.show(found.kind, (found.kind === "node" ? this.data.nodes : this.data.frames)[found.index], event);
-    else if (edge) this.tip.show("value", this.uses.of(Number(edge.dataset.value)), event);
+    else if (edge) this.tip.show("value", this.uses.of(this.stage.carried(edge)), event);
     else this.tip.hide();
   }
 

@@ -55,7 +55,7 @@ export class Stage {
   render() {
     const active = this.view.contains(document.activeElement) ? this.known(document.activeElement) : null;
     this.shown = this.laid(this.open);
-    this.drawn = draw(this.world, this.shown, this.cards, this.data);
+    this.drawn = draw(this.world, this.shown, this.data);
     this.spots = new Map();
     for (const [index, box] of this.shown.nodes) this.spots.set(this.tree.nodes[index], box);
     for (const boxes of [this.shown.closed, this.shown.frames]) for (const [index, box] of boxes) this.spots.set(this.tree.frames[index], box);
@@ -161,6 +161,11 @@ export class Stage {
     if (value === this.followed) return;
     this.followed = value;
     for (const { element } of this.drawn.edges) element.classList.toggle("is-followed", element.dataset.value === value);
+  }
+
+  /** The values of an edge's element. */
+  carried(element) {
+    return this.drawn.edges.find((edge) => edge.element === element)?.values ?? [];
   }
 
   /** Marks what was found, or what it is hidden in. */

@@ -3,10 +3,14 @@
 import { exact, short } from "./details.js";
 import { html } from "./dom.js";
 
-/** What an edge carries: its shape, dtype and bytes, the layer that makes it, those that read it. */
+/** What an edge carries: its shape, dtype and bytes, the layers that make it, those that read it. */
 function carried({ name, shape, dtype, bytes, from, to }) {
-  const rows = [["dtype", dtype], ["memory", bytes ? `${short(bytes, "B", 1024)} a row` : ""], ["from", from], ...to.map((path, at) => [at ? "" : "to", path])];
+  const rows = [["dtype", dtype], ["memory", bytes ? `${short(bytes, "B", 1024)} a row` : ""], ...listed("from", from), ...listed("to", to)];
   return [html("b", {}, shape), name ? html("p", {}, name) : null, ...rows.filter(([, said]) => said).map(([key, said]) => html("div", {}, html("i", {}, key), html("span", {}, said)))].filter(Boolean);
+}
+
+function listed(title, paths) {
+  return paths.map((path, at) => [at ? "" : title, path]);
 }
 
 export class Tip {
@@ -34,7 +38,7 @@ export class Tip {
   lines(kind, about) {
     if (kind === "value") return carried(about);
     const name = kind === "node" ? about.name : about.label, rows = [];
-    const says = kind === "node" ? about.says : `${about.kind || "frame"} · ${about.layers} layer${about.layers === 1 ? "" : "s"}`;
+    const says = kind === "node" ? about.says : `${about.kind || "frame"} · ${about.many}`;
     if (kind === "node" && about.kind !== "output") rows.push(["output", about.shape]);
     if (about.parameters) rows.push(["parameters", exact(about.parameters)]);
     if (about.flops) rows.push(["FLOPs", short(about.flops)]);

@@ -1,6 +1,6 @@
-// What becomes of each value: the layer that makes it and those that read it, whichever frames are closed around them.
+// What becomes of values: the layers that make them and those that read them, whichever frames are closed around.
 
-const READERS = 6; // readers that are named
+const NAMED = 6; // layers of a side that are named
 
 export class Uses {
   constructor(data) {
@@ -8,16 +8,22 @@ export class Uses {
     for (const [value, target] of data.edges) if (!this.readers[value].includes(target)) this.readers[value].push(target);
   }
 
-  /** A value by its number: `{name, shape, dtype, bytes, from, to}`, the last two as paths. */
-  of(value) {
-    if (!this.known.has(value)) this.known.set(value, this.made(value));
-    return this.known.get(value);
+  /** One value by its number, or several that one edge stands for: `{name, shape, dtype, bytes, from, to}`, the last two lists of paths. */
+  of(values) {
+    const key = values.join();
+    if (!this.known.has(key)) this.known.set(key, this.made(values));
+    return this.known.get(key);
   }
 
-  made(value) {
-    const [node, name, , shape, dtype, bytes] = this.data.values[value], { nodes } = this.data, readers = this.readers[value];
-    const to = readers.slice(0, READERS).map((reader) => nodes[reader].path);
-    if (readers.length > READERS) to.push(`and ${readers.length - READERS} more`);
-    return { name, shape, dtype, bytes, from: nodes[node].path, to };
+  made(values) {
+    const all = values.map((value) => this.data.values[value]), several = all.length > 1, [first] = all;
+    const from = all.map(([node]) => node), to = values.flatMap((value) => this.readers[value]);
+    const dtype = [...new Set(all.map((one) => one[4]))].join(", "), bytes = all.reduce((sum, one) => sum + one[5], 0);
+    return { name: several ? "" : first?.[1], shape: several ? `${all.length} values` : first?.[3], dtype, bytes, from: this.named(from), to: this.named(to) };
+  }
+
+  named(nodes) {
+    const each = [...new Set(nodes)], paths = each.slice(0, NAMED).map((node) => this.data.nodes[node].path);
+    return each.length > NAMED ? [...paths, `and ${each.length - NAMED} more`] : paths;
   }
 }
