@@ -377,6 +377,7 @@ def test_several_networks_stand_side_by_side_in_frames_of_their_names(show: Any)
     data = html.data(*graphs)
     assert [frame["label"] for frame in data["frames"]] == ["digits_mlp", "digits_mlp'"]
     shown = show(html.draw(*graphs))
+    assert shown.page.locator("g.frame").count() == 2, "each is open"
     check(shown, data)
     shown.quiet()
 

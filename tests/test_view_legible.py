@@ -42,6 +42,8 @@ def test_what_is_marked_chosen_or_found_is_legible_too(show: Any) -> None:
     shown.page.locator("[data-node='2']").click()
     assert legible.faults(shown.page, whole=False) == []
     shown.page.locator(".search input").fill("dense")
+    shown.page.locator(".search input").press("Enter")
+    assert shown.page.locator(".is-hit").count() == 4 and not shown.page.locator(".hits").is_visible()
     assert legible.faults(shown.page, whole=False) == []
 
 

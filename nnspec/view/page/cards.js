@@ -58,7 +58,7 @@ export class Cards {
   made(kind, index, outputs) {
     const about = kind === "node" ? this.data.nodes[index] : this.data.frames[index];
     const lines = kind === "node" ? this.written(about) : this.total(about);
-    const marks = kind === "node" ? this.marks(about) : [], badge = this.badges.get(about.path) ?? null;
+    const marks = kind === "node" ? this.marks(about) : about.parameters && !about.trainable ? ["frozen"] : [], badge = this.badges.get(about.path) ?? null;
     for (const text of badge?.lines ?? []) lines.push({ text: String(text), font: "badge" });
     const left = LEFT + (kind === "frame" ? 20 : 0);
     const first = (line) => marks.reduce((sum, mark) => sum + wide(mark, "mark") + 15, 0) * (line === lines[0]);

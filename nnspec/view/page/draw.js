@@ -67,24 +67,29 @@ function layer(card, node, box) {
   group.setAttribute("aria-label", spoken(node));
   group.append(svg("rect", { class: "card", width: box.width, height: box.height, rx: 8 }));
   group.append(svg("rect", { class: "stripe", x: 6, y: 8, width: 3.5, height: box.height - 16, rx: 1.75 }));
-  let right = box.width - 7;
+  marks(group, card);
+  write(group, card);
+  shapes(group, card, box);
+  return group;
+}
+
+function marks(group, card) {
+  let right = card.width - 7;
   for (const mark of card.marks) {
     const width = wide(mark, "mark") + 10;
     right -= width;
     group.append(svg("rect", { class: `pill ${mark}`, x: right, y: 8, width, height: 14, rx: 7 }), svg("text", { class: `mark ${mark}`, x: right + 5, y: 18.6 }, mark));
     right -= 5;
   }
-  write(group, card);
-  shapes(group, card, box);
-  return group;
 }
 
 function stack(card, frame, box) {
   const group = svg("g", { class: "box closed", "data-frame": card.index, tabindex: 0, role: "button", "aria-expanded": "false", transform: at(box) });
-  group.setAttribute("aria-label", `${frame.label}, closed frame, ${card.lines.slice(1).map((line) => line.text).join(", ")}`);
+  group.setAttribute("aria-label", `${frame.label}, closed frame, ${[...card.lines.slice(1).map((line) => line.text), ...card.marks].join(", ")}`);
   group.append(svg("rect", { class: "under", x: 5, y: 4, width: box.width - 10, height: box.height, rx: 8 }));
   group.append(svg("rect", { class: "card", width: box.width, height: box.height, rx: 8 }));
   group.append(toggle(8, 9, true));
+  marks(group, card);
   write(group, card);
   shapes(group, card, box);
   return group;

@@ -12,11 +12,12 @@ export function depths(data) {
   });
 }
 
-/** The frames to open at first: as deep as the whole can still be read; `scale(open)` is how large it would be shown. */
+/** The frames to open at first: as deep as the whole can still be read, of several networks each; `scale(open)` is how large it would be shown. */
 export function sensible(data, scale) {
   const deep = depths(data), deepest = Math.max(-1, ...deep);
-  let best = new Set();
-  for (let depth = 1; depth <= deepest + 1; depth++) {
+  const several = data.nodes.every((node) => node.frame >= 0) && data.frames.every((frame) => frame.frame >= 0 || frame.kind === "network");
+  let best = new Set(several ? [...data.frames.keys()].filter((at) => !deep[at]) : []);
+  for (let depth = several ? 2 : 1; depth <= deepest + 1; depth++) {
     const open = new Set([...data.frames.keys()].filter((at) => deep[at] < depth));
     if (scale(open) < LEGIBLE) break;
     best = open;
