@@ -26,6 +26,7 @@ ORDER = (
     ("layers", "training", "data"),
     ("spec.terms",),
     ("spec.load",),
+    ("spec.schema_types",),
     ("spec.schema", "spec.write"),
     ("network",),
     ("compiler",),

@@ -14,7 +14,8 @@ from nnspec.layers.layer import Entry
 from nnspec.network.entry import STRUCTURES
 from nnspec.spec.blocks import COMMON
 from nnspec.spec.load import PARTS
-from nnspec.spec.schema import required, schema
+from nnspec.spec.schema import schema
+from nnspec.spec.schema_types import required
 from nnspec.spec.settings import Settings
 from nnspec.spec.source import plain, read
 from nnspec.training.losses import Loss
