@@ -37,10 +37,10 @@ REFUSED = {
 }
 
 
-def model(nodes: list[Any], shape: list[int], opset: int = onnx.defs.onnx_opset_version(), **more: Any) -> Any:
+def model(nodes: list[Any], shape: list[int], opset: int = onnx.defs.onnx_opset_version(), initializer: Any = ()) -> Any:
     made = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-                             [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])  # fmt: skip
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 5)], **more)
+                             [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], initializer)  # fmt: skip
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 5)])
 
 
 def body(kind: str) -> Any:
@@ -133,3 +133,12 @@ def test_a_case_of_onnx_s_own_is_raised_or_one_line_that_says_where() -> None:
             where = re.escape(f"node 0 ({node.op_type}) '/inner/it'")
             assert re.match(rf"m\.onnx: ({where}|the (in|out)put '|the model cannot be raised)", problem.message), (case.name, problem.message)
             assert "KeyError" not in problem.found, (case.name, problem.found)
+
+
+def test_a_model_without_an_axis_of_rows_is_told_what_is_missing() -> None:
+    with pytest.raises(NnspecError) as e:
+        raised(model([helper.make_node("Unsqueeze", ["x", "axes"], ["u"], name="/transform/Unsqueeze"), helper.make_node("Relu", ["u"], ["y"])],
+                     [3, 8, 8], initializer=[onnx.numpy_helper.from_array(np.array([0]), "axes")]), "m.onnx", "m")  # fmt: skip
+    (problem,) = e.value.problems
+    assert problem.message.startswith("m.onnx: node 0 (Unsqueeze) '/transform/Unsqueeze': a reshape of (3, 8, 8) to (1, 3, 8, 8) mixes rows")
+    assert "the first axis of every input counts rows" in problem.hint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from math import prod
 from types import MappingProxyType
@@ -27,6 +28,7 @@ FOLLOWED = 1 << 16  # elements of an array that is computed beside the graph: of
 MOST_NODES = 50_000  # with those of functions that are written out
 FOLDED = 1 << 30  # bytes of all arrays that are computed of constants, but those that are others seen otherwise
 WALKED = 1 << 32  # bytes of all arrays that these are computed from
+NO_ROWS = "the first axis of every input counts rows, none of which sees another; a model without such an axis is exported with one first"
 DEEPEST = 16  # functions and branches within one another
 
 
@@ -107,7 +109,8 @@ class Reading:
                 outputs = self.node(proto, values, opset, at, depth)
             except (NotImportedError, ShapeError) as e:
                 detail = f"{e.found} where {e.wanted} is wanted" if isinstance(e, ShapeError) and e.found else ""
-                raise wrong(self.name, f"{at}: {e}", detail) from None
+                rows = self.watch is not None and re.search(r"\brows\b", str(e)) is not None
+                raise wrong(self.name, f"{at}: {e}", detail, hint=NO_ROWS if rows else "") from None
             except DataError:
                 raise
             except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError, MemoryError, AttributeError) as e:
