@@ -33,7 +33,7 @@ REFUSED = {
     "text": ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit"),
     "models in whole numbers with scales": ("ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"),
     "files of images": ("ImageDecoder",),
-    "this operator": ("BitCast", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "DFT", "Det", "MaxRoiPool", "MelWeightMatrix", "STFT", "TfIdfVectorizer"),
+    "this operator": ("BitCast", "DFT", "Det", "MaxRoiPool", "MelWeightMatrix", "STFT", "TfIdfVectorizer"),
 }
 
 
