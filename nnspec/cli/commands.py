@@ -14,7 +14,7 @@ COMMANDS: dict[str, str] = {
     "check": "Every problem of one or more specs at once.",
     "rule": "Explain a rule of check; without a number, list them.",
     "summary": "Layers with shapes, parameters, FLOPs and memory.",
-    "graph": "Draw the network: svg, png, text, mmd, dot or json.",
+    "graph": "Draw it: html, svg, png, text, mmd, dot or json.",
     "plan": "What the compiler did: passes, kernels, buffers, memory.",
     "bench": "Time a training step and an answer, layer by layer.",
     "tune": "Time the ways of a spec's calls; a file for run --tune.",
