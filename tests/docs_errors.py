@@ -83,7 +83,7 @@ def calls() -> dict[str, tuple[str, int]]:
         env = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]), "COLUMNS": "120"}
         for call, _ in CALLS:
             done = subprocess.run(["bash", "-c", call], cwd=folder, env=env, capture_output=True, text=True, timeout=120)
-            text = re.sub(r"(?m)^(backend: |iris: |\d+ warning|(train|test)\.).*\n", "", (done.stdout + done.stderr).replace(f"{folder}/", ""))
+            text = re.sub(r"(?m)^(backend: |iris: |epoch \d+/|\d+ warning|(train|test)\.).*\n", "", (done.stdout + done.stderr).replace(f"{folder}/", ""))
             if done.returncode >= 4:  # what is found depends on the processor
                 text = re.sub(r"(found   ).*", r"\1…", re.sub(r"(memory: )[\d.]+MB", r"\1…", text))
             out[call] = (re.sub(r"0\.\d+  NOT", "0.…  NOT", text), done.returncode)

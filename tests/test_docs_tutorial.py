@@ -14,7 +14,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # which test has the blocks of a page
 CHECKED = {
     "layers.md": "test_docs", "training.md": "test_docs", "data.md": "test_docs", "keys.md": "test_docs", "ops.md": "test_docs", "README.md": "",
-    "coming-from-keras-pytorch.md": "test_docs", "errors.md": "test_docs_errors", "tutorial.md": "test_docs_tutorial",
+    "coming-from-keras-pytorch.md": "test_docs", "errors.md": "test_docs_errors", "tutorial.md": "test_docs_tutorial", "porting.md": "test_docs_porting",
 }  # fmt: skip
 
 
