@@ -93,8 +93,8 @@ class FrozenNothing(Rule, number=73, name="frozen-nothing"):
     """`trainable` stands on a layer that has nothing to learn."""
 
     why = """
-        A layer without weights learns nothing in any case. Mostly the word stands one entry too low or too high, and what should be frozen
-        moves.
+        A layer, or a block, without weights learns nothing in any case. Mostly the word stands one entry too low or too high, and what should
+        be frozen moves.
         """
     hint = "put it on the layer that has the weights, or leave it out"
     fixes = True
@@ -124,6 +124,22 @@ class FrozenNothing(Rule, number=73, name="frozen-nothing"):
                 if not any(other.params and other.keys.get("trainable") is inside for other in view.leaves):
                     yield self.at(inside, f"'{leaf.path}' has no weights to freeze", found="trainable: false",
                                   edits=(remove_key(inside, "trainable"),))  # fmt: skip
+        yield from self._frames(view)
+
+    def _frames(self, view: View) -> Iterator[Problem]:
+        """Blocks that are called, residuals and branches, in which nothing has weights."""
+        root, calls = view.document.root, view.network.calls
+        weighing = {leaf.path for leaf in view.leaves if leaf.params}
+        bare = {place: path for path, (_, place) in calls.items() if not any(own.startswith(f"{path}/") for own in weighing)}
+        full = {place for path, (_, place) in calls.items() if place not in bare or bare[place] != path}
+        written = [node for node in walk(root) if isinstance(node, Mapping)] if root is not None and bare.keys() - full else []
+        for node in written:
+            for kind, place in node.keys.items():
+                inner = node.pairs[kind]
+                if place in bare and place not in full and isinstance(inner, Mapping) and "trainable" in inner.pairs:
+                    key = inner.keys["trainable"]
+                    yield self.at(key, f"nothing in '{bare[place]}' has weights to freeze", found="trainable: false",
+                                  edits=(remove_key(key, "trainable"),))  # fmt: skip
 
 
 def _decodes(data: Declaration) -> bool:
