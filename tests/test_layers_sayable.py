@@ -243,7 +243,7 @@ BAD = [
     ("top_k: 7", "7 of 6"), ("top_k: {k: 0}", "at least 1"), ("reduce_sum: 2", "reduce_sum has no such axis"),
     ("einsum: 'ij'", "'->' before the output"), ("einsum: 'ij->ii'", "names each axis once"), ("einsum: 'ij->k'", "'k' in one of the inputs"),
     ("einsum: '...i->i'", "the batch is implied"), ("einsum: 'i->i'", "2 letters"), ("einsum: 'ij,jk->ik'", "2 inputs"), ("einsum: 'ii->i'", "two lengths"),
-    ("cast: float16", "float32"), ("constant: {value: [[1], [2, 3]]}", "each of one length"), ("constant: text", "a number, or lists"),
+    ("cast: float8", "float32"), ("constant: {value: [[1], [2, 3]]}", "each of one length"), ("constant: text", "a number, or lists"),
     ("parameter: {shape: [0]}", "at least 1"), ("parameter: {shape: 2, init: nothing}", "no initialiser is called 'nothing'"),
     ("parameter: {shape: 2, init: [1, 2, 3]}", "shape (3,)"), ("bernoulli: {shape: 2, probability: 2}", "at most 1"), ("normal: {from: x, shape: 2}", "takes no input"),
     ("where: {from: [x, x]}", "takes 3 inputs"), ("where: {from: {condition: x, then: x}}", "needs 'otherwise'"), ("stack: {from: [x, s]}", "one shape"),

@@ -20,6 +20,7 @@ from nnspec.ir.op import Composite, Op
 from nnspec.ir.types import DType, known
 from nnspec.ops import activation, conv, index, matmul, movement, pool, reduce, resample, rows, softmax
 from nnspec.ops import elementwise as e
+from nnspec.ops.rounding import Rounded
 
 Rule: TypeAlias = Callable[[Raiser, Call], None]
 
@@ -141,6 +142,10 @@ def cast(r: Raiser, call: Call) -> None:
     if y.dtype not in DTYPES:
         raise NotImportedError(f"numbers as {y.dtype}")
     single(r, call, "cast", dtype=DTYPES[y.dtype])
+
+
+def held(r: Raiser, call: Call) -> None:
+    single(r, call, "cast", dtype=call.op.to.value)  # type: ignore[attr-defined]  # Rounded's
 
 
 def last_axis(kind: str) -> Rule:
@@ -329,7 +334,7 @@ def hot(r: Raiser, call: Call) -> None:
 
 
 OPS: Mapping[type[Op], Rule] = {
-    e.Power: power, e.Round: rounded, activation.Clip: clip, e.Cast: cast, activation.Gelu: gelu, softmax.Softmax: last_axis("softmax"),
+    e.Power: power, e.Round: rounded, Rounded: held, activation.Clip: clip, e.Cast: cast, activation.Gelu: gelu, softmax.Softmax: last_axis("softmax"),
     softmax.LogSoftmax: last_axis("log_softmax"), movement.Reshape: reshape, movement.Transpose: transpose, movement.BroadcastTo: expand,
     movement.Slice: cut, movement.Pad: pad, movement.Concat: concat, reduce.Sum: reduced("reduce_sum"), reduce.Max: reduced("reduce_max"),
     reduce.Min: reduced("reduce_min"), matmul.MatMul: product, pool.MaxPool: pooled("max"), pool.AvgPool: pooled("avg"),
