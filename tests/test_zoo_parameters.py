@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import resource
 import subprocess
 import sys
@@ -69,8 +70,8 @@ def test_every_file_of_the_index_is_shipped_and_nothing_else_is_set_than_variabl
 def test_the_list_holds_what_a_command_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert status(["zoo", "keras vgg19", "--parameters"]) == 0
     line = capsys.readouterr().out.strip()
-    assert line.startswith("keras VGG19    143,667,240   143,667,240  ") and line.endswith("vgg.yaml --set vars.depth=19")
-    assert status(["check", *line.rpartition("143,667,240  ")[2].split()]) == 0
+    assert line.startswith("keras VGG19    143,667,240   143,667,240  ") and line.endswith("vgg.yaml --set vars.depth=19  # keras, renames/vgg.yaml")
+    assert status(["check", *shlex.split(line.rpartition("143,667,240  ")[2], comments=True)]) == 0  # as a shell reads it
     assert "143,667,240 parameters" in capsys.readouterr().out
 
 

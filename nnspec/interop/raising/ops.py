@@ -334,8 +334,9 @@ def hot(r: Raiser, call: Call) -> None:
 
 
 OPS: Mapping[type[Op], Rule] = {
-    e.Power: power, e.Round: rounded, Rounded: held, activation.Clip: clip, e.Cast: cast, activation.Gelu: gelu, softmax.Softmax: last_axis("softmax"),
-    softmax.LogSoftmax: last_axis("log_softmax"), movement.Reshape: reshape, movement.Transpose: transpose, movement.BroadcastTo: expand,
+    e.Power: power, e.Round: rounded, Rounded: held, activation.Clip: clip, e.Cast: cast, activation.Gelu: gelu,
+    softmax.Softmax: last_axis("softmax"), softmax.LogSoftmax: last_axis("log_softmax"),
+    movement.Reshape: reshape, movement.Transpose: transpose, movement.BroadcastTo: expand,
     movement.Slice: cut, movement.Pad: pad, movement.Concat: concat, reduce.Sum: reduced("reduce_sum"), reduce.Max: reduced("reduce_max"),
     reduce.Min: reduced("reduce_min"), matmul.MatMul: product, pool.MaxPool: pooled("max"), pool.AvgPool: pooled("avg"),
     resample.Resample: resized, resample.Repeat: repeated, index.OneHot: hot,
