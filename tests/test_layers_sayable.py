@@ -239,7 +239,7 @@ BAD = [
     ("split", "split' does not say how"), ("split: {parts: 2, sizes: [3, 3]}", "parts and sizes"), ("split: 4", "4 parts of 6"),
     ("split: {sizes: [2, 2]}", "sizes that add up to 6"), ("split: {sizes: [5, 2]}", "sizes that add up to 6"),
     ("gather", "neither indices nor a second input"), ("gather: 4", "4 of 4: (batch, 4, 6)"), ("gather: 0.5", "whole numbers"),
-    ("gather: {from: [x, x]}", "cast: int64"), ("gather: {indices: [[0], [0, 1]]}", "lists of numbers"),
+    ("gather: {from: [x, x]}", "dtype: int64 for 'x'"), ("gather: {indices: [[0], [0, 1]]}", "lists of numbers"),
     ("top_k: 7", "7 of 6"), ("top_k: {k: 0}", "at least 1"), ("reduce_sum: 2", "reduce_sum has no such axis"),
     ("einsum: 'ij'", "'->' before the output"), ("einsum: 'ij->ii'", "names each axis once"), ("einsum: 'ij->k'", "'k' in one of the inputs"),
     ("einsum: '...i->i'", "the batch is implied"), ("einsum: 'i->i'", "2 letters"), ("einsum: 'ij,jk->ik'", "2 inputs"), ("einsum: 'ii->i'", "two lengths"),
