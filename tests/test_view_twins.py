@@ -15,7 +15,8 @@ from nnspec.view.layout import HEADER, Item, Picture, arranged, layout
 from tests.test_view_specs import EVERY, graph
 
 pytest_plugins = ["tests.browsing"]
-SOME = sorted(EVERY) if os.environ.get("NNSPEC_FULL") == "1" else sorted(random.Random(5).sample(sorted(EVERY), len(EVERY) // 10))
+ALWAYS = ("zoo/yolov8", "zoo/yolov8_seg")  # where offsets of ports push a box beyond the widest row
+SOME = sorted(EVERY) if os.environ.get("NNSPEC_FULL") == "1" else sorted({*ALWAYS, *random.Random(5).sample(sorted(EVERY), len(EVERY) // 10)})
 LAID = """(given) => {
   const { data, items, page } = JSON.parse(given);
   const card = (kind, index) => ({ ...items[index], ports: new Map(items[index].ports) });
@@ -57,7 +58,7 @@ def test_the_page_and_python_lay_a_network_out_alike(page: Any, name: str) -> No
     items, uses = drawn(network).items, edges(network)
     picture = layout(items, uses)
     made = json.loads(page.evaluate(LAID, given(network, items, picture)))
-    close = {"rel": 0, "abs": 0.01}  # of a pixel
+    close = {"rel": 1e-9, "abs": 1e-6}
     assert made["size"] == pytest.approx([picture.width, picture.height], **close)
     for mine, theirs in ((picture.boxes, made["nodes"]), (picture.frames, made["frames"])):
         assert [v for b in theirs for v in b] == pytest.approx([v for b in mine.values() for v in (b.x, b.y, b.width, b.height)], **close)

@@ -114,12 +114,12 @@ function blocksOf(rows, wires) {
 function settle(blocks) {
   const order = leftToRight(blocks), back = [...order].reverse();
   const least = (block, x, none) => {
-    let most = none;
+    let most = blocks[block].left.size ? -Infinity : none; // offsets can make a distance negative
     for (const [other, far] of blocks[block].left) most = Math.max(most, x[other] + far);
     return most;
   };
   const most = (block, x, none) => {
-    let least = none;
+    let least = blocks[block].right.size ? Infinity : none;
     for (const [other, far] of blocks[block].right) least = Math.min(least, x[other] - far);
     return least;
   };
