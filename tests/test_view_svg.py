@@ -143,6 +143,10 @@ def test_a_frozen_layer_is_dashed_and_says_so() -> None:
 def test_the_output_of_the_network_is_drawn_with_its_shape() -> None:
     layers = groups(parsed("mlp"), "layer")
     assert [text.text for text in layers[-1].iter(f"{NS}text")] == ["output", "10"]
+    several = view_graphs.attention()
+    ends = [[text.text for text in box.iter(f"{NS}text")] for box in groups(ElementTree.fromstring(svg.draw(several)), "layer")]
+    names = [several.nodes[path]["name"] for path in several.graph["outputs"]]
+    assert len(names) > 1 and [words[0] for words in ends if len(words) > 1 and str(words[1]).startswith("output ")] == names
 
 
 def test_symbolic_axes_and_names_of_outputs_are_written_on_edges() -> None:

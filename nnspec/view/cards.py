@@ -82,13 +82,16 @@ def mark_width(mark: str) -> float:
 
 
 def cards(graph: networkx.MultiDiGraph[Any]) -> dict[str, Card]:
-    """The card of every layer and of every output."""
+    """The card of every layer and of every output, which has its layer's name where there are several."""
     lent = {str(data["shares"]) for _, data in graph.nodes(data=True) if data.get("shares")}
     found = {path: _card(path, data, path in lent) for path, data in graph.nodes(data=True)}
-    for path in describe.outputs(graph):
+    outputs = describe.outputs(graph)
+    for path in outputs:
         data = graph.nodes[path]
         shape = describe.tensor(data.get("shape"), data.get("dtype"))
-        found[OUTPUT + path] = Card("output", (("output", NAME, True), (shape, KIND, False)), f"output of {path}: {shape}")
+        name, says = (clean(data.get("name") or path, 10000), f"output  {shape}") if len(outputs) > 1 else ("output", shape)
+        lines = ((shorten(name, _WIDEST, NAME, True), NAME, True), (shorten(says, _WIDEST, KIND, False), KIND, False))
+        found[OUTPUT + path] = Card("output", lines, f"output of {path}: {shape}")
     return found
 
 
