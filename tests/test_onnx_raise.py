@@ -379,6 +379,17 @@ def test_resnet_50_is_a_page(tmp_path: Path) -> None:
     assert found.text.count("\n") <= 40 and len(found.weights) == 267
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_no_spec_may_load_are_refused_by_the_name_of_their_tensor(value: float, tmp_path: Path, nnspec_command: Any) -> None:
+    g = Graph(1, 4)
+    x = g.node("MatMul", "input", g.weight(4, 3))
+    onnx.save(g.model(g.node("MatMul", x, g.array(np.where(np.eye(3) > 0, value, 1.0)))), tmp_path / "m.onnx")
+    bad = [t.name for t in onnx.load(tmp_path / "m.onnx").graph.initializer if not np.isfinite(numpy_helper.to_array(t)).all()]
+    done = nnspec_command("import", tmp_path / "m.onnx", "-o", tmp_path / "there")
+    assert len(bad) == 1 and done.code == 3 and not (tmp_path / "there").exists()
+    assert done.err.splitlines() == [f"{tmp_path / 'm.onnx'}: weights hold NaN or infinity", f"   found   {bad[0]}", "   wanted  finite numbers"]
+
+
 def test_a_file_that_is_not_there_leaves_no_folder(tmp_path: Path, nnspec_command: Any) -> None:
     done = nnspec_command("import", tmp_path / "none.onnx", "-o", tmp_path / "there")
     assert done.code == 3 and "there is no such file" in done.err and not (tmp_path / "there").exists()

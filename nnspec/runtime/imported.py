@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
 
 from nnspec.errors import Problem, SpecError
 from nnspec.interop.onnx_raise import Raised, raised
-from nnspec.interop.onnx_read import read_model
+from nnspec.interop.onnx_read import array_of, read_model, wrong
 from nnspec.interop.raising.model import readable
 from nnspec.runtime.atomic import refused, replace
 
@@ -27,8 +30,16 @@ def import_onnx(path: Path, folder: Path, channels_last: bool = False, force: bo
         raise SpecError(Problem(f"{folder} is no folder", wanted="a folder, which need not be there", rule="import"))
     if not force and (there := [str(p) for p in (spec, weights) if p.exists()]):
         raise SpecError(Problem(f"{' and '.join(there)} exists already", wanted="another folder", hint="--force replaces it", rule="import"))
-    found = raised(read_model(path, external), str(path), name, channels_last, lengths)
+    model = read_model(path, external)
+    found = raised(model, str(path), name, channels_last, lengths)
+    if endless := [parameter for parameter, values in found.weights.items() if _endless(values)]:
+        tensors = [tensor.name for tensor in model.graph.initializer if _endless(array_of(tensor, str(path)))]
+        raise wrong(path, "weights hold NaN or infinity", ", ".join(tensors or endless), "finite numbers")
     return write(found, spec, weights)
+
+
+def _endless(values: Any) -> bool:
+    return bool(values.dtype.kind == "f" and not np.isfinite(values).all())
 
 
 def write(found: Raised, spec: Path, weights: Path) -> list[Path]:
