@@ -64,6 +64,7 @@ SETS = [
     ("- conv: 3 # c", "conv", "- conv: {units: 3, bias: no} # c"),
     ("- conv: $(max(8, w))", "conv", '- conv: {units: "$(max(8, w))", bias: no}'),
     ("- conv: [3, 3]", "conv", "- conv: {units: [3, 3], bias: no}"),
+    ("- conv:\n  - a", "conv", "- conv:\n    units:\n    - a\n    bias: no"),
 ]
 
 
@@ -74,7 +75,7 @@ def test_a_key_is_set(text: str, at: str, after: str) -> None:
     read(new, "spec")
 
 
-@pytest.mark.parametrize("text", ["- conv: *x", "- conv:\n  - a", "- conv: |\n    a", "- 'conv': {a: 1}", "- conv: [a, b", "- conv: &size [3, 3]"])
+@pytest.mark.parametrize("text", ["- conv: *x", "- conv: |\n    a", "- 'conv': {a: 1}", "- conv: [a, b", "- conv: &size [3, 3]"])
 def test_what_cannot_be_set_is_left_alone(text: str) -> None:
     if text.startswith("- 'conv'"):
         assert made(text, "set_key", "conv", "bias", "no", "units") == text  # the place of a quoted word is its quote
